@@ -8,7 +8,6 @@ therefore rejects whatever its encoder would not have written, and checks sizes 
 import base64
 import json
 import re
-from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import NoReturn, TypeAlias
 
@@ -146,51 +145,6 @@ def decode_text(data: bytes, max_bytes: int, what: str) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise EncodingError(f"{what} is not valid UTF-8 at byte {error.start}") from None
-
-
-def parse_record(
-    data: bytes, tag: str, required: Sequence[str], optional: Sequence[str] = (), *, max_bytes: int = 64 * 1024
-) -> dict[str, str]:
-    """Read a tagged text record: the line ``tag``, then one ``name value`` line per field, each ended by one LF.
-
-    All ``required`` fields come first, in their order; then any of the ``optional`` ones, in their order. Values may
-    be empty but hold no LF. This is the frame of genesis, day and tenant-day records (docs/formats.md).
-    """
-    text = decode_text(data, max_bytes, f"{tag} record")
-    lines = text.split("\n")
-    if lines[0] != tag:
-        raise EncodingError(f"line 1: {tag!r} expected, got {excerpt(lines[0])}")
-    if lines.pop() != "":
-        raise EncodingError(f"{tag} record does not end with a line feed")
-    fields: dict[str, str] = {}
-    remaining = list(optional)
-    for number, line in enumerate(lines[1:], start=2):
-        name, space, value = line.partition(" ")
-        if number - 2 < len(required):
-            expected = required[number - 2]
-            if name != expected or not space:
-                raise EncodingError(f"line {number}: {expected!r} and a value expected, got {excerpt(line)}")
-        else:
-            if name not in remaining or not space:
-                raise EncodingError(f"line {number}: unknown, repeated or misplaced field {excerpt(line)}")
-            del remaining[: remaining.index(name) + 1]
-        fields[name] = value
-    if len(fields) < len(required):
-        raise EncodingError(f"{tag} record ends before its {required[len(fields)]!r} line")
-    return fields
-
-
-def format_record(tag: str, fields: Iterable[tuple[str, str]]) -> bytes:
-    """Write the record that :func:`parse_record` reads; a line feed in a value is refused."""
-    lines = [tag]
-    for name, value in fields:
-        if "\n" in value:
-            raise EncodingError(f"the value of {name!r} holds a line feed: {excerpt(value)}")
-        lines.append(f"{name} {value}")
-    try:
-        return "".join(f"{line}\n" for line in lines).encode("utf-8")
-    except UnicodeEncodeError:
-        raise EncodingError(f"{tag} record holds a lone surrogate") from None
 
 
 def canonical_json(value: Json, *, max_depth: int = MAX_JSON_DEPTH) -> str:
