@@ -31,6 +31,7 @@ KEY_ID_SIZE = 4
 PUBLIC_KEY_SIZE = 32
 SEED_SIZE = 32
 SIGNATURE_SIZE = 64
+MAX_NAME_LENGTH = 1024
 MAX_KEY_TEXT = 4096
 
 _SIGNING_KEY_PREFIX = "PRIVATE+KEY+"
@@ -43,6 +44,8 @@ def check_name(name: str) -> None:
     """Refuse what cannot name a key or a log: empty text, white space, ``+``, controls (C2SP signed-note, "Format")."""
     if not name:
         raise KeyFormatError("a key name is empty")
+    if len(name) > MAX_NAME_LENGTH:
+        raise KeyFormatError(f"key name {excerpt(name)} is longer than {MAX_NAME_LENGTH} characters")
     if _NOT_IN_NAMES.search(name):
         raise KeyFormatError(f"key name {excerpt(name)} holds white space, '+' or a control character")
 
