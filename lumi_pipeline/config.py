@@ -1,0 +1,281 @@
+"""Configuration: built-in defaults < ``lumi.toml`` < environment < command line options.
+
+:data:`SETTINGS` is the one list of what can be set; names, environment variables and options all derive from it.
+Relative paths in ``lumi.toml`` are relative to that file, all others to the current directory, so a configuration
+means the same wherever it is used from.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import unquote, urlsplit
+
+from lumi_pipeline.errors import ConfigError
+from transparency.encoding import excerpt, parse_day
+from transparency.errors import FormatError
+
+CONFIG_NAME: Final = "lumi.toml"
+CONFIG_VARIABLE: Final = "LUMI_CONFIG"
+"""The environment form of ``--config``."""
+
+MAX_CONFIG_BYTES: Final = 1 << 20
+
+_PREFIX: Final = "LUMI_"
+_SQLITE: Final = "sqlite:///"
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One thing that can be set. ``name`` is its key in ``lumi.toml`` and its field in :class:`Config`."""
+
+    name: str
+    default: str | None
+    meaning: str
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return _PREFIX + self.name.upper()
+
+    @property
+    def option(self) -> str:
+        """The command line option that sets it."""
+        return "--" + self.name.replace("_", "-")
+
+
+SETTINGS: Final = (
+    Setting("root", "data/local/lake", "Where the lake and the log lie: a path or file:// URL."),
+    Setting("outbox", "sqlite:///data/local/outbox.db", "The outbox database: sqlite:///PATH."),
+    Setting("origin", "localhost/lumi-demo", "The log's name; fixed once the log exists."),
+    Setting("first_day", None, "The log's first day (YYYY-MM-DD); default: the day of the first event."),
+    Setting("log_key_file", "data/local/keys/log.key", "Secret key that signs checkpoints."),
+    Setting("evidence_key_file", "data/local/keys/evidence.key", "Secret key that signs evidence and receipts."),
+    Setting("policy_file", None, "Witness policy (tlog-policy); default: no witnesses."),
+    Setting("operator_tenant", "lumi-operator", "Tenant whose chain records what the operator does."),
+    Setting("compute", "inline", "Where heavy work runs: inline."),
+)
+_NAMES: Final = tuple(setting.name for setting in SETTINGS)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every setting, checked. Paths are absolute; nothing was opened or created yet.
+
+    ``root`` is a ``file://`` URL and ``outbox`` a ``sqlite:///`` URL. ``file`` is the ``lumi.toml`` that was read.
+    """
+
+    root: str
+    outbox: str
+    origin: str
+    first_day: date | None
+    log_key_file: Path
+    evidence_key_file: Path
+    policy_file: Path | None
+    operator_tenant: str
+    compute: str
+    file: Path | None = None
+
+    @property
+    def root_path(self) -> Path:
+        """The local directory of ``root``."""
+        return Path(unquote(urlsplit(self.root).path))
+
+    @property
+    def outbox_path(self) -> Path:
+        """The database file of ``outbox``."""
+        return Path(self.outbox.removeprefix(_SQLITE))
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A value as somebody gave it: ``source`` names it in errors, ``base`` is what its relative paths start from."""
+
+    source: str
+    value: object
+    base: Path
+
+    def text(self) -> str:
+        """Return the value, which must be text that is neither empty nor holds a NUL."""
+        if not isinstance(self.value, str):
+            raise ConfigError(f"{self.source} must be text in quotes, not {type(self.value).__name__}")
+        if not self.value.strip() or "\0" in self.value:
+            raise ConfigError(f"{self.source} is empty; give it a value or leave it out")
+        return self.value
+
+    def path(self) -> Path:
+        """Return the value as an absolute path."""
+        return self.resolve(self.text())
+
+    def resolve(self, text: str) -> Path:
+        """Make ``text`` an absolute path."""
+        try:
+            return self.base / Path(text).expanduser()
+        except RuntimeError:
+            raise ConfigError(f"{self.source}: {excerpt(text)} names no home directory") from None
+
+
+def load_config(
+    path: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    overrides: Mapping[str, str | None] | None = None,
+) -> Config:
+    """Read the configuration.
+
+    ``path`` is the file to read; without it ``LUMI_CONFIG`` names it, and without that ``lumi.toml`` of the current
+    directory is read if there is one. ``overrides`` are options by setting name; None means not given. Raises
+    :class:`~lumi_pipeline.errors.ConfigError` for what is unknown, malformed or missing.
+    """
+    env = os.environ if env is None else env
+    file = _find_file(path, env)
+    here = Path.cwd()
+    given = {
+        setting.name: _Given(f"default of {setting.name}", setting.default, here)
+        for setting in SETTINGS
+        if setting.default is not None
+    }
+    for layer in (_from_file(file), _from_environment(env, here), _from_options(overrides or {}, here)):
+        given.update(layer)
+
+    def read(name: str, parse: Callable[[_Given], _Value]) -> _Value:
+        return parse(given[name])
+
+    return Config(
+        root=read("root", _root),
+        outbox=read("outbox", _outbox),
+        origin=read("origin", _origin),
+        first_day=read("first_day", _day) if "first_day" in given else None,
+        log_key_file=read("log_key_file", _Given.path),
+        evidence_key_file=read("evidence_key_file", _Given.path),
+        policy_file=read("policy_file", _Given.path) if "policy_file" in given else None,
+        operator_tenant=read("operator_tenant", _tenant),
+        compute=read("compute", _compute),
+        file=file,
+    )
+
+
+def _find_file(path: Path | None, env: Mapping[str, str]) -> Path | None:
+    if path is None and CONFIG_VARIABLE in env:
+        path = _Given(CONFIG_VARIABLE, env[CONFIG_VARIABLE], Path.cwd()).path()
+    if path is None:
+        path = Path(CONFIG_NAME)
+        # Only the file that nobody asked for may be missing; a dangling link was somebody's intention.
+        if not path.exists() and not path.is_symlink():
+            return None
+    return path.absolute()
+
+
+def _from_file(file: Path | None) -> dict[str, _Given]:
+    if file is None:
+        return {}
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MAX_CONFIG_BYTES + 1)
+        if len(data) > MAX_CONFIG_BYTES:
+            raise ConfigError(f"{file} is larger than {MAX_CONFIG_BYTES} bytes; it is not a configuration file")
+        table: dict[str, object] = tomllib.loads(data.decode("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration file {file}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file} is not valid UTF-8 at byte {error.start}") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{file} is not TOML: {error}") from None
+    for key in table:
+        if key not in _NAMES:
+            raise ConfigError(f"{file}: unknown key {excerpt(key)}; did you mean {_nearest(key, _NAMES)!r}?")
+    return {key: _Given(f"{file}: {key}", value, file.parent) for key, value in table.items()}
+
+
+def _from_environment(env: Mapping[str, str], here: Path) -> dict[str, _Given]:
+    variables = {setting.variable: setting.name for setting in SETTINGS}
+    known = (*variables, CONFIG_VARIABLE)
+    for variable in env:
+        # Other LUMI_ variables may hold secrets that the configuration refers to by name; a near miss is a slip.
+        if variable.startswith(_PREFIX) and variable not in known:
+            nearest = difflib.get_close_matches(variable, known, n=1, cutoff=0.85)
+            if nearest:
+                raise ConfigError(f"unknown environment variable {variable}; did you mean {nearest[0]}?")
+    return {name: _Given(variable, env[variable], here) for variable, name in variables.items() if variable in env}
+
+
+def _from_options(overrides: Mapping[str, str | None], here: Path) -> dict[str, _Given]:
+    for name in overrides:
+        if name not in _NAMES:
+            raise ConfigError(f"unknown setting {excerpt(name)}; did you mean {_nearest(name, _NAMES)!r}?")
+    options = {setting.name: setting.option for setting in SETTINGS}
+    return {name: _Given(options[name], value, here) for name, value in overrides.items() if value is not None}
+
+
+def _nearest(name: str, known: tuple[str, ...]) -> str:
+    return difflib.get_close_matches(name[:100], known, n=1, cutoff=0.0)[0]
+
+
+def _root(given: _Given) -> str:
+    text = given.text()
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return given.resolve(text).as_uri()
+    if scheme != "file":
+        raise ConfigError(f"{given.source}: {excerpt(scheme)} URLs are not supported by this version; give a path")
+    if not rest.startswith("/") or "?" in rest or "#" in rest:
+        raise ConfigError(f"{given.source}: {excerpt(text)} is not file:///PATH with an absolute path")
+    return given.resolve(unquote(rest)).as_uri()
+
+
+def _outbox(given: _Given) -> str:
+    text = given.text()
+    scheme, separator, _ = text.partition("://")
+    if not separator:
+        raise ConfigError(
+            f"{given.source} is a database URL; for the SQLite file {excerpt(text)} write {_SQLITE}{text}"
+        )
+    # A database URL may hold a password, so no message repeats more of it than its scheme.
+    if scheme != "sqlite":
+        raise ConfigError(
+            f"{given.source}: {excerpt(scheme)} URLs are not supported by this version; use {_SQLITE}PATH"
+        )
+    path = text.removeprefix(_SQLITE)
+    if path == text or not path or "?" in path or "#" in path or path.startswith(":"):
+        raise ConfigError(f"{given.source} must be {_SQLITE}PATH, naming a database file and no parameters")
+    return f"{_SQLITE}{given.resolve(path)}"
+
+
+def _origin(given: _Given) -> str:
+    from transparency.keys import check_name  # noqa: PLC0415 - the help text needs no cryptography
+
+    text = given.text()
+    try:
+        check_name(text)
+    except FormatError as error:
+        raise ConfigError(f"{given.source} is the log's key name: {error}") from None
+    return text
+
+
+def _day(given: _Given) -> date:
+    if isinstance(given.value, date) and not isinstance(given.value, datetime):
+        return given.value  # TOML has days of its own
+    try:
+        return parse_day(given.text())
+    except FormatError as error:
+        raise ConfigError(f"{given.source}: {error}") from None
+
+
+def _tenant(given: _Given) -> str:
+    from lumi_pipeline.events import TENANT_ID_SYNTAX  # noqa: PLC0415 - the help text needs no Arrow
+
+    text = given.text()
+    if not TENANT_ID_SYNTAX.fullmatch(text):
+        raise ConfigError(f"{given.source}: {excerpt(text)} is not a tenant id ({TENANT_ID_SYNTAX.pattern})")
+    return text
+
+
+def _compute(given: _Given) -> str:
+    text = given.text()
+    if text != "inline":
+        raise ConfigError(f"{given.source}: {excerpt(text)} is not supported by this version; use 'inline'")
+    return text

@@ -1,0 +1,157 @@
+"""Where settings come from, which one wins, and what is refused."""
+
+import os
+from datetime import date
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lumi_pipeline.config import SETTINGS, Config, Setting, load_config
+from lumi_pipeline.errors import ConfigError
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refusal(
+    path: Path | None = None, env: dict[str, str] | None = None, overrides: dict[str, str | None] | None = None
+) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, env or {}, overrides)
+    return str(caught.value)
+
+
+def test_defaults_are_those_of_the_manual(here: Path) -> None:
+    assert load_config(env={}) == Config(
+        root=(here / "data/local/lake").as_uri(),
+        outbox=f"sqlite:///{here}/data/local/outbox.db",
+        origin="localhost/lumi-demo",
+        first_day=None,
+        log_key_file=here / "data/local/keys/log.key",
+        evidence_key_file=here / "data/local/keys/evidence.key",
+        policy_file=None,
+        operator_tenant="lumi-operator",
+        compute="inline",
+        file=None,
+    )
+
+
+def test_each_layer_beats_the_one_before(here: Path) -> None:
+    write(here / "lumi.toml", 'origin = "from.file/log"\noperator_tenant = "file"\nlog_key_file = "file.key"\n')
+    env = {"LUMI_OPERATOR_TENANT": "env", "LUMI_LOG_KEY_FILE": "env.key"}
+    config = load_config(env=env, overrides={"log_key_file": "option.key", "origin": None})
+    assert config.origin == "from.file/log"
+    assert config.operator_tenant == "env"
+    assert config.log_key_file == here / "option.key"
+    assert config.file == here / "lumi.toml"
+
+
+def test_paths_in_the_file_start_from_the_file_and_others_from_here(here: Path) -> None:
+    file = write(here / "etc/lumi.toml", 'root = "lake"\noutbox = "sqlite:///box.db"\npolicy_file = "../policy"\n')
+    config = load_config(file, env={"LUMI_EVIDENCE_KEY_FILE": "evidence.key"}, overrides={"log_key_file": "/k/log.key"})
+    assert config.root_path == here / "etc/lake"
+    assert config.outbox_path == here / "etc/box.db"
+    assert config.policy_file == here / "etc/../policy"
+    assert config.evidence_key_file == here / "evidence.key"
+    assert config.log_key_file == Path("/k/log.key")
+
+
+def test_a_named_file_beats_the_environment_which_beats_the_current_directory(here: Path) -> None:
+    write(here / "lumi.toml", 'origin = "here"')
+    by_variable = write(here / "a.toml", 'origin = "variable"')
+    by_option = write(here / "b.toml", 'origin = "option"')
+    assert load_config(env={}).origin == "here"
+    assert load_config(env={"LUMI_CONFIG": "a.toml"}).file == by_variable
+    assert load_config(by_option, env={"LUMI_CONFIG": "a.toml"}).origin == "option"
+
+
+@given(st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), min_size=1, max_size=40))
+def test_any_path_survives_its_url(name: str) -> None:
+    path = Path("/srv") / name.strip("/").replace("..", "_") / "lake"
+    config = load_config(Path(os.devnull), env={}, overrides={"root": str(path)})
+    assert config.root_path == path
+    assert load_config(Path(os.devnull), env={}, overrides={"root": config.root}).root_path == path
+
+
+def test_a_day_may_be_text_or_a_toml_day(here: Path) -> None:
+    for text in ("2026-01-31", '"2026-01-31"'):
+        write(here / "lumi.toml", f"first_day = {text}")
+        assert load_config(env={}).first_day == date(2026, 1, 31)
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_empty_values_are_refused_and_named(here: Path, setting: Setting) -> None:
+    name, variable = setting.name, setting.variable
+    assert variable in refusal(env={variable: ""})
+    assert "--" + name.replace("_", "-") in refusal(overrides={name: " "})
+    write(here / "lumi.toml", f'{name} = ""')
+    assert f"lumi.toml: {name}" in refusal()
+    write(here / "lumi.toml", f"{name} = 3")
+    assert f"lumi.toml: {name}" in refusal()
+
+
+def test_a_misspelt_name_is_answered_with_the_right_one(here: Path) -> None:
+    write(here / "lumi.toml", 'orign = "x"')
+    assert "'orign'; did you mean 'origin'?" in refusal()
+    write(here / "lumi.toml", '[log]\nkey_file = "x"')
+    assert "unknown key 'log'" in refusal()
+    write(here / "lumi.toml", "x" * 500_000 + " = 1")
+    assert "unknown key" in refusal()
+    (here / "lumi.toml").unlink()
+    assert "LUMI_ROOTS; did you mean LUMI_ROOT?" in refusal(env={"LUMI_ROOTS": "x"})
+    assert "LUMI_CONFG; did you mean LUMI_CONFIG?" in refusal(env={"LUMI_CONFG": "x"})
+    assert "did you mean 'policy_file'?" in refusal(overrides={"policy": "x"})
+    assert load_config(env={"LUMI_SPLUNK_TOKEN": "secret"}).file is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ({"root": "s3://bucket/lake"}, "--root: 's3' URLs"),
+        ({"root": "file://host/lake"}, "file:///PATH"),
+        ({"root": "~nobody-of-that-name/lake"}, "no home directory"),
+        ({"outbox": "box.db"}, "write sqlite:///box.db"),
+        ({"outbox": "sqlite://box.db"}, "sqlite:///PATH"),
+        ({"outbox": "sqlite:///:memory:"}, "sqlite:///PATH"),
+        ({"outbox": "sqlite:///box.db?mode=ro"}, "no parameters"),
+        ({"outbox": "postgresql://app:hunter2@db/app"}, "'postgresql' URLs"),
+        ({"origin": "two words"}, "white space"),
+        ({"origin": "a+b"}, "'+'"),
+        ({"first_day": "2026-02-30"}, "no such day"),
+        ({"first_day": "yesterday"}, "YYYY-MM-DD"),
+        ({"operator_tenant": "../up"}, "not a tenant id"),
+        ({"compute": "dask:tcp://10.0.0.1:8786"}, "use 'inline'"),
+    ],
+)
+def test_malformed_values_are_refused(overrides: dict[str, str | None], said: str) -> None:
+    message = refusal(Path(os.devnull), overrides=overrides)
+    assert said in message
+    assert "hunter2" not in message
+
+
+def test_unusable_files_are_refused(here: Path) -> None:
+    assert "No such file" in refusal(here / "missing.toml")
+    assert "No such file" in refusal(env={"LUMI_CONFIG": "missing.toml"})
+    assert "directory" in refusal(here)
+    (here / "lumi.toml").symlink_to(here / "gone")
+    assert "No such file" in refusal()
+    (here / "lumi.toml").unlink()
+    (here / "lumi.toml").write_bytes(b"\xff")
+    assert "UTF-8" in refusal()
+    write(here / "lumi.toml", "root = \n")
+    assert "line 1" in refusal()
+    write(here / "lumi.toml", "x = " + "[" * 100_000)
+    assert "not TOML" in refusal()
+    write(here / "lumi.toml", "#" * (1 << 20) + "#")
+    assert "larger than" in refusal()
