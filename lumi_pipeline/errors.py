@@ -1,0 +1,162 @@
+"""Errors of the domain, as branches of the one tree that :mod:`transparency.errors` roots.
+
+Each message says what is wrong, where, and what to do next; the command line prints it and nothing more. Every class
+survives pickling with its attributes, because Dagster runs steps in processes of their own.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING
+
+from transparency.errors import LumiError
+
+if TYPE_CHECKING:
+    from lumi_pipeline.chain import Break
+
+__all__ = [
+    "ChainBroken",
+    "ClockAhead",
+    "ConcurrentRun",
+    "ConfigError",
+    "DuplicateEvent",
+    "EventRejected",
+    "ImportFailed",
+    "LakeError",
+    "LandingError",
+    "LumiError",
+    "OutboxError",
+    "OutboxLocked",
+    "OutboxMissing",
+    "OutboxNotInitialised",
+    "OutboxTampered",
+    "ProofNotFound",
+    "RecordError",
+    "RecorderError",
+    "ReplacedOutbox",
+    "RewoundOutbox",
+    "SealError",
+    "TimeRefused",
+]
+
+
+class ConfigError(LumiError):
+    """A setting that is unknown, malformed, missing or contradicts another; the message names it and its source."""
+
+
+class OutboxError(LumiError):
+    """The outbox cannot be used as asked."""
+
+
+class OutboxMissing(OutboxError):
+    """There is no database where the configuration says the outbox is."""
+
+
+class OutboxNotInitialised(OutboxError):
+    """The database exists but does not hold our tables in the form this version knows."""
+
+
+class OutboxLocked(OutboxError):
+    """Another transaction holds what was needed for longer than we were willing to wait. Trying again is right."""
+
+
+class OutboxTampered(OutboxError):
+    """A stored value that no recorder writes: text that is not UTF-8, a wrong type, a time outside 0001 to 9999."""
+
+
+class RecorderError(LumiError):
+    """An event was not recorded. Nothing of the call remains in the caller's transaction, which stays usable."""
+
+
+class EventRejected(RecorderError):
+    """A value that an event cannot hold. ``column`` names it; the message gives the reason and the limit."""
+
+    def __init__(self, column: str, message: str) -> None:
+        super().__init__(message)
+        self.column = column
+
+    def __reduce__(self) -> tuple[type["EventRejected"], tuple[str, str]]:
+        """Pickle with both arguments."""
+        return type(self), (self.column, str(self))
+
+
+class DuplicateEvent(RecorderError):
+    """An event with this ``event_id`` is already in the outbox, or twice in one call."""
+
+    def __init__(self, event_id: str, message: str) -> None:
+        super().__init__(message)
+        self.event_id = event_id
+
+    def __reduce__(self) -> tuple[type["DuplicateEvent"], tuple[str, str]]:
+        """Pickle with both arguments."""
+        return type(self), (self.event_id, str(self))
+
+
+class ClockAhead(RecorderError):
+    """The recorder's clock is more than a minute ahead of the database's; its times would be wrong for good."""
+
+
+class TimeRefused(RecorderError):
+    """An explicit ``recorded_at`` that is in the future, before the tenant's last event, or in a closed day."""
+
+
+class ImportFailed(LumiError):
+    """A file of records could not be brought in; the message names the file and, where there is one, the line."""
+
+
+class LakeError(LumiError):
+    """A file of the lake is missing, unreadable, or not what its commit object or manifest says."""
+
+
+class RecordError(LakeError):
+    """A tenant-day record, manifest, landing or acknowledgement that is not exactly in form."""
+
+
+class LandingError(LumiError):
+    """The outbox could not be landed."""
+
+
+class ReplacedOutbox(LandingError):
+    """The database is not the one that was landed before (another identity): restored, replaced or misconfigured."""
+
+
+class RewoundOutbox(LandingError):
+    """A chain head is behind what was already landed, or carries another hash there: rewound or rewritten."""
+
+    def __init__(self, tenant_id: str, seq: int, message: str) -> None:
+        super().__init__(message)
+        self.tenant_id = tenant_id
+        self.seq = seq
+
+    def __reduce__(self) -> tuple[type["RewoundOutbox"], tuple[str, int, str]]:
+        """Pickle with all three arguments."""
+        return type(self), (self.tenant_id, self.seq, str(self))
+
+
+class ConcurrentRun(LumiError):
+    """Another run committed the same landing or day first. Nothing of ours counts; the next run carries on."""
+
+
+class ChainBroken(LumiError):
+    """Day ``day`` holds chain breaks that nobody has acknowledged, so it is not sealed.
+
+    ``breaks`` lists them all and ``report_sha256`` (lower-case hex) identifies exactly this report: an
+    acknowledgement accepts the report of that hash and nothing that happens later.
+    """
+
+    def __init__(self, day: date, breaks: "Sequence[Break]", report_sha256: str, message: str) -> None:
+        super().__init__(message)
+        self.day = day
+        self.breaks = tuple(breaks)
+        self.report_sha256 = report_sha256
+
+    def __reduce__(self) -> "tuple[type[ChainBroken], tuple[date, tuple[Break, ...], str, str]]":
+        """Pickle with all arguments."""
+        return type(self), (self.day, self.breaks, self.report_sha256, str(self))
+
+
+class SealError(LumiError):
+    """A day cannot be sealed as asked: not over yet, out of order, or its stored files do not match its record."""
+
+
+class ProofNotFound(LumiError):
+    """There is nothing to prove it from: unknown event, or its day is not sealed and published yet."""

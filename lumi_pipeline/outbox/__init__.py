@@ -1,0 +1,78 @@
+"""The outbox as the pipeline sees it: snapshots to read, days to close.
+
+Recording is the application's side and goes through :class:`lumi_pipeline.recorder.AuditRecorder` on the
+application's own connection, inside its own transaction.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import date, datetime
+from typing import Final, Protocol
+
+import pyarrow as pa
+
+CHUNK_ROWS: Final = 250_000
+CHUNK_BYTES: Final = 128 << 20
+
+HEAD_SCHEMA: Final = pa.schema(
+    [
+        ("tenant_id", pa.string()),
+        ("chain_id", pa.binary(16)),
+        ("next_seq", pa.int64()),
+        ("head_hash", pa.binary(32)),
+        ("last_recorded_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+
+class Snapshot(Protocol):
+    """One consistent reading of the outbox: heads and rows belong together, whatever is recorded meanwhile."""
+
+    @property
+    def system_id(self) -> str:
+        """Random name drawn when the outbox was initialised; another one means another database."""
+        ...
+
+    def heads(self) -> pa.Table:
+        """Return every chain head in :data:`HEAD_SCHEMA`, sorted by tenant_id (code points)."""
+        ...
+
+    def rows(
+        self,
+        cursors: Sequence[tuple[str, int]],
+        *,
+        chunk_rows: int = CHUNK_ROWS,
+        chunk_bytes: int = CHUNK_BYTES,
+    ) -> Iterator[pa.Table]:
+        """Yield every row whose seq is at or past its tenant's cursor, for these tenants alone.
+
+        ``cursors`` holds (tenant_id, first wanted seq) pairs, each tenant once, in any order. Tables are in
+        :data:`~lumi_pipeline.events.EVENT_SCHEMA`, one chunk a column, never empty, ordered by (tenant_id, seq) within
+        and across; each has at most ``chunk_rows`` rows and at most ``chunk_bytes`` bytes of column data (a single
+        row larger than that comes alone).
+        """
+        ...
+
+    def find(self, event_ids: Collection[str]) -> dict[str, tuple[str, int]]:
+        """Return (tenant_id, seq) of each of these events that the outbox holds, by event_id."""
+        ...
+
+
+class Outbox(Protocol):
+    """A database that holds the outbox tables."""
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """Open one consistent reading; it blocks no writer and ends with the ``with`` block."""
+        ...
+
+    def closed_before(self) -> datetime:
+        """Return the midnight before which no event can be recorded any more; 1970 when nothing was closed yet."""
+        ...
+
+    def close_day(self, day: date, timeout: float = 5.0) -> None:
+        """Close every day up to and including ``day``: afterwards no event can get into them, and none is in flight.
+
+        Waits up to ``timeout`` seconds for transactions that hold a chain head, then raises
+        :class:`~lumi_pipeline.errors.OutboxLocked`; a day that is not over yet is refused.
+        """
+        ...
