@@ -148,20 +148,9 @@ class SigningKey:
     def load(cls, path: Path) -> "SigningKey":
         """Read a secret key file; refuse one that anybody but its owner may use."""
         try:
-            # Without O_NONBLOCK, a named pipe in the place of the file would wait for ever.
-            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            data = _read_private_file(path)
         except OSError as error:
             raise KeyFormatError(f"cannot read the secret key file {path}: {error.strerror}") from None
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise KeyFormatError(f"the secret key file {path} is not a regular file")
-            mode = stat.S_IMODE(status.st_mode)
-            if mode & ~_OWNER_READ_WRITE:
-                raise KeyFormatError(
-                    f"the secret key file {path} has mode {mode:04o}, so others may use it; run: chmod 600 {path}"
-                )
-            data = file.read(MAX_KEY_TEXT + 1)
         try:
             # Undecodable bytes become characters that no key holds, so that parse reports them without quoting them.
             return cls.parse(data.decode("utf-8", errors="replace").removesuffix("\n"))
@@ -242,6 +231,25 @@ def _split_key_text(text: str) -> tuple[str, bytes, bytes]:
     if not material:
         raise KeyFormatError(f"key {excerpt(name)} is empty")
     return name, identifier, material
+
+
+def _read_private_file(path: Path) -> bytes:
+    """Read the beginning of a regular file of mode 0600 or less: more than any key has."""
+    # Without O_NONBLOCK, a named pipe in the place of the file would wait for ever.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        # Of the opened file, not of the path, which may come to name another file in between.
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise KeyFormatError(f"the secret key file {path} is not a regular file")
+        mode = stat.S_IMODE(status.st_mode)
+        if mode & ~_OWNER_READ_WRITE:
+            raise KeyFormatError(
+                f"the secret key file {path} has mode {mode:04o}, so others may use it; run: chmod 600 {path}"
+            )
+        return os.read(descriptor, MAX_KEY_TEXT + 2)
+    finally:
+        os.close(descriptor)
 
 
 def _sync_directory(directory: Path) -> None:
