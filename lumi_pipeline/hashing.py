@@ -9,11 +9,13 @@ from hashlib import sha256
 
 from lumi_pipeline.events import Event
 from transparency.encoding import format_timestamp
+from transparency.merkle import leaf_hash
 
 GENESIS_TAG = b"lumi/genesis/v1\n"
 PAYLOAD_TAG = b"lumi/payload/v1\n"
 EVENT_TAG = b"lumi/event/v1\n"
 TENANT_KEY_TAG = b"lumi/tenant-key/v1\n"
+EVENT_LEAF_TAG = b"lumi/event-leaf/v1\n"
 
 
 def net(value: str | None) -> bytes:
@@ -119,3 +121,8 @@ def event_integrity_hash(event: Event) -> bytes:
         auth_method=event.auth_method,
         payload_hash=event.payload_hash,
     )
+
+
+def event_leaf(stored_integrity_hash: bytes) -> bytes:
+    """Return an event's leaf hash in the tree of its tenant's day (section 2): over the hash as it is stored."""
+    return leaf_hash(EVENT_LEAF_TAG + stored_integrity_hash)

@@ -1,0 +1,97 @@
+"""Break reports and their acknowledgement: how a day with a broken chain may be sealed after all, in the open.
+
+A report is named by its SHA-256. An acknowledgement is an event of the operator's own chain first, and then a small
+object beside the seal; it accepts exactly the report it names, so a break found later stops the seal again.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from lumi_pipeline.chain import Break
+from lumi_pipeline.errors import SealError
+from lumi_pipeline.lake import Lake, seal_prefix
+from lumi_pipeline.records import json_text
+from lumi_pipeline.sealedjson import encode_sealed, parse_sealed
+from transparency.encoding import Json, canonical_json
+from transparency.errors import ObjectMissing
+
+REPORT_FORMAT: Final = "lumi/breaks/v1"
+ACKNOWLEDGEMENT_FORMAT: Final = "lumi/acknowledgement/v1"
+_FIELDS: Final = frozenset({"event_id", "reason", "report"})
+
+
+@dataclass(frozen=True, slots=True)
+class BreakReport:
+    """Every break of a day, as bytes that can be pinned. ``sha256`` is lower-case hexadecimal."""
+
+    day: date
+    data: bytes
+
+    @property
+    def sha256(self) -> str:
+        """What names the report."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def key(self) -> str:
+        """Where the report is kept."""
+        return f"{seal_prefix(self.day)}breaks-{self.sha256}.json"
+
+
+def break_report(day: date, breaks: Sequence[Break]) -> BreakReport:
+    """Write the report of a day's breaks: canonical JSON, sorted by tenant, seq and kind."""
+    rows: list[Json] = [
+        {"expected": b.expected, "found": b.found, "kind": b.kind.value, "seq": str(b.seq), "tenant": b.tenant_id}
+        for b in breaks
+    ]
+    value: Json = {"breaks": rows, "day": day.isoformat(), "format": REPORT_FORMAT}
+    return BreakReport(day, canonical_json(value).encode() + b"\n")
+
+
+def keep_report(lake: Lake, report: BreakReport) -> None:
+    """Keep a day's report; earlier ones that nobody acknowledged are out of date and go, so that one is left to read."""
+    lake.store.put_new(report.key, report.data)
+    for key in list(lake.store.list(f"{seal_prefix(report.day)}breaks-")):
+        other = BreakReport(report.day, lake.store.get(key))
+        if key != report.key and not is_acknowledged(lake, other):
+            lake.store.delete(key)
+
+
+def open_report(lake: Lake, day: date) -> BreakReport:
+    """The report that stopped ``day`` and isn't acknowledged; :class:`~lumi_pipeline.errors.SealError` if none."""
+    prefix = f"{seal_prefix(day)}breaks-"
+    reports = []
+    for key in lake.store.list(prefix):
+        report = BreakReport(day, lake.store.get(key))
+        if report.key != key:
+            raise SealError(f"{key} was altered: its SHA-256 is {report.sha256}; seal the day again for a fresh report")
+        if not is_acknowledged(lake, report):
+            reports.append(report)
+    if not reports:
+        raise SealError(f"{day} has no report of breaks waiting for acknowledgement; 'lumi seal --day {day}' makes one")
+    return reports[0]
+
+
+def acknowledge(lake: Lake, report: BreakReport, event_id: str, reason: str) -> None:
+    """Keep the acknowledgement of a report; ``event_id`` is the operator's audit event that says the same."""
+    lake.store.put_new(
+        _acknowledgement_key(report),
+        encode_sealed(ACKNOWLEDGEMENT_FORMAT, {"event_id": event_id, "reason": reason, "report": report.sha256}),
+    )
+
+
+def is_acknowledged(lake: Lake, report: BreakReport) -> bool:
+    """Whether exactly this report was accepted."""
+    key = _acknowledgement_key(report)
+    try:
+        data = lake.store.get(key)
+    except ObjectMissing:
+        return False
+    return json_text(parse_sealed(ACKNOWLEDGEMENT_FORMAT, data, _FIELDS, key)["report"]) == report.sha256
+
+
+def _acknowledgement_key(report: BreakReport) -> str:
+    return f"{seal_prefix(report.day)}acknowledged-{report.sha256}.json"

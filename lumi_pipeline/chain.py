@@ -1,0 +1,215 @@
+"""Chain verification: rows of many tenants in, breaks and tree roots out.
+
+A :class:`ChainFold` is fed tables of events sorted by ``(tenant_id, seq)``, in order, a tenant possibly continuing
+from one table to the next. Per row everything is vectorised; Python runs once per tenant and table. What counts as a
+break, and how breaks are counted, is docs/formats.md §3.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lumi_pipeline.events import from_micros
+from lumi_pipeline.hashing import event_leaf
+from lumi_pipeline.rowhash import Digests, digest_column, recompute_hashes
+from transparency.encoding import format_timestamp
+from transparency.merkle import CompactRange
+
+
+class BreakKind(StrEnum):
+    """The ways in which a chain can be broken (docs/formats.md §3), each counted once where it occurs."""
+
+    PAYLOAD = "payload-hash"
+    INTEGRITY = "integrity-hash"
+    LINK = "link"
+    MISSING = "missing"
+    TIME = "time"
+    HEAD = "head"
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """One break: where it is, what the chain called for, and what was there instead."""
+
+    tenant_id: str
+    seq: int
+    kind: BreakKind
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"tenant {self.tenant_id} seq {self.seq}: {self.kind}: expected {self.expected}, found {self.found}"
+
+
+@dataclass(frozen=True, slots=True)
+class ChainState:
+    """A place in a tenant's chain: the next seq, the hash it must link to, and the earliest time it may carry (µs)."""
+
+    next_seq: int
+    head: bytes
+    not_before: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChainEnd:
+    """Where a tenant's rows have to end: the seq that comes next and, if anything pins it, the last row's hash."""
+
+    next_seq: int
+    head: bytes | None
+
+
+@dataclass(slots=True)
+class TenantRows:
+    """What a fold learned about one tenant's rows: how they started, where they ended, their tree, their breaks."""
+
+    start: ChainState
+    state: ChainState
+    tree: CompactRange
+    first_row: int | None = None
+    count: int = 0
+    breaks: list[Break] = field(default_factory=list)
+
+
+class ChainFold:
+    """Verify sorted rows of any number of tenants, in bounded memory.
+
+    ``start`` gives the state a tenant's chain is in before its first row here. ``until`` (µs, exclusive) is the end of
+    the day when a day is folded: a row at or past it lies outside the day. With ``trees`` the event trees are built.
+    """
+
+    def __init__(self, start: Callable[[str], ChainState], *, until: int | None = None, trees: bool = True) -> None:
+        self.tenants: dict[str, TenantRows] = {}
+        self._start = start
+        self._until = until
+        self._trees = trees
+
+    def add(self, events: pa.Table) -> None:
+        """Verify the next rows; ``events`` follows ``EVENT_SCHEMA`` and continues where the last table ended."""
+        if not len(events):
+            return
+        columns = _Columns(events)
+        for tenant_id, begin, end in _runs(events.column("tenant_id")):
+            rows = self.tenants.get(tenant_id)
+            if rows is None:
+                state = self._start(tenant_id)
+                rows = self.tenants[tenant_id] = TenantRows(state, state, CompactRange())
+            self._fold(tenant_id, rows, columns, begin, end)
+
+    def finish(self, tenant_id: str, end: ChainEnd) -> TenantRows:
+        """Hold a tenant's rows against the end they must have: a lost tail or another head hash is a break."""
+        rows = self.tenants.get(tenant_id)
+        if rows is None:
+            state = self._start(tenant_id)
+            rows = self.tenants[tenant_id] = TenantRows(state, state, CompactRange())
+        reached = rows.state
+        if reached.next_seq < end.next_seq:
+            rows.breaks.append(_missing(tenant_id, reached.next_seq, end.next_seq))
+        elif reached.next_seq > end.next_seq:
+            rows.breaks.append(
+                Break(tenant_id, end.next_seq, BreakKind.HEAD, f"no row from seq {end.next_seq} on", "rows past the head")
+            )
+        elif end.head is not None and end.head != reached.head:
+            rows.breaks.append(
+                Break(tenant_id, reached.next_seq - 1, BreakKind.HEAD, reached.head.hex(), end.head.hex())
+            )
+        return rows
+
+    def _fold(self, tenant_id: str, rows: TenantRows, columns: "_Columns", begin: int, end: int) -> None:
+        span = slice(begin, end)
+        seq, time, stored = columns.seq[span], columns.recorded_at[span], columns.integrity[span]
+        expected_seq = _shifted(seq + 1, rows.state.next_seq)
+        expected_prev = np.vstack([np.frombuffer(rows.state.head, np.uint8)[None, :], stored[:-1]])
+        unlinked = (columns.prev[span] != expected_prev).any(axis=1) | (seq < expected_seq)
+        misplaced = time < _shifted(time, rows.state.not_before)
+        if self._until is not None:
+            misplaced |= (time < rows.start.not_before) | (time >= self._until)
+        for i in np.flatnonzero(seq > expected_seq):
+            rows.breaks.append(_missing(tenant_id, int(expected_seq[i]), int(seq[i])))
+        for bad, kind, want, got in (
+            (columns.payload_bad[span], BreakKind.PAYLOAD, columns.payload_expected, columns.payload),
+            (columns.integrity_bad[span], BreakKind.INTEGRITY, columns.integrity_expected, columns.integrity),
+        ):
+            for i in np.flatnonzero(bad):
+                at = begin + int(i)
+                rows.breaks.append(Break(tenant_id, int(seq[i]), kind, _hex(want[at]), _hex(got[at])))
+        for i in np.flatnonzero(unlinked):
+            found = _hex(columns.prev[begin + int(i)])
+            rows.breaks.append(Break(tenant_id, int(seq[i]), BreakKind.LINK, _hex(expected_prev[i]), found))
+        for i in np.flatnonzero(misplaced):
+            rows.breaks.append(
+                Break(tenant_id, int(seq[i]), BreakKind.TIME, self._time_rule(rows), _timestamp(int(time[i])))
+            )
+        if self._trees:
+            data = stored.tobytes()
+            rows.tree.extend(event_leaf(data[at : at + 32]) for at in range(0, len(data), 32))
+        if rows.first_row is None:
+            rows.first_row = int(seq[0])
+        rows.count += end - begin
+        rows.state = ChainState(int(seq[-1]) + 1, stored[-1].tobytes(), int(time[-1]))
+
+    def _time_rule(self, rows: TenantRows) -> str:
+        day = "" if self._until is None else f", before {_timestamp(self._until)}"
+        return f"not before the row before it, from {_timestamp(rows.start.not_before)} on{day}"
+
+
+class _Columns:
+    """The columns that folding needs, as arrays, with the row-local verdicts computed for all rows at once."""
+
+    def __init__(self, events: pa.Table) -> None:
+        self.seq = _int64(events.column("seq"))
+        self.recorded_at = _int64(events.column("recorded_at"))
+        self.prev = digest_column(events.column("prev_hash"))
+        self.payload = digest_column(events.column("payload_hash"))
+        self.integrity = digest_column(events.column("integrity_hash"))
+        self.payload_expected, self.integrity_expected = recompute_hashes(events)
+        self.payload_bad = _differ(self.payload, self.payload_expected) & ~_erased(events)
+        self.integrity_bad = _differ(self.integrity, self.integrity_expected)
+
+
+def _erased(events: pa.Table) -> npt.NDArray[np.bool_]:
+    """Rows whose payload was erased as a whole; what is left of them can't (and needn't) recompute the payload hash."""
+    gone = pc.is_valid(events.column("erased_at"))
+    for name in ("payload_salt", "actor_name", "ip", "user_agent", "request_id", "before_state", "after_state"):
+        gone = pc.and_(gone, pc.is_null(events.column(name)))
+    return np.asarray(gone.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _runs(tenants: pa.ChunkedArray) -> Iterator[tuple[str, int, int]]:
+    """Yield (tenant_id, begin, end) for each run of equal values."""
+    codes = pc.dictionary_encode(tenants).combine_chunks()
+    if isinstance(codes, pa.ChunkedArray):
+        codes = codes.chunk(0)
+    index = np.asarray(codes.indices.to_numpy(zero_copy_only=False))
+    starts = np.flatnonzero(np.diff(index, prepend=-1))
+    for begin, end in zip(starts, np.append(starts[1:], len(index)), strict=True):
+        yield str(codes.dictionary[int(index[begin])].as_py()), int(begin), int(end)
+
+
+def _int64(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    return np.asarray(pc.cast(column, pa.int64()).to_numpy(), np.int64)
+
+
+def _shifted(values: npt.NDArray[np.int64], first: int) -> npt.NDArray[np.int64]:
+    return np.concatenate([np.array([first], np.int64), values[:-1]])
+
+
+def _differ(left: Digests, right: Digests) -> npt.NDArray[np.bool_]:
+    return np.asarray((left != right).any(axis=1), np.bool_)
+
+
+def _missing(tenant_id: str, first: int, next_seq: int) -> Break:
+    expected = f"seq {first}" if next_seq == first + 1 else f"seq {first} to {next_seq - 1}"
+    return Break(tenant_id, first, BreakKind.MISSING, expected, "nothing")
+
+
+def _hex(digest: Digests) -> str:
+    return digest.tobytes().hex()
+
+
+def _timestamp(micros: int) -> str:
+    return format_timestamp(from_micros(micros))

@@ -1,0 +1,279 @@
+"""The pipeline as its users see it: land, seal, publish, on the stores and keys that a configuration names.
+
+The command line and Dagster both work through :class:`Pipeline` and add nothing of their own to it.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from lumi_pipeline.acknowledging import acknowledge, open_report
+from lumi_pipeline.catalogue import DAY_ACKNOWLEDGED
+from lumi_pipeline.config import Config
+from lumi_pipeline.days import day_end, day_range, last_complete_day
+from lumi_pipeline.errors import ConfigError, LakeError, LumiError, SealError
+from lumi_pipeline.events import to_micros
+from lumi_pipeline.lake import Lake
+from lumi_pipeline.landing import Cursor, LandingReport, land, landed_tenants, landings
+from lumi_pipeline.outbox.sqlite import SqliteOutbox
+from lumi_pipeline.pending import Pending
+from lumi_pipeline.publishing import PublishReport, open_log, publish, read_genesis, write_genesis
+from lumi_pipeline.recorder import AuditRecorder
+from lumi_pipeline.sealing import Progress, Sealer, SealedDay, SealReport, load_sealed_day
+from transparency.entries import Genesis
+from transparency.filestore import FileStore
+from transparency.keys import SigningKey
+from transparency.policy import Policy
+from transparency.store import ObjectStore
+
+Clock = Callable[[], datetime]
+_MAX_POLICY: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What one run did: what it landed, the days it sealed, what it published."""
+
+    landing: LandingReport
+    seals: tuple[SealReport, ...]
+    publication: PublishReport | None
+    seconds: float
+
+
+class Pipeline:
+    """Everything that one configuration names, opened when it is first needed."""
+
+    def __init__(self, config: Config, store: ObjectStore, locate: Callable[[str], str], clock: Clock) -> None:
+        self.config = config
+        self.lake = Lake(store, locate)
+        self.clock = clock
+
+    @classmethod
+    def open(cls, config: Config, clock: Clock = lambda: datetime.now(UTC)) -> "Pipeline":
+        """Open a configuration's pipeline; the outbox and the keys are opened when something needs them."""
+        store = FileStore(config.root_path)
+        return cls(config, store, lambda key: str(store.path(key)), clock)
+
+    @cached_property
+    def outbox(self) -> SqliteOutbox:
+        """The outbox; :class:`~lumi_pipeline.errors.OutboxError` when it isn't there or isn't one."""
+        return SqliteOutbox.open(self.config.outbox_path)
+
+    @cached_property
+    def log_key(self) -> SigningKey:
+        """The key that signs checkpoints; its name has to be the configured origin."""
+        return _load_key(self.config.log_key_file, self.config.origin)
+
+    @cached_property
+    def evidence_key(self) -> SigningKey:
+        """The key that signs everything but checkpoints."""
+        return _load_key(self.config.evidence_key_file, f"{self.config.origin}/evidence")
+
+    def trust(self) -> Policy | None:
+        """What this side pins: the policy file, else the configured log key; None when there is neither."""
+        if self.config.policy_file is not None:
+            return _read_policy(self.config.policy_file)
+        if self.config.log_key_file.exists():
+            return Policy.pinning(self.log_key.verifier.vkey)
+        return None
+
+    def genesis(self) -> Genesis | None:
+        """The log's first entry, which fixes its origin and first day; None before the first seal."""
+        return read_genesis(self.lake)
+
+    def land(self) -> LandingReport:
+        """Land what the outbox gained since the last landing."""
+        sealed = self._last_sealed()
+        floor = sealed.tenants.landing_floor if sealed else 0
+        return land(self.outbox, self.lake, self._cursors(sealed), floor)
+
+    def missing_days(self, through: date | None = None) -> list[date]:
+        """The complete days up to ``through`` (default: the last complete one) that aren't sealed yet, in order.
+
+        Before the first seal the first day is that of the first landed event, unless it is configured; with nothing
+        landed there is none.
+        """
+        last = self._through(through)
+        first = self._first_day()
+        if first is None:
+            return []
+        sealed = self.sealed_days()
+        return list(day_range(sealed[-1] + timedelta(days=1) if sealed else first, last))
+
+    def sealed_days(self) -> list[date]:
+        """The days that are sealed; :class:`~lumi_pipeline.errors.LakeError` when one in between has lost its record."""
+        days = self.lake.sealed_days()
+        first = self._first_day() if days else None
+        if first is not None:
+            for expected, day in zip(day_range(first, days[-1]), days, strict=False):
+                if expected != day:
+                    raise LakeError(f"the record of {expected} is missing although {days[-1]} is sealed; restore it")
+        return days
+
+    def unpublished_days(self) -> list[date]:
+        """The sealed days that the log doesn't hold yet, in order."""
+        genesis = self.genesis()
+        if genesis is None:
+            return []
+        size = open_log(self.lake, self.log_key).state().committed_size
+        return [day for day in self.sealed_days() if (day - genesis.first_day).days + 1 >= size]
+
+    def seal(self, days: Sequence[date]) -> Iterator[SealReport]:
+        """Seal these days in order: close the last in the outbox, land once more, then one day after the other.
+
+        A day that is sealed already is verified instead. Yields each day's report when that day is done, so what was
+        sealed before a failure is known.
+        """
+        known = self.sealed_days()
+        for day in sorted(set(days) & set(known)):
+            yield self.verify_sealed(day)
+        fresh = sorted(set(days) - set(known))
+        if fresh:
+            yield from self._seal_fresh(fresh)
+
+    def verify_sealed(self, day: date, progress: Progress | None = None) -> SealReport:
+        """Recompute one sealed day from its stored bytes, on top of the stored day before it."""
+        genesis = self._require_genesis()
+        before = None if day == genesis.first_day else load_sealed_day(self.lake, day - timedelta(days=1))
+        return self.sealer(genesis).verify(day, before, progress)[1]
+
+    def sealer(self, genesis: Genesis) -> Sealer:
+        """What seals and verifies days of the log that ``genesis`` begins."""
+        return Sealer(self.lake, genesis, self.clock)
+
+    def publish(self) -> PublishReport:
+        """Publish every sealed day that the log doesn't hold yet, under one checkpoint."""
+        return publish(self.lake, self.log_key, self._require_genesis(), self.sealed_days())
+
+    def run(self, through: date | None = None, on_sealed: Callable[[SealReport], None] | None = None) -> RunReport:
+        """Land, seal and publish every complete day up to ``through`` that is missing.
+
+        When a day can't be sealed, the days before it are still published; then the error is raised.
+        """
+        started = time.monotonic()
+        landing = self.land()
+        seals: list[SealReport] = []
+        failure: LumiError | None = None
+        try:
+            for report in self.seal(self.missing_days(through)):
+                seals.append(report)
+                if on_sealed:
+                    on_sealed(report)
+        except LumiError as error:
+            failure = error
+        publication = self.publish() if self.genesis() is not None else None
+        if failure is not None:
+            raise failure
+        return RunReport(landing, tuple(seals), publication, time.monotonic() - started)
+
+    def acknowledge(self, day: date, reason: str) -> str:
+        """Accept the report of breaks that stopped ``day``; return the report's SHA-256 (hex).
+
+        The acknowledgement is first an event of the operator's own chain. A crash before the lake knows of it leaves
+        that event, and acknowledging again records another.
+        """
+        if not reason.strip():
+            raise SealError("an acknowledgement needs a reason that an auditor can read")
+        report = open_report(self.lake, day)
+        connection = self.outbox.connect()
+        try:
+            event = AuditRecorder(connection).record(
+                tenant_id=self.config.operator_tenant,
+                action=DAY_ACKNOWLEDGED,
+                entity_type="day",
+                entity_id=day.isoformat(),
+                actor_type="system",
+                actor_id="lumi-pipeline",
+                after_state={"day": day.isoformat(), "reason": reason, "report": report.sha256},
+            )
+            connection.commit()
+        finally:
+            connection.close()
+        acknowledge(self.lake, report, event.event_id, reason)
+        return report.sha256
+
+    def _seal_fresh(self, days: Sequence[date]) -> Iterator[SealReport]:
+        now = self.clock()
+        if to_micros(now) < day_end(days[-1]):
+            raise SealError(f"{days[-1]} is not over yet; the last day that can be sealed is {now.date() - timedelta(1)}")
+        self.outbox.close_day(days[-1])
+        self.land()
+        before = self._last_sealed()
+        with Pending(self.lake, before.tenants.landing_floor if before else 0) as pending:
+            genesis = self._begin_log(pending)
+            expected = before.tenants.day + timedelta(days=1) if before else genesis.first_day
+            sealer = self.sealer(genesis)
+            for day in days:
+                if day != expected:
+                    raise SealError(f"days are sealed in order: {expected} comes before {day}")
+                before, report = sealer.seal(day, before, pending)
+                expected = day + timedelta(days=1)
+                yield report
+
+    def _begin_log(self, pending: Pending) -> Genesis:
+        """The log's genesis; fixed once and for all when the first day is sealed."""
+        genesis = self.genesis()
+        if genesis is not None:
+            if genesis.origin != self.config.origin:
+                raise ConfigError(f"the log here is {genesis.origin}, but 'origin' is {self.config.origin}; correct it")
+            return genesis
+        first = self.config.first_day or pending.first_day()
+        if first is None:
+            raise SealError("there is no event yet, so there is no first day; record one, or set 'first_day'")
+        return write_genesis(self.lake, Genesis(self.config.origin, first, self.log_key.verifier, self.evidence_key.verifier))
+
+    def _require_genesis(self) -> Genesis:
+        genesis = self.genesis()
+        if genesis is None:
+            raise SealError("nothing is sealed yet; 'lumi run' seals and publishes every complete day")
+        return genesis
+
+    def _first_day(self) -> date | None:
+        genesis = self.genesis()
+        if genesis is not None:
+            return genesis.first_day
+        if self.config.first_day is not None:
+            return self.config.first_day
+        with Pending(self.lake, 0) as pending:
+            return pending.first_day()
+
+    def _through(self, through: date | None) -> date:
+        complete = last_complete_day(self.clock())
+        if through is not None and through > complete and day_end(through) > to_micros(self.clock()):
+            raise SealError(f"{through} is not over yet; the last complete day is {complete}")
+        return complete if through is None else through
+
+    def _last_sealed(self) -> SealedDay | None:
+        days = self.lake.sealed_days()
+        return load_sealed_day(self.lake, days[-1]) if days else None
+
+    def _cursors(self, sealed: SealedDay | None) -> dict[str, Cursor]:
+        cursors = {}
+        if sealed is not None:
+            end = day_end(sealed.tenants.day)
+            for tenant_id, tenant in sealed.tenants.tenants.items():
+                cursors[tenant_id] = Cursor(tenant.chain_id, tenant.record.next, tenant.record.head_after, end)
+        for landing in landings(self.lake, sealed.tenants.landing_floor if sealed else 0):
+            cursors.update({share.tenant_id: share.cursor for share in landed_tenants(self.lake, landing)})
+        return cursors
+
+
+def _load_key(path: Path, name: str) -> SigningKey:
+    if not path.exists():
+        raise ConfigError(f"there is no key at {path}; make one with 'lumi keys new', or set where it is")
+    key = SigningKey.load(path)
+    if key.name != name:
+        raise ConfigError(f"the key in {path} is the key of {key.name}, but {name} is needed; correct 'origin' or the file")
+    return key
+
+
+def _read_policy(path: Path) -> Policy:
+    try:
+        with path.open("rb") as file:
+            return Policy.parse(file.read(_MAX_POLICY + 1))
+    except OSError as error:
+        raise ConfigError(f"the policy file {path} can't be read: {error.strerror}") from None

@@ -1,0 +1,82 @@
+"""Publishing: append the sealed days' records to the log, where anyone can see them."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from lumi_pipeline.errors import ConcurrentRun, LakeError
+from lumi_pipeline.lake import Lake, seal_prefix
+from lumi_pipeline.sealing import load_sealed_day
+from transparency.entries import Genesis, day_index
+from transparency.errors import ConcurrentAppend, ObjectConflict, ObjectMissing
+from transparency.keys import SigningKey
+from transparency.log import Log
+
+GENESIS_KEY: Final = "log-private/genesis.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class PublishReport:
+    """The log after publishing: its size and root, the checkpoint as published, and the days that were appended."""
+
+    size: int
+    root: bytes
+    days: tuple[date, ...]
+    checkpoint: str
+    seconds: float
+
+
+def open_log(lake: Lake, key: SigningKey) -> Log:
+    """The log under a lake's root."""
+    return Log(lake.store, key)
+
+
+def read_genesis(lake: Lake) -> Genesis | None:
+    """The log's first entry as it was fixed when the first day was sealed; None before that."""
+    try:
+        return Genesis.parse(lake.store.get(GENESIS_KEY))
+    except ObjectMissing:
+        return None
+
+
+def write_genesis(lake: Lake, genesis: Genesis) -> Genesis:
+    """Fix the log's first entry, create-only; a crash after this leaves a log whose first day is known but not sealed."""
+    try:
+        lake.store.put_new(GENESIS_KEY, genesis.encode())
+    except ObjectConflict:
+        raise ConcurrentRun("another run began the log first; run again to carry on from there") from None
+    return genesis
+
+
+def publish(lake: Lake, key: SigningKey, genesis: Genesis, sealed: Sequence[date]) -> PublishReport:
+    """Append the records of ``sealed`` (all sealed days, in order) that the log doesn't hold yet; finish what a
+    crashed run left; remove landed files that sealed and published days have made superfluous."""
+    started = time.monotonic()
+    log = open_log(lake, key)
+    size = log.state().committed_size
+    days = tuple(day for day in sealed if day_index(genesis.first_day, day) >= size)
+    entries = [] if size else [genesis.encode()]
+    entries += [lake.store.get(f"{seal_prefix(day)}day.txt") for day in days]
+    try:
+        state = log.append(entries, old_size=size)
+    except ConcurrentAppend as error:
+        raise ConcurrentRun(str(error)) from None
+    if sealed:
+        _remove_sealed_landings(lake, load_sealed_day(lake, sealed[-1]).tenants.landing_floor)
+    checkpoint = lake.store.get("log/checkpoint").decode()
+    return PublishReport(state.size, state.root, days, checkpoint, time.monotonic() - started)
+
+
+def _remove_sealed_landings(lake: Lake, floor: int) -> None:
+    """Delete the files of the landings below ``floor``: their rows are sealed, published and read back.
+
+    Their commit objects stay, so that no number is ever used twice. A crash here leaves files for the next run.
+    """
+    for key in list(lake.store.list("landed/")):
+        number = key.removeprefix("landed/").partition("/")[0]
+        if not number.isdecimal():
+            raise LakeError(f"{key} does not belong to a landing; move it out of the lake")
+        if int(number) < floor:
+            lake.store.delete(key)

@@ -1,0 +1,325 @@
+"""Sealing: turn a closed day's landed rows into the final partition and the record that commits to it.
+
+The order of the durable writes is the safety: event files (named after their content) → tenant-day records → manifest
+(create-only: whoever creates it has fixed what the day consists of) → day record (create-only: fixes the sealing time).
+Sealing a day that is sealed is a verification: everything is recomputed from the stored bytes and nothing is written.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from importlib.metadata import version
+from typing import Final
+
+import pyarrow as pa
+
+from lumi_pipeline.acknowledging import break_report, is_acknowledged, keep_report
+from lumi_pipeline.chain import Break, ChainEnd, ChainFold, ChainState
+from lumi_pipeline.days import day_end, day_start
+from lumi_pipeline.errors import ChainBroken, ConcurrentRun, LakeError, SealError
+from lumi_pipeline.events import from_micros
+from lumi_pipeline.hashing import genesis_hash, tenant_key
+from lumi_pipeline.lake import Lake, events_prefix, in_parts, seal_prefix
+from lumi_pipeline.pending import DayRange, Pending
+from lumi_pipeline.records import Manifest, StoredFile, TenantDay
+from lumi_pipeline.tenantdays import DayTenants, SealedTenant, read_day_tenants, stored_tenants
+from transparency.entries import DayRecord, Genesis, day_index
+from transparency.errors import ObjectConflict, ObjectMissing
+
+SHOWN_BREAKS: Final = 5
+"""How many breaks an error message spells out; the report holds them all."""
+
+Progress = Callable[[int], None]
+"""Called with a number of rows each time so many more were verified."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealReport:
+    """What a day consists of. ``fresh`` is False when it had been sealed already and was verified instead."""
+
+    day: date
+    index: int
+    fresh: bool
+    rows: int
+    tenants: int
+    bytes: int
+    files: int
+    map_root: bytes
+    manifest_sha256: str
+    breaks: tuple[Break, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SealedDay:
+    """A day's state as the next day builds on it: its tenants, its public record, and the breaks found in it."""
+
+    tenants: DayTenants
+    record: DayRecord
+    manifest: Manifest
+    breaks: tuple[Break, ...] = ()
+
+
+def load_sealed_day(lake: Lake, day: date) -> SealedDay:
+    """Read a sealed day's record, manifest and tenants, checked against each other (the events are not read)."""
+    record = DayRecord.parse(_get(lake, day, "day.txt"))
+    manifest = load_manifest(lake, day)
+    if hashlib.sha256(manifest.encode()).digest() != record.manifest or record.day != day:
+        raise LakeError(f"{seal_prefix(day)}manifest.json was altered: it is not the one that the day record names")
+    tenants = read_day_tenants(lake, manifest)
+    if tenants.tenant_map().root != record.map_root:
+        raise LakeError(f"{stored_tenants(manifest).path} was altered: its tenant map is not the day record's")
+    return SealedDay(tenants, record, manifest)
+
+
+def load_manifest(lake: Lake, day: date) -> Manifest:
+    """Read a day's manifest, checked only for its form and its day."""
+    manifest = Manifest.parse(_get(lake, day, "manifest.json"))
+    if manifest.day != day:
+        raise LakeError(f"{seal_prefix(day)}manifest.json is the manifest of {manifest.day}")
+    return manifest
+
+
+class Sealer:
+    """Seals days in order, each on top of the one before; also verifies days that are sealed."""
+
+    def __init__(self, lake: Lake, genesis: Genesis, clock: Callable[[], datetime]) -> None:
+        self._lake = lake
+        self._genesis = genesis
+        self._clock = clock
+
+    def seal(self, day: date, before: SealedDay | None, pending: Pending) -> tuple[SealedDay, SealReport]:
+        """Seal a day that is closed and landed entirely.
+
+        Raises :class:`~lumi_pipeline.errors.ChainBroken` when its chains are broken and nobody accepted that, and
+        :class:`~lumi_pipeline.errors.ConcurrentRun` when another run sealed it first.
+        """
+        started = time.monotonic()
+        try:
+            manifest = load_manifest(self._lake, day)
+        except ObjectMissing:
+            tenants, breaks, manifest = self._build(day, before, pending)
+        else:
+            # A run crashed between manifest and day record: what the manifest fixed stands, if it verifies.
+            tenants, breaks = self.recompute(manifest, before)
+        record = self._record(day, before, tenants, manifest)
+        try:
+            # The day is sealed from here on. A crash before leaves a manifest, and the next run writes this record.
+            self._lake.store.put_new(f"{seal_prefix(day)}day.txt", record.encode())
+        except ObjectConflict:
+            raise ConcurrentRun(f"another run sealed {day} first; run again to carry on from there") from None
+        listed = manifest.files
+        self._lake.remove_unlisted(events_prefix(day), listed)
+        self._lake.remove_unlisted(seal_prefix(day), listed)
+        sealed = SealedDay(tenants, record, manifest, breaks)
+        return sealed, seal_report(sealed, fresh=True, seconds=time.monotonic() - started)
+
+    def verify(self, day: date, before: SealedDay | None, progress: Progress | None = None) -> tuple[SealedDay, SealReport]:
+        """Recompute a sealed day from its stored bytes; raise an error that names what differs. Writes nothing."""
+        started = time.monotonic()
+        stored = load_sealed_day(self._lake, day)
+        tenants, breaks = self.recompute(stored.manifest, before, progress)
+        if self._record(day, before, tenants, stored.manifest, sealed=stored.record) != stored.record:
+            raise LakeError(f"{seal_prefix(day)}day.txt was altered: it is not the record that the stored rows give")
+        sealed = SealedDay(tenants, stored.record, stored.manifest, breaks)
+        return sealed, seal_report(sealed, fresh=False, seconds=time.monotonic() - started)
+
+    def recompute(
+        self, manifest: Manifest, before: SealedDay | None, progress: Progress | None = None
+    ) -> tuple[DayTenants, tuple[Break, ...]]:
+        """Recompute the tenant-day records of a manifest's files and hold the stored ones against them."""
+        stored = read_day_tenants(self._lake, manifest)
+        ranges = {
+            tenant_id: DayRange(t.record.first, ChainEnd(t.record.next, t.record.head_after))
+            for tenant_id, t in stored.tenants.items()
+        }
+        chain_ids = {tenant_id: t.chain_id for tenant_id, t in stored.tenants.items()}
+        fold = self._fold(manifest.day, before, chain_ids)
+        files = [file for file in manifest.files if file != stored_tenants(manifest)]
+        for file in files:
+            for table in self._lake.read_events(file):
+                fold.add(table)
+                if progress:
+                    progress(len(table))
+        tenants, breaks = _records(manifest.day, fold, ranges, chain_ids, stored.landing_floor, lambda *_: b"")
+        for tenant_id in sorted(set(tenants.tenants) | set(stored.tenants) | set(before.tenants.tenants if before else ())):
+            if tenants.tenants.get(tenant_id) != stored.tenants.get(tenant_id):
+                raise LakeError(
+                    f"{manifest.day}: the stored rows of tenant {tenant_id} do not give its stored tenant-day record"
+                )
+            if tenant_id not in stored.tenants:
+                raise LakeError(f"{manifest.day}: tenant {tenant_id} has no record, although it had one the day before")
+        _check_totals(manifest, fold, tenants, breaks)
+        return tenants, breaks
+
+    def _build(
+        self, day: date, before: SealedDay | None, pending: Pending
+    ) -> tuple[DayTenants, tuple[Break, ...], Manifest]:
+        chain_ids = {tenant_id: t.chain_id for tenant_id, t in before.tenants.tenants.items()} if before else {}
+        chain_ids.update({tenant_id: cursor.chain_id for tenant_id, cursor in pending.tenants.items()})
+        fold = self._fold(day, before, chain_ids)
+        ranges = _ranges(day, before, pending)
+        files = []
+        for part in in_parts(pending.rows(ranges)):
+            # What counts is what can be read back: the rows hashed below are those of the stored file.
+            file = self._lake.put_parquet(f"{events_prefix(day)}part-{len(files):05d}", part)
+            files.append(file)
+            for table in self._lake.read_events(file):
+                fold.add(table)
+        floor = pending.floor_after({tenant_id: r.end.next_seq for tenant_id, r in ranges.items()})
+        tenants, breaks = _records(day, fold, ranges, chain_ids, floor, pending.prev_hash)
+        if breaks:
+            self._require_acknowledgement(day, breaks)
+        stored = self._lake.put_parquet(f"{seal_prefix(day)}tenant_days", tenants.table())
+        manifest = Manifest(
+            day,
+            sum(file.rows for file in files),
+            len(tenants.tenants),
+            len(breaks),
+            tuple(sorted([*files, stored])),
+            {"lumi-pipeline": version("lumi-pipeline"), "pyarrow": pa.__version__},
+        )
+        try:
+            # Fixes what the day consists of. A crash before leaves files that nothing lists; the next run starts over.
+            self._lake.store.put_new(f"{seal_prefix(day)}manifest.json", manifest.encode())
+        except ObjectConflict:
+            raise ConcurrentRun(f"another run is sealing {day} and was first; run again to carry on from there") from None
+        return tenants, breaks, manifest
+
+    def _fold(self, day: date, before: SealedDay | None, chain_ids: Mapping[str, bytes]) -> ChainFold:
+        known = before.tenants.tenants if before else {}
+
+        def start(tenant_id: str) -> ChainState:
+            tenant = known.get(tenant_id)
+            if tenant is not None:
+                return ChainState(tenant.record.next, tenant.record.head_after, day_start(day))
+            if tenant_id not in chain_ids:
+                raise LakeError(f"{day}: rows of tenant {tenant_id}, which has no tenant-day record")
+            return ChainState(0, genesis_hash(tenant_id, chain_ids[tenant_id]), day_start(day))
+
+        return ChainFold(start, until=day_end(day))
+
+    def _require_acknowledgement(self, day: date, breaks: tuple[Break, ...]) -> None:
+        report = break_report(day, breaks)
+        if is_acknowledged(self._lake, report):
+            return
+        keep_report(self._lake, report)
+        shown = "".join(f"\n  {b}" for b in breaks[:SHOWN_BREAKS])
+        more = f"\n  … and {len(breaks) - SHOWN_BREAKS} more" if len(breaks) > SHOWN_BREAKS else ""
+        raise ChainBroken(
+            day,
+            breaks,
+            report.sha256,
+            f"{day} is not sealed: {len(breaks)} break(s) in its chains{shown}{more}\n"
+            f"The full report is {report.key}. Repair the cause, or accept exactly this report with "
+            f"'lumi acknowledge --day {day} --reason …'",
+        )
+
+    def _record(
+        self,
+        day: date,
+        before: SealedDay | None,
+        tenants: DayTenants,
+        manifest: Manifest,
+        *,
+        sealed: DayRecord | None = None,
+    ) -> DayRecord:
+        """The day's public record; ``sealed`` gives an existing record's own choices (time, announced keys)."""
+        midnight = from_micros(day_end(day))
+        earliest = max(midnight, before.record.sealed) if before else midnight
+        return DayRecord(
+            origin=self._genesis.origin,
+            day=day,
+            index=day_index(self._genesis.first_day, day),
+            map_root=tenants.tenant_map().root,
+            manifest=hashlib.sha256(manifest.encode()).digest(),
+            breaks=manifest.breaks,
+            sealed=max(sealed.sealed if sealed else self._clock().astimezone(UTC), earliest),
+            next_key=sealed.next_key if sealed else None,
+            next_evidence_key=sealed.next_evidence_key if sealed else None,
+        )
+
+
+def seal_report(sealed: SealedDay, *, fresh: bool, seconds: float) -> SealReport:
+    """Sum up a sealed day."""
+    manifest = sealed.manifest
+    return SealReport(
+        day=manifest.day,
+        index=sealed.record.index,
+        fresh=fresh,
+        rows=manifest.events,
+        tenants=manifest.tenants,
+        bytes=sum(file.bytes for file in manifest.files),
+        files=len(manifest.files),
+        map_root=sealed.record.map_root,
+        manifest_sha256=sealed.record.manifest.hex(),
+        breaks=sealed.breaks,
+        seconds=seconds,
+    )
+
+
+def _ranges(day: date, before: SealedDay | None, pending: Pending) -> dict[str, DayRange]:
+    """Every tenant's range of the day, idle ones included; who has no event yet is not a tenant yet."""
+    known = before.tenants.tenants if before else {}
+    ranges = {}
+    for tenant_id in sorted(set(known) | set(pending.tenants)):
+        record = known[tenant_id].record if tenant_id in known else None
+        first = record.next if record else 0
+        if tenant_id in pending.tenants:
+            ranges[tenant_id] = pending.day_range(tenant_id, first, day)
+        elif record:
+            ranges[tenant_id] = DayRange(first, ChainEnd(first, record.head_after))
+        if record is None and ranges[tenant_id].end.next_seq == 0:
+            del ranges[tenant_id]
+    return ranges
+
+
+def _records(  # noqa: PLR0913 - the one place where a day's records are made
+    day: date,
+    fold: ChainFold,
+    ranges: Mapping[str, DayRange],
+    chain_ids: Mapping[str, bytes],
+    landing_floor: int,
+    prev_hash: Callable[[str, int], bytes],
+) -> tuple[DayTenants, tuple[Break, ...]]:
+    tenants: dict[str, SealedTenant] = {}
+    breaks: list[Break] = []
+    for tenant_id, r in ranges.items():
+        rows = fold.finish(tenant_id, r.end)
+        breaks += rows.breaks
+        head_after = r.end.head
+        if head_after is None:
+            whole = rows.state.next_seq == r.end.next_seq
+            head_after = rows.state.head if whole else prev_hash(tenant_id, r.end.next_seq)
+        record = TenantDay(
+            day,
+            tenant_key(tenant_id),
+            rows.start.next_seq,
+            rows.count,
+            r.end.next_seq,
+            rows.tree.root(),
+            rows.start.head,
+            head_after,
+            len(rows.breaks),
+        )
+        tenants[tenant_id] = SealedTenant(tenant_id, chain_ids[tenant_id], record)
+    breaks.sort(key=lambda b: (b.tenant_id, b.seq, b.kind))
+    return DayTenants(day, tenants, landing_floor), tuple(breaks)
+
+
+def _check_totals(manifest: Manifest, fold: ChainFold, tenants: DayTenants, breaks: tuple[Break, ...]) -> None:
+    strangers = set(fold.tenants) - set(tenants.tenants)
+    if strangers:
+        raise LakeError(f"{manifest.day}: rows of tenant {min(strangers)}, which has no tenant-day record")
+    rows = sum(t.count for t in fold.tenants.values())
+    if (rows, len(tenants.tenants), len(breaks)) != (manifest.events, manifest.tenants, manifest.breaks):
+        raise LakeError(
+            f"{manifest.day}: the files hold {rows} events of {len(tenants.tenants)} tenants with {len(breaks)} breaks, "
+            f"the manifest says {manifest.events}, {manifest.tenants} and {manifest.breaks}"
+        )
+
+
+def _get(lake: Lake, day: date, name: str) -> bytes:
+    return lake.store.get(f"{seal_prefix(day)}{name}")
