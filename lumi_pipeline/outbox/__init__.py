@@ -1,28 +1,54 @@
-"""The outbox as the pipeline sees it: snapshots to read, days to close.
+"""The outbox, as protocols: snapshots to read and days to close for the pipeline, chains to append to for recording.
 
-Recording is the application's side and goes through :class:`lumi_pipeline.recorder.AuditRecorder` on the
-application's own connection, inside its own transaction.
+Recording is the application's side. It goes through :class:`lumi_pipeline.recorder.AuditRecorder` on the application's
+own connection, inside its own transaction.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import date, datetime
 from typing import Final, Protocol
 
 import pyarrow as pa
 
+from lumi_pipeline.events import Event
+from lumi_pipeline.outbox.head import ChainHead
+
 CHUNK_ROWS: Final = 250_000
 CHUNK_BYTES: Final = 128 << 20
 
-HEAD_SCHEMA: Final = pa.schema(
-    [
-        ("tenant_id", pa.string()),
-        ("chain_id", pa.binary(16)),
-        ("next_seq", pa.int64()),
-        ("head_hash", pa.binary(32)),
-        ("last_recorded_at", pa.timestamp("us", tz="UTC")),
-    ]
-)
+_HEAD_TYPES: Final[Mapping[str, pa.DataType]] = {
+    "tenant_id": pa.string(),
+    "chain_id": pa.binary(16),
+    "next_seq": pa.int64(),
+    "head_hash": pa.binary(32),
+    "last_recorded_at": pa.timestamp("us", tz="UTC"),
+}
+HEAD_SCHEMA: Final = pa.schema(_HEAD_TYPES)
+"""Chain heads as Arrow."""
+
+
+class Chains(Protocol):
+    """What the recorder needs of a database: the caller's transaction, the heads under lock, and room for events."""
+
+    def atomic(self) -> AbstractContextManager[None]:
+        """Run a block inside the caller's transaction, beginning one if there is none; an error undoes the block."""
+        ...
+
+    def now(self) -> datetime:
+        """Return the database's clock."""
+        ...
+
+    def lock(self, tenant_ids: Sequence[str]) -> dict[str, ChainHead]:
+        """Lock and return the tenants' heads in the order given; a new tenant's chain starts here."""
+        ...
+
+    def append(self, events: Sequence[Event], heads: Iterable[ChainHead]) -> None:
+        """Store events of locked chains and the heads after them.
+
+        Raises :class:`~lumi_pipeline.errors.DuplicateEvent` when the outbox holds one of the event ids.
+        """
+        ...
 
 
 class Snapshot(Protocol):

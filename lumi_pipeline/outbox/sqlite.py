@@ -16,9 +16,9 @@ from typing import Final
 import pyarrow as pa
 
 from lumi_pipeline.errors import OutboxError, OutboxLocked, OutboxMissing, OutboxNotInitialised, OutboxTampered
-from lumi_pipeline.events import COLUMNS, MAX_EVENT_BYTES, from_micros, to_micros
+from lumi_pipeline.events import COLUMNS, MAX_EVENT_BYTES, MAX_MICROS, MIN_MICROS, from_micros, to_micros
 from lumi_pipeline.outbox import CHUNK_BYTES, CHUNK_ROWS, HEAD_SCHEMA
-from lumi_pipeline.outbox.arrow import ROW_COLUMNS, Row, checked_column, event_tables, expected
+from lumi_pipeline.outbox.arrow import ROW_COLUMNS, Column, Row, checked_column, describe, event_tables
 
 BUSY_TIMEOUT: Final = 30.0
 """Seconds a recording connection waits for another transaction before it gives up."""
@@ -33,7 +33,8 @@ _MAX_ROW_BYTES: Final = 2 * MAX_EVENT_BYTES
 _FETCH_ROWS: Final = 32
 """Rows fetched between two looks at the memory they take: 32 of the largest are still harmless."""
 
-_SELECT_ROWS: Final = f"SELECT {', '.join(ROW_COLUMNS)} FROM audit_outbox WHERE tenant_id = ? AND seq >= ? ORDER BY seq"
+_SELECT_ROWS: Final = f"SELECT {', '.join(ROW_COLUMNS)} FROM audit_outbox WHERE tenant_id = ? AND seq >= ? ORDER BY seq"  # noqa: S608
+_SELECT_HEADS: Final = f"SELECT {', '.join(HEAD_SCHEMA.names)} FROM audit_chain_head ORDER BY tenant_id"  # noqa: S608
 _DATABASE_CLOCK: Final = "SELECT CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) * 1000"
 
 
@@ -91,7 +92,7 @@ class SqliteOutbox:
     def closed_before(self) -> datetime:
         """Return the midnight before which no event can be recorded any more; 1970 when nothing was closed yet."""
         with closing(self.connect()) as connection, database_errors(self.path):
-            return from_micros(_closed_before(connection))
+            return read_closed_before(connection.cursor())
 
     def close_day(self, day: date, timeout: float = 5.0) -> None:
         """Close every day up to and including ``day``: afterwards no event can get into them, and none is in flight.
@@ -113,7 +114,7 @@ class SqliteOutbox:
                     f"{day} is not closed: a transaction has been holding {self.path} for longer than {timeout:g} s,"
                     " and its events may still belong to that day. Let it commit or roll back, then try again"
                 ) from None
-            now = database_now(connection)
+            now = database_now(connection.cursor())
             if now < end:
                 raise OutboxError(f"{day} is not over: the database's clock says {now:%Y-%m-%d %H:%M:%S} UTC")
             # One commit moves every head and the bar for new tenants; a crash before it leaves the day open.
@@ -146,16 +147,15 @@ class SqliteSnapshot:
 
     def heads(self) -> pa.Table:
         """Return every chain head in HEAD_SCHEMA, sorted by tenant_id."""
-        names = ", ".join(HEAD_SCHEMA.names)
-        rows = self._connection.execute(f"SELECT {names} FROM audit_chain_head ORDER BY tenant_id").fetchall()
-        columns: list[pa.Array] = []
+        rows = self._connection.execute(_SELECT_HEADS).fetchall()
+        columns: list[Column] = []
         for index, field in enumerate(HEAD_SCHEMA):
-            column = checked_column(field.name, field.type, [row[index] for row in rows])
+            column = checked_column(field, [row[index] for row in rows])
             if column is None:
-                bad = next(row for row in rows if checked_column(field.name, field.type, [row[index]]) is None)
+                bad = next(row for row in rows if checked_column(field, [row[index]]) is None)
                 raise OutboxTampered(
                     f"audit_chain_head holds a value that no recorder writes: tenant {bad[0]!r}, column {field.name}"
-                    f" must be {expected(field)}. Somebody wrote past the recorder; compare with a backup"
+                    f" must be {describe(field)}. Somebody wrote past the recorder; compare with a backup"
                 )
             columns.append(column)
         return pa.Table.from_arrays(columns, schema=HEAD_SCHEMA)
@@ -217,15 +217,20 @@ def is_busy(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def database_now(connection: sqlite3.Connection) -> datetime:
+def database_now(cursor: sqlite3.Cursor) -> datetime:
     """Return the database's clock, to the millisecond."""
-    (micros,) = connection.execute(_DATABASE_CLOCK).fetchone()
+    (micros,) = cursor.execute(_DATABASE_CLOCK).fetchone()
     return from_micros(micros)
 
 
-def _closed_before(connection: sqlite3.Connection) -> int:
-    row = connection.execute("SELECT closed_before FROM audit_close").fetchone()
-    return int(row[0]) if row else 0
+def read_closed_before(cursor: sqlite3.Cursor) -> datetime:
+    """Return the midnight before which every day is closed."""
+    row = cursor.execute("SELECT closed_before FROM audit_close").fetchone()
+    if row is None or not MIN_MICROS <= row[0] <= MAX_MICROS:
+        raise OutboxTampered(
+            "audit_close does not hold one time within the years 0001 to 9999; restore it from a backup"
+        )
+    return from_micros(row[0])
 
 
 def _connect(path: Path, timeout: float, *, create: bool) -> sqlite3.Connection:
