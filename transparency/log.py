@@ -1,0 +1,214 @@
+"""Appending to a log and publishing it, so that a crash at any moment leaves nothing that the next run cannot finish.
+
+The order of the steps is the safety::
+
+    1. recover    complete an append that another run committed and did not finish
+    2. stage      keep the new entries under a name made of the old size and the new root
+    3. commit     create commits/<old size>, which only one run can: from here on the append is part of the log
+    4. sign       the new root, shown to be an extension of the root committed before
+    5. tiles      publish entry bundles and tiles; nobody looks at them before a checkpoint names their size
+    6. cosign     collect witnesses' signatures, keep the checkpoint for ever as cosigned/<size>
+    7. publish    replace the public checkpoint with the highest one kept
+    8. clear      remove what was staged: the append is finished
+
+Whoever finds a commit whose entries are still staged repeats 4 to 8. All of it is deterministic (Ed25519 too), and
+what is not, the witnesses' times, is decided by the first who keeps it; so any number of runs, one after the other or
+at the same time, produce the same bytes. A root is signed only if it was committed, and a size is committed only
+once: **never are two roots signed for one size**.
+"""
+
+from collections.abc import Callable, Sequence
+
+from transparency.checkpoint import Checkpoint, parse_signed_checkpoint, sign_checkpoint, verify_checkpoint
+from transparency.errors import ConcurrentAppend, LogError, ObjectConflict, VerificationError
+from transparency.growth import Growth, grow
+from transparency.journal import Commit
+from transparency.keys import ALG_ED25519, SigningKey
+from transparency.logview import PRIVATE_PREFIX, PUBLIC_PREFIX, LogState, LogView
+from transparency.merkle import EMPTY_ROOT
+from transparency.store import ObjectStore
+from transparency.tiles import MAX_ENTRY_SIZE
+
+Cosign = Callable[[bytes], bytes]
+"""Gets a signed checkpoint and returns it with witnesses' signature lines added, or as it is."""
+
+
+class Log(LogView):
+    """A log that can be appended to. It knows nothing of what its entries mean: they are bytes.
+
+    ``signers`` are the secret keys of the log, all with its origin as their name: one, or two while a key is being
+    replaced. ``cosign`` is called for each new checkpoint once its tiles are public; whatever it raises is passed on
+    and leaves the append committed, for the next run to complete.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        signers: Sequence[SigningKey],
+        *,
+        cosign: Cosign | None = None,
+        public_prefix: str = PUBLIC_PREFIX,
+        private_prefix: str = PRIVATE_PREFIX,
+    ) -> None:
+        """Use the log in ``store``, an empty one if there is nothing; nothing is read or written yet."""
+        super().__init__(store, public_prefix=public_prefix, private_prefix=private_prefix)
+        names = {key.name for key in signers}
+        if len(names) != 1 or any(key.verifier.algorithm != ALG_ED25519 for key in signers):
+            raise LogError(f"a log is signed with Ed25519 keys of one name, its origin, not of {sorted(names)}")
+        [self._origin] = names
+        self._signers = tuple(signers)
+        self._cosign = cosign
+
+    @property
+    def origin(self) -> str:
+        """The name of the log."""
+        return self._origin
+
+    def append(self, entries: Sequence[bytes], *, old_size: int | None = None) -> LogState:
+        """Append entries, of at most 65,535 bytes each, as one commit with one checkpoint, and publish it.
+
+        First completes what another run left unfinished. When it returns, the entries are public for good.
+        ``old_size`` is the size of the log that the entries were made for, where that matters: if the log turns out
+        to have another size, perhaps because these very entries were committed before a crash, nothing is appended.
+
+        Raises :class:`ConcurrentAppend` when another run was first or the size is not ``old_size`` (nothing of ours
+        was signed), :class:`LogError` when the log or its key is not as it should be, and what the store or ``cosign``
+        raise; after such an error the entries may have been committed: see :meth:`recover` before trying again.
+        """
+        _check_entries(entries)
+        last = self._complete_last_commit()
+        size, root = (0, EMPTY_ROOT) if last is None else (last.new_size, last.new_root)
+        if old_size not in {None, size}:
+            raise ConcurrentAppend(
+                f"the entries were made for a log of {old_size} entries, but it has {size}; nothing of them was signed "
+                "or published; look at the log's state and run again"
+            )
+        if entries:
+            self._check_signers(size, root)
+            self._commit(grow(self.tiles(size, root), entries), entries)
+        return self.state()
+
+    def recover(self) -> LogState:
+        """Complete what another run committed and did not finish, if anything, and return the state."""
+        self._complete_last_commit()
+        return self.state()
+
+    def _complete_last_commit(self) -> Commit | None:
+        """Step 1: make sure that the last commit is finished; return it."""
+        # What is public is read before the commits, which can only be more by then: no false alarm from other runs.
+        signed_size = max(self._published_size(), self._journal.newest_cosigned())
+        last = self._journal.last_commit()
+        if signed_size > (0 if last is None else last.new_size):
+            raise LogError(
+                f"a checkpoint of {signed_size} entries was signed, but the log's commits end before; restore them "
+                "from a backup (nothing is signed meanwhile, because it could contradict that checkpoint)"
+            )
+        if last is None:
+            return None
+        entries = self._journal.staged(last)
+        if entries is None:
+            self._check_signers(last.new_size, last.new_root)
+            self._publish()
+            return last
+        root = self._journal.root_at(last.old_size)
+        self._check_signers(last.old_size, root)
+        growth = grow(self.tiles(last.old_size, root), entries)
+        if (growth.new_size, growth.new_root) != (last.new_size, last.new_root):
+            raise LogError(f"{last.staging} does not hold the entries that were committed; restore it from a backup")
+        self._finish(last, growth)
+        return last
+
+    def _commit(self, growth: Growth, entries: Sequence[bytes]) -> None:
+        """Do steps 2 to 8 for new entries."""
+        commit = Commit(growth.old_size, growth.new_size, growth.new_root)
+        # 2. A crash after this leaves entries that nobody committed to: cleared when this size has a successor.
+        self._journal.stage(commit, entries)
+        # 3. A crash after this leaves an append that is decided, and everything needed to finish it.
+        try:
+            self._journal.commit(commit)
+        except ConcurrentAppend:
+            self._journal.unstage(commit)  # ours alone: the same entries would have made the same commit
+            raise
+        self._finish(commit, growth)
+
+    def _finish(self, commit: Commit, growth: Growth) -> None:
+        """Do steps 4 to 8, as the run that made the commit or one that found it; repeating them changes nothing."""
+        # 4. The signature is only in memory yet. What was signed before a crash is signed again, with the same bytes.
+        checkpoint = Checkpoint(self._origin, commit.new_size, commit.new_root)
+        kept = self._journal.cosigned(commit.new_size)
+        signed = sign_checkpoint(checkpoint, self._signers) if kept is None else self._same(checkpoint, kept)
+        # 5. A crash in between leaves some tiles of a size that no checkpoint names yet.
+        for path, data in growth.files.items():
+            self._store.put_new(self._public + path, data)
+        # 6. A crash before this has at worst troubled witnesses for a checkpoint that they will be asked about again;
+        # a crash after it leaves the checkpoint as it will be published.
+        if kept is None:
+            cosigned = signed if self._cosign is None else self._checked(signed, self._cosign(signed))
+            self._same(checkpoint, self._journal.keep_cosigned(commit.new_size, cosigned))
+        # 7.
+        self._publish()
+        # 8. A crash before this makes the next run repeat steps 4 to 7 for nothing.
+        self._journal.clear_staging(commit.old_size)
+
+    def _publish(self) -> None:
+        """Step 7: make the public checkpoint the highest one that is kept.
+
+        The store has no compare-and-swap, so a slow run may put its checkpoint over a newer one. Having written, it
+        looks again and puts the newer one back. A crash between the two leaves the older checkpoint public, true but
+        late; the next run puts the newer one back.
+        """
+        size = 0
+        while (newest := self._journal.newest_cosigned()) > size:
+            size = newest
+            kept = self._journal.cosigned(size)
+            if kept is not None and kept != self.checkpoint():
+                self._store.put(self._checkpoint_key, kept)
+
+    def _check_signers(self, size: int, root: bytes) -> None:
+        """Refuse to go on from a tree that our key did not sign, before anything is committed with that key.
+
+        For the empty tree, log.vkey (for readers to compare) is what claims the log for the first key.
+        """
+        if size == 0:
+            key, vkey = f"{self._public}log.vkey", self._signers[0].verifier.vkey
+            try:
+                # A crash after this leaves a log without entries that belongs to this key.
+                self._store.put_new(key, f"{vkey}\n".encode())
+            except ObjectConflict:
+                raise LogError(f"{key} shows that this log was begun with another key than {vkey}; use that") from None
+            return
+        key = self._journal.cosigned_key(size)
+        kept = self._journal.cosigned(size)
+        if kept is None:
+            raise LogError(f"{key} is missing, though this size was published; restore it from a backup")
+        signed = parse_signed_checkpoint(self._same(Checkpoint(self._origin, size, root), kept))
+        try:
+            verify_checkpoint(signed, [signer.verifier for signer in self._signers])
+        except VerificationError as error:
+            raise LogError(
+                f"the configured key did not sign the last checkpoint of this log ({key}): {error}; use the log's own "
+                "key, and both while it is being replaced"
+            ) from None
+
+    def _same(self, checkpoint: Checkpoint, kept: bytes) -> bytes:
+        """Return a signed checkpoint that was kept, having checked that it says exactly this."""
+        if parse_signed_checkpoint(kept).checkpoint != checkpoint:
+            raise LogError(
+                f"{self._journal.cosigned_key(checkpoint.size)} is not a checkpoint of {checkpoint.origin} with the "
+                "root that was committed for this size; nothing was signed; find out who wrote it"
+            )
+        return kept
+
+    @staticmethod
+    def _checked(signed: bytes, cosigned: bytes) -> bytes:
+        """Return what cosigning gave, having checked that it only added signature lines."""
+        before, after = parse_signed_checkpoint(signed).note, parse_signed_checkpoint(cosigned).note
+        if after.text != before.text or not set(before.signatures) <= set(after.signatures):
+            raise LogError("cosigning returned another checkpoint than it was given; it was not published")
+        return cosigned
+
+
+def _check_entries(entries: Sequence[bytes]) -> None:
+    for number, entry in enumerate(entries):
+        if len(entry) > MAX_ENTRY_SIZE:
+            raise LogError(f"entry {number} of the append has {len(entry)} bytes; a log entry has {MAX_ENTRY_SIZE}")
