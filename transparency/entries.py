@@ -23,9 +23,7 @@ from transparency.encoding import (
 from transparency.errors import EncodingError, EntryError, FormatError, KeyFormatError
 from transparency.keys import ALG_ED25519, VerifierKey, check_name
 from transparency.merkle import HASH_SIZE
-
-MAX_ENTRY_SIZE = 65_535
-"""Entry bundles give an entry's length in two bytes (C2SP tlog-tiles, "Log entries")."""
+from transparency.tiles import MAX_ENTRY_SIZE
 
 _T = TypeVar("_T")
 

@@ -244,10 +244,8 @@ def _read_private_file(path: Path) -> bytes:
             raise KeyFormatError(f"the secret key file {path} is not a regular file")
         mode = stat.S_IMODE(status.st_mode)
         if mode & ~_OWNER_READ_WRITE:
-            raise KeyFormatError(
-                f"the secret key file {path} has mode {mode:04o}, so others may use it; run: chmod 600 {path}"
-            )
-        return os.read(descriptor, MAX_KEY_TEXT + 2)
+            raise KeyFormatError(f"the secret key file {path} has mode {mode:04o}, not 0600; run: chmod 600 {path}")
+        return os.read(descriptor, 2 * MAX_KEY_TEXT)
     finally:
         os.close(descriptor)
 

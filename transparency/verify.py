@@ -1,0 +1,319 @@
+"""Offline verification: of a whole log, of one day in it, and of the files that a log has published.
+
+The reader brings the policy (which keys, which witnesses) and a function that fetches the log's files; neither files
+nor server are trusted. Nothing is used before it has been checked against the signed root. Every failure is a
+:class:`~transparency.errors.VerificationError`; docs/formats.md gives the rules and their order. Its reasons:
+
+``checkpoint-format``, ``checkpoint-origin``, ``checkpoint-signature``, ``witness-signature``, ``witness-quorum``,
+``tile``, ``genesis-inclusion``, ``genesis``, ``genesis-origin``, ``genesis-key``, ``day-inclusion``, ``day-record``,
+``day-origin``, ``day-index``, ``day-sealed``, ``log-key``.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from transparency.checkpoint import Checkpoint, SignedCheckpoint, parse_signed_checkpoint
+from transparency.entries import DayRecord, Genesis, day_index
+from transparency.errors import EntryError, FormatError, ObjectMissing, TileError, VerificationError
+from transparency.keys import VerifierKey
+from transparency.merkle import leaf_hash, verify_inclusion
+from transparency.policy import Policy, PolicyVerdict, evaluate
+from transparency.store import ObjectStore
+from transparency.tiles import TILE_HEIGHT, TILE_WIDTH, Tile, TileReader, encode_bundle, encode_hashes
+
+Fetch = Callable[[str], bytes]
+"""Returns the log's file at a path below its prefix (``checkpoint``, ``tile/0/000``) or raises ObjectMissing."""
+
+Progress = Callable[[int, int], None]
+"""Told how many entries are done, and of how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedDay:
+    """A day record that is in the log where it must be, with all that was checked on the way to it."""
+
+    checkpoint: Checkpoint
+    policy: PolicyVerdict
+    genesis: Genesis
+    record: DayRecord
+
+
+@dataclass(frozen=True, slots=True)
+class LogVerdict:
+    """A log whose every published byte follows from its entries, and whose entries follow the rules.
+
+    ``last_day`` is None for a log that has only its genesis. ``breaks`` is the sum over all days and ``broken_days``
+    names those that declare any: they verify, and are a finding. ``log_keys`` and ``evidence_keys`` are the keys of
+    the genesis and those announced since, in order.
+    """
+
+    checkpoint: Checkpoint
+    policy: PolicyVerdict
+    genesis: Genesis
+    last_day: date | None
+    breaks: int
+    broken_days: tuple[date, ...]
+    log_keys: tuple[VerifierKey, ...]
+    evidence_keys: tuple[VerifierKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something wrong with one published object."""
+
+    key: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class FsckReport:
+    """A log that verifies, the number of objects looked at, and what is wrong with any of them."""
+
+    log: LogVerdict
+    objects: int
+    problems: tuple[Problem, ...]
+
+
+def verify_day_inclusion(  # noqa: PLR0917 - the parts of a proof, in the order in which they are checked
+    policy: Policy,
+    checkpoint: bytes,
+    genesis: bytes,
+    genesis_path: Sequence[bytes],
+    day_record: bytes,
+    index: int,
+    path: Sequence[bytes],
+) -> VerifiedDay:
+    """Check that a log of this policy commits to the day record, at the one index where it may be.
+
+    ``checkpoint`` is the signed checkpoint; ``genesis`` and ``day_record`` are the entries' bytes with their inclusion
+    paths in it. The genesis is needed because it fixes the first day. Its key must be one that the policy pins for
+    the log: a reader follows the replacement of a key by pinning both.
+    """
+    signed, verdict = _verify_checkpoint(checkpoint, policy)
+    head = signed.checkpoint
+    _verify_inclusion(genesis, 0, genesis_path, head, "genesis-inclusion")
+    first = _parse_genesis(genesis, head.origin)
+    if first.key not in policy.pinned_keys(head.origin):
+        raise VerificationError(
+            "genesis-key",
+            f"the log began with the key {first.key.vkey}, which is not trusted; if the log has replaced its key, "
+            "trust the old one as well, or verify the whole log, which follows the announcement",
+        )
+    _verify_inclusion(day_record, index, path, head, "day-inclusion")
+    return VerifiedDay(head, verdict, first, _parse_record(day_record, index, first))
+
+
+def verify_log(
+    fetch: Fetch,
+    policy: Policy,
+    progress: Progress | None = None,
+    on_record: Callable[[DayRecord], None] | None = None,
+) -> LogVerdict:
+    """Check a whole log: its checkpoint, every tile and entry bundle of its tree, and every entry.
+
+    Each file is compared with what its entries make of it: a tile or bundle is fully determined by its hashes, and
+    those by the signed root. The partial files of the checkpoint's size must be there. Memory does not grow with the
+    log. ``on_record`` gets each day record once it is checked; that it is in the log at all is final then, while the
+    verdict on the whole comes with the return.
+    """
+    signed, verdict = _verify_checkpoint(fetch("checkpoint"), policy)
+    head = signed.checkpoint
+    if head.size == 0:
+        raise VerificationError("genesis", f"the log {head.origin} is empty: it has no genesis")
+    entries = _read_entries(TileReader(_requiring(fetch), head.size, head.root))
+    history = _History(_parse_genesis(next(entries), head.origin))
+    for index, entry in enumerate(entries, start=1):
+        record = _parse_record(entry, index, history.genesis)
+        history.add(record)
+        if on_record is not None:
+            on_record(record)
+        if progress is not None and index % TILE_WIDTH == 0:
+            progress(index, head.size)
+    history.check_signers(verdict.log_keys)
+    if progress is not None:
+        progress(head.size, head.size)
+    return LogVerdict(
+        head,
+        verdict,
+        history.genesis,
+        history.last.day if history.last is not None else None,
+        history.breaks,
+        tuple(history.broken_days),
+        tuple(history.log_keys),
+        tuple(history.evidence_keys),
+    )
+
+
+def fsck(store: ObjectStore, policy: Policy, prefix: str = "log/", progress: Progress | None = None) -> FsckReport:
+    """Verify the log that ``store`` publishes under ``prefix``, then look at every object that is there.
+
+    Beyond :func:`verify_log` this recomputes the partial tiles and bundles of earlier sizes, and reports objects that
+    do not belong there and a ``log.vkey`` that is not of the log.
+    """
+
+    def fetch(path: str) -> bytes:
+        return store.get(prefix + path)
+
+    log = verify_log(fetch, policy, progress)
+    published = _Published(log, policy, TileReader(fetch, log.checkpoint.size, log.checkpoint.root))
+    problems = []
+    objects = 0
+    vkey_seen = False
+    for key in store.list(prefix):
+        path = key.removeprefix(prefix)
+        objects += 1
+        vkey_seen = vkey_seen or path == "log.vkey"
+        message = published.examine(path, fetch)
+        if message is not None:
+            problems.append(Problem(key, message))
+    if not vkey_seen:
+        problems.append(Problem(f"{prefix}log.vkey", "missing: readers find the log's key here, to compare it"))
+    return FsckReport(log, objects, tuple(problems))
+
+
+class _History:
+    """What the entries read so far say: the rules that hold between them, and what they add up to."""
+
+    def __init__(self, genesis: Genesis) -> None:
+        self.genesis = genesis
+        self.last: DayRecord | None = None
+        self.breaks = 0
+        self.broken_days: list[date] = []
+        self.log_keys = [genesis.key]
+        self.evidence_keys = [genesis.evidence_key]
+
+    def add(self, record: DayRecord) -> None:
+        """Take the next day record, already checked by itself."""
+        if self.last is not None and record.sealed < self.last.sealed:
+            raise VerificationError(
+                "day-sealed", f"the record of {record.day} was sealed before that of {self.last.day}, the day before"
+            )
+        self.last = record
+        if record.breaks:
+            self.breaks += record.breaks
+            self.broken_days.append(record.day)
+        if record.next_key is not None:
+            self.log_keys.append(record.next_key)
+        if record.next_evidence_key is not None:
+            self.evidence_keys.append(record.next_evidence_key)
+
+    def check_signers(self, signers: Sequence[VerifierKey]) -> None:
+        """Check that one of the trusted keys that signed the checkpoint was the log's to sign with.
+
+        That is the genesis key, or one that a record announced: valid from the next record on, so not the last one's.
+        """
+        announced_last = self.last is not None and self.last.next_key is not None
+        in_force = self.log_keys[:-1] if announced_last else self.log_keys
+        if not any(key in in_force for key in signers):
+            raise VerificationError(
+                "log-key",
+                f"the checkpoint is signed by {', '.join(key.vkey for key in signers)}, which is neither the first key "
+                "of the log nor announced by a record before its last",
+            )
+
+
+class _Published:
+    """Says of any object under the public prefix whether it belongs there and is right."""
+
+    def __init__(self, log: LogVerdict, policy: Policy, reader: TileReader) -> None:
+        self._size = log.checkpoint.size
+        self._keys = {*log.log_keys, *policy.pinned_keys(log.checkpoint.origin)}
+        self._reader = reader
+        self._bundle_index = -1
+        self._bundle: list[bytes] = []
+
+    def examine(self, path: str, fetch: Fetch) -> str | None:
+        """Return what is wrong with the object, or None."""
+        if path in {"checkpoint", "index.html"}:  # the one is verified already, the other is no evidence
+            return None
+        if path == "log.vkey":
+            right = any(fetch(path) == f"{key.vkey}\n".encode() for key in self._keys)
+            return None if right else "not a key of this log"
+        try:
+            tile = Tile.parse(path)
+        except TileError:
+            return "does not belong to a log"
+        if (tile.index * TILE_WIDTH + tile.width) << TILE_HEIGHT * (tile.level or 0) > self._size:
+            return f"beyond the published {self._size} entries, as an interrupted publication leaves it; publish again"
+        return None if fetch(path) == self._recompute(tile) else "not what the entries of the log make of it"
+
+    def _recompute(self, tile: Tile) -> bytes:
+        start = tile.index * TILE_WIDTH
+        if tile.level is not None:
+            level = TILE_HEIGHT * tile.level
+            nodes = [(level, index) for index in range(start, start + tile.width)]
+            return encode_hashes(self._reader.read_nodes(nodes))
+        # Listings are sorted, so all widths of a bundle come together: it is read once.
+        if self._bundle_index != tile.index:
+            stop = min(start + TILE_WIDTH, self._size)
+            self._bundle_index, self._bundle = tile.index, list(self._reader.read_entries(start, stop))
+        return encode_bundle(self._bundle[: tile.width])
+
+
+def _verify_checkpoint(data: bytes, policy: Policy) -> tuple[SignedCheckpoint, PolicyVerdict]:
+    try:
+        signed = parse_signed_checkpoint(data)
+    except FormatError as error:
+        raise VerificationError("checkpoint-format", str(error)) from None
+    return signed, evaluate(policy, signed)
+
+
+def _verify_inclusion(entry: bytes, index: int, path: Sequence[bytes], head: Checkpoint, reason: str) -> None:
+    try:
+        verify_inclusion(leaf_hash(entry), index, head.size, path, head.root)
+    except VerificationError as error:
+        message = f"not entry {index} of the {head.size} that {head.origin} commits to: {error}"
+        raise VerificationError(reason, message) from None
+
+
+def _parse_genesis(entry: bytes, origin: str) -> Genesis:
+    """Read entry 0 of a log that calls itself ``origin``."""
+    try:
+        genesis = Genesis.parse(entry)
+    except EntryError as error:
+        raise VerificationError("genesis", f"the genesis of {origin}: {error}") from None
+    if genesis.origin != origin:
+        raise VerificationError("genesis-origin", f"the genesis is of the log {genesis.origin}, not of {origin}")
+    return genesis
+
+
+def _parse_record(entry: bytes, index: int, genesis: Genesis) -> DayRecord:
+    """Read the entry at ``index``: it must be the record of the one day that belongs there."""
+    try:
+        record = DayRecord.parse(entry)
+    except EntryError as error:
+        raise VerificationError("day-record", f"entry {index} of {genesis.origin}: {error}") from None
+    if record.origin != genesis.origin:
+        raise VerificationError(
+            "day-origin", f"the record at index {index} is of the log {record.origin}, not of {genesis.origin}"
+        )
+    if record.index != index:
+        raise VerificationError("day-index", f"the record of {record.day} at index {index} says index {record.index}")
+    if record.day < genesis.first_day or index != day_index(genesis.first_day, record.day):
+        raise VerificationError(
+            "day-index",
+            f"the record at index {index} is of {record.day}, which is not day {index} of a log that starts on "
+            f"{genesis.first_day}",
+        )
+    return record
+
+
+def _requiring(fetch: Fetch) -> Fetch:
+    """Make a missing file a failure of the log, not a reason to look for the data in another one."""
+
+    def fetch_present(path: str) -> bytes:
+        try:
+            return fetch(path)
+        except ObjectMissing:
+            raise VerificationError("tile", f"{path} is missing, and the checkpoint's size needs it") from None
+
+    return fetch_present
+
+
+def _read_entries(reader: TileReader) -> Iterator[bytes]:
+    """Yield all entries; whatever is wrong with a tile or bundle fails the verification."""
+    try:
+        yield from reader.read_entries(0, reader.size)
+    except TileError as error:
+        raise VerificationError("tile", str(error)) from None
