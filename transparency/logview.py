@@ -17,12 +17,12 @@ PRIVATE_PREFIX = "log-private/"
 class LogState:
     """How far a log has come.
 
-    ``size`` and ``root`` (32 bytes) are those of the last commit. ``published_size`` is the size of the public
-    checkpoint, 0 before the first; while it is behind ``size``, an append is being published or waits for the next
-    run to complete it.
+    ``committed_size`` and ``root`` (32 bytes) are those of the last commit. ``published_size`` is the size of the
+    public checkpoint, 0 before the first; while it is behind, an append is being published, or waits for the next run
+    to complete it.
     """
 
-    size: int
+    committed_size: int
     root: bytes
     published_size: int
 
