@@ -136,8 +136,8 @@ class AuditRecorder:
             if time < last[new.tenant_id]:
                 raise TimeRefused(
                     f"event {new.event_id}: recorded_at {format_timestamp(time)} is before"
-                    f" {format_timestamp(last[new.tenant_id])}, where the chain of tenant {new.tenant_id} stands (its last"
-                    " event, or the end of the last closed day); times within a tenant never decrease"
+                    f" {format_timestamp(last[new.tenant_id])}, where the chain of tenant {new.tenant_id} stands (its"
+                    " last event, or the end of the last closed day); times within a tenant never decrease"
                 )
             last[new.tenant_id] = time
             yield time

@@ -27,7 +27,7 @@ _values = attrgetter(*COLUMNS)
 
 
 class SqliteChains:
-    """The chain heads of an SQLite outbox, seen from a connection that records; see :class:`lumi_pipeline.outbox.Chains`."""
+    """The chains of an SQLite outbox, from a recording connection; see :class:`lumi_pipeline.outbox.Chains`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -111,8 +111,8 @@ class SqliteChains:
                     f"event {event.event_id} is in the outbox already; each event is recorded once, under its own id",
                 ) from None
         raise OutboxTampered(
-            f"the chain head of tenant {events[0].tenant_id} or of another in this call is behind its own rows ({error})."
-            " The outbox was rewound or rewritten; compare it with a backup"
+            f"the chain head of tenant {events[0].tenant_id}, or of another in this call, is behind its rows"
+            f" ({error}). The outbox was rewound or rewritten; compare it with a backup"
         ) from None
 
 
