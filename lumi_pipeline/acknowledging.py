@@ -52,7 +52,7 @@ def break_report(day: date, breaks: Sequence[Break]) -> BreakReport:
 
 
 def keep_report(lake: Lake, report: BreakReport) -> None:
-    """Keep a day's report; earlier ones that nobody acknowledged are out of date and go, so that one is left to read."""
+    """Keep a day's report. Earlier ones that nobody acknowledged are out of date and go: one is left to read."""
     lake.store.put_new(report.key, report.data)
     for key in list(lake.store.list(f"{seal_prefix(report.day)}breaks-")):
         other = BreakReport(report.day, lake.store.get(key))
@@ -91,6 +91,19 @@ def is_acknowledged(lake: Lake, report: BreakReport) -> bool:
     except ObjectMissing:
         return False
     return json_text(parse_sealed(ACKNOWLEDGEMENT_FORMAT, data, _FIELDS, key)["report"]) == report.sha256
+
+
+def check_acknowledgements(lake: Lake, day: date) -> set[str]:
+    """Check every report and acknowledgement of a day; return their keys."""
+    prefix = seal_prefix(day)
+    reports = {key: BreakReport(day, lake.store.get(key)) for key in lake.store.list(f"{prefix}breaks-")}
+    for key, report in reports.items():
+        if report.key != key:
+            raise SealError(f"{key} was altered: its SHA-256 is {report.sha256}")
+    acknowledgements = set(lake.store.list(f"{prefix}acknowledged-"))
+    for key in acknowledgements - {_acknowledgement_key(r) for r in reports.values() if is_acknowledged(lake, r)}:
+        raise SealError(f"{key} acknowledges a report that is not there")
+    return acknowledgements | set(reports)
 
 
 def _acknowledgement_key(report: BreakReport) -> str:

@@ -8,13 +8,14 @@ break, and how breaks are counted, is docs/formats.md §3.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lumi_pipeline.events import from_micros
+from lumi_pipeline.events import PAYLOAD_COLUMNS, from_micros
 from lumi_pipeline.hashing import event_leaf
 from lumi_pipeline.rowhash import Digests, digest_column, recompute_hashes
 from transparency.encoding import format_timestamp
@@ -84,7 +85,7 @@ class ChainFold:
 
     def __init__(self, start: Callable[[str], ChainState], *, until: int | None = None, trees: bool = True) -> None:
         self.tenants: dict[str, TenantRows] = {}
-        self._start = start
+        self.start = start
         self._until = until
         self._trees = trees
 
@@ -96,7 +97,7 @@ class ChainFold:
         for tenant_id, begin, end in _runs(events.column("tenant_id")):
             rows = self.tenants.get(tenant_id)
             if rows is None:
-                state = self._start(tenant_id)
+                state = self.start(tenant_id)
                 rows = self.tenants[tenant_id] = TenantRows(state, state, CompactRange())
             self._fold(tenant_id, rows, columns, begin, end)
 
@@ -104,14 +105,16 @@ class ChainFold:
         """Hold a tenant's rows against the end they must have: a lost tail or another head hash is a break."""
         rows = self.tenants.get(tenant_id)
         if rows is None:
-            state = self._start(tenant_id)
+            state = self.start(tenant_id)
             rows = self.tenants[tenant_id] = TenantRows(state, state, CompactRange())
         reached = rows.state
         if reached.next_seq < end.next_seq:
             rows.breaks.append(_missing(tenant_id, reached.next_seq, end.next_seq))
         elif reached.next_seq > end.next_seq:
             rows.breaks.append(
-                Break(tenant_id, end.next_seq, BreakKind.HEAD, f"no row from seq {end.next_seq} on", "rows past the head")
+                Break(
+                    tenant_id, end.next_seq, BreakKind.HEAD, f"no row from seq {end.next_seq} on", "rows past the head"
+                )
             )
         elif end.head is not None and end.head != reached.head:
             rows.breaks.append(
@@ -167,30 +170,38 @@ class _Columns:
         self.payload = digest_column(events.column("payload_hash"))
         self.integrity = digest_column(events.column("integrity_hash"))
         self.payload_expected, self.integrity_expected = recompute_hashes(events)
-        self.payload_bad = _differ(self.payload, self.payload_expected) & ~_erased(events)
+        marked, erased = _erased(events)
+        self.payload_bad = (_differ(self.payload, self.payload_expected) & ~erased) | (marked & ~erased)
         self.integrity_bad = _differ(self.integrity, self.integrity_expected)
 
 
-def _erased(events: pa.Table) -> npt.NDArray[np.bool_]:
-    """Rows whose payload was erased as a whole; what is left of them can't (and needn't) recompute the payload hash."""
-    gone = pc.is_valid(events.column("erased_at"))
-    for name in ("payload_salt", "actor_name", "ip", "user_agent", "request_id", "before_state", "after_state"):
-        gone = pc.and_(gone, pc.is_null(events.column(name)))
-    return np.asarray(gone.to_numpy(zero_copy_only=False), np.bool_)
+def _erased(events: pa.Table) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Which rows are marked as erased, and which of them hold no payload indeed.
+
+    Of the latter no payload hash can be recomputed. A row that is marked but still has a payload was tampered with.
+    """
+    marked = pc.is_valid(events.column("erased_at"))
+    erased = marked
+    for name in PAYLOAD_COLUMNS:
+        erased = pc.and_(erased, pc.is_null(events.column(name)))
+    return (
+        np.asarray(marked.to_numpy(zero_copy_only=False), np.bool_),
+        np.asarray(erased.to_numpy(zero_copy_only=False), np.bool_),
+    )
 
 
-def _runs(tenants: pa.ChunkedArray) -> Iterator[tuple[str, int, int]]:
-    """Yield (tenant_id, begin, end) for each run of equal values."""
-    codes = pc.dictionary_encode(tenants).combine_chunks()
-    if isinstance(codes, pa.ChunkedArray):
-        codes = codes.chunk(0)
-    index = np.asarray(codes.indices.to_numpy(zero_copy_only=False))
-    starts = np.flatnonzero(np.diff(index, prepend=-1))
-    for begin, end in zip(starts, np.append(starts[1:], len(index)), strict=True):
-        yield str(codes.dictionary[int(index[begin])].as_py()), int(begin), int(end)
+def _runs(tenants: "pa.ChunkedArray[Any]") -> Iterator[tuple[str, int, int]]:
+    """Yield (tenant_id, begin, end) for each run of rows of one tenant (a run ends where a chunk does, too)."""
+    begin = 0
+    for chunk in tenants.chunks:
+        offset = begin
+        runs = pc.call_function("run_end_encode", [chunk])
+        for tenant_id, run_end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+            yield tenant_id, begin, offset + run_end
+            begin = offset + run_end
 
 
-def _int64(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+def _int64(column: "pa.ChunkedArray[Any]") -> npt.NDArray[np.int64]:
     return np.asarray(pc.cast(column, pa.int64()).to_numpy(), np.int64)
 
 

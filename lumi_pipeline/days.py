@@ -6,6 +6,7 @@ from typing import Final
 
 from lumi_pipeline.events import to_micros
 
+DAY_MICROS: Final = 86_400_000_000
 GRACE: Final = timedelta(minutes=15)
 """How long after midnight a day is left alone, so that the usual stragglers don't have to be waited for."""
 
@@ -17,7 +18,7 @@ def day_start(day: date) -> int:
 
 def day_end(day: date) -> int:
     """Microseconds at which a UTC day is over (the next one's beginning; defined for 9999-12-31 too)."""
-    return day_start(day) + 86_400_000_000
+    return day_start(day) + DAY_MICROS
 
 
 def last_complete_day(now: datetime) -> date:

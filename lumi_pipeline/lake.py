@@ -35,12 +35,12 @@ class Lake:
     locate: Callable[[str], str]
 
     def read(self, file: StoredFile) -> bytes:
-        """Return a committed file's bytes; :class:`~lumi_pipeline.errors.LakeError` when they aren't what was committed."""
+        """Return a committed file's bytes; :class:`~lumi_pipeline.errors.LakeError` if they aren't those committed."""
         try:
             data = self.store.get(file.path)
         except ObjectMissing:
             raise LakeError(f"{file.path} is missing although it was committed; restore it from a backup") from None
-        if len(data) != file.bytes or hashlib.sha256(data).hexdigest() != file.sha256:
+        if len(data) != file.size or hashlib.sha256(data).hexdigest() != file.sha256:
             raise LakeError(f"{file.path} was altered: its SHA-256 is not {file.sha256}, as committed")
         return data
 

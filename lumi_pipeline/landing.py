@@ -7,39 +7,48 @@ last sealed day and the landings since, so there is no cursor to lose or to set 
 
 import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lumi_pipeline.chain import Break, ChainEnd, ChainFold, ChainState
+from lumi_pipeline.days import DAY_MICROS, day_end
 from lumi_pipeline.errors import ConcurrentRun, LandingError, RecordError, ReplacedOutbox, RewoundOutbox
-from lumi_pipeline.events import MIN_MICROS, from_micros, to_micros
+from lumi_pipeline.events import MIN_MICROS, from_micros
 from lumi_pipeline.hashing import genesis_hash
 from lumi_pipeline.lake import Lake, decode_parquet, in_parts
 from lumi_pipeline.outbox import Outbox, Snapshot
-from lumi_pipeline.records import StoredFile, json_count, json_text
+from lumi_pipeline.records import StoredFile, json_text
 from lumi_pipeline.sealedjson import encode_sealed, parse_sealed
-from transparency.encoding import Json
+from lumi_pipeline.tenantdays import DayTenants
 from transparency.errors import ObjectConflict
 
 LANDING_FORMAT: Final = "lumi/landing/v1"
 _FIELDS: Final = frozenset({"breaks", "files", "number", "previous", "system_id", "tenants"})
 _TENANTS: Final = pa.schema(
     [
-        ("tenant_id", pa.string()),
-        ("chain_id", pa.binary(16)),
-        ("first", pa.int64()),
-        ("next", pa.int64()),
-        ("rows", pa.int64()),
-        ("head", pa.binary(32)),
-        ("not_before", pa.int64()),
+        pa.field("tenant_id", pa.string()),
+        pa.field("chain_id", pa.binary(16)),
+        pa.field("first", pa.int64()),
+        pa.field("next", pa.int64()),
+        pa.field("rows", pa.int64()),
+        pa.field("head", pa.binary(32)),
+        pa.field("not_before", pa.int64()),
     ]
 )
-_BREAKS: Final = pa.schema([(name, pa.string()) for name in ("tenant_id", "kind", "expected", "found")] + [("seq", pa.int64())])
+_BREAKS: Final = pa.schema(
+    [
+        pa.field("tenant_id", pa.string()),
+        pa.field("seq", pa.int64()),
+        pa.field("kind", pa.string()),
+        pa.field("expected", pa.string()),
+        pa.field("found", pa.string()),
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +81,11 @@ class Landing:
     files: tuple[StoredFile, ...]
     tenants: StoredFile
     breaks: StoredFile | None
+
+    @property
+    def all_files(self) -> tuple[StoredFile, ...]:
+        """Every file of the landing: events, tenants, breaks."""
+        return (*self.files, self.tenants, *([self.breaks] if self.breaks else []))
 
     def encode(self) -> bytes:
         """The commit object's bytes."""
@@ -111,10 +125,15 @@ class LandingReport:
     number: int | None
     rows: int
     tenants: int
-    bytes: int
+    size: int
     breaks: tuple[Break, ...]
     days: Mapping[date, int]
     seconds: float
+
+
+def landed_prefix(number: int) -> str:
+    """Where a landing's files lie."""
+    return f"landed/{number:012d}/"
 
 
 def landing_key(number: int) -> str:
@@ -130,7 +149,7 @@ def landings(lake: Lake, floor: int = 0) -> Iterator[Landing]:
         data = lake.store.get(key)
         landing = Landing.parse(data, key)
         if expected is not None and (landing.number != expected or landing.previous != before):
-            raise RecordError(f"{key} does not follow the landing before it: {landing_key(expected)} was lost or altered")
+            raise RecordError(f"{key} does not follow the one before: {landing_key(expected)} was lost or altered")
         before, expected = hashlib.sha256(data).hexdigest(), landing.number + 1
         yield landing
 
@@ -148,6 +167,18 @@ def landed_tenants(lake: Lake, landing: Landing) -> list[LandedTenant]:
     ]
 
 
+def read_cursors(lake: Lake, sealed: DayTenants | None) -> dict[str, Cursor]:
+    """How far every tenant was read: what the last sealed day says, and what was landed since."""
+    cursors = {}
+    if sealed is not None:
+        end = day_end(sealed.day)
+        for tenant_id, tenant in sealed.tenants.items():
+            cursors[tenant_id] = Cursor(tenant.chain_id, tenant.record.next, tenant.record.head_after, end)
+    for landing in landings(lake, sealed.landing_floor if sealed else 0):
+        cursors.update({share.tenant_id: share.cursor for share in landed_tenants(lake, landing)})
+    return cursors
+
+
 def land(outbox: Outbox, lake: Lake, cursors: Mapping[str, Cursor], floor: int) -> LandingReport:
     """Land everything past ``cursors`` from one snapshot; ``floor`` is the first landing not sealed entirely.
 
@@ -157,74 +188,85 @@ def land(outbox: Outbox, lake: Lake, cursors: Mapping[str, Cursor], floor: int) 
     """
     started = time.monotonic()
     last = _last_landing(lake, floor)
-    number, previous, system_id = (last[0].number + 1, last[1], last[0].system_id) if last else (0, "", None)
-    _remove_orphans(lake, last[0] if last else None)
+    number, previous = (last.number + 1, last.sha256) if last else (0, "")
+    if last:
+        _remove_orphans(lake, last)
     with outbox.snapshot() as snapshot:
-        if system_id is not None and snapshot.system_id != system_id:
+        if last and snapshot.system_id != last.system_id:
             raise ReplacedOutbox(
-                f"the outbox is another database ({snapshot.system_id}) than the one landed before ({system_id}); "
+                f"the outbox is another database ({snapshot.system_id}) than the one landed before ({last.system_id}); "
                 "if it was restored on purpose, check it and run 'lumi landing rebase', otherwise correct 'outbox'"
             )
-        ahead = _heads_ahead(snapshot, cursors)
+        ahead = heads_ahead(snapshot, cursors)
         if not ahead:
             return LandingReport(None, 0, 0, 0, (), {}, time.monotonic() - started)
-        return _land(lake, snapshot, ahead, cursors, number, previous, started)
+        fold = ChainFold(_start(cursors, ahead), trees=False)
+        rows = snapshot.rows([(tenant_id, fold.start(tenant_id).next_seq) for tenant_id in ahead])
+        files, days = _keep(lake, number, rows, fold)
+    tenants, breaks = _settle(fold, ahead)
+    landing = Landing(
+        number,
+        snapshot.system_id,
+        previous,
+        files,
+        lake.put_parquet(f"{landed_prefix(number)}tenants", _tenants_table(tenants)),
+        lake.put_parquet(f"{landed_prefix(number)}breaks", _breaks_table(breaks)) if breaks else None,
+    )
+    try:
+        # The commit. A crash before it leaves orphans under landed/<n>/; the next run reads from the outbox again.
+        lake.store.put_new(landing_key(number), landing.encode())
+    except ObjectConflict:
+        raise ConcurrentRun(
+            f"another run committed landing {number} first; nothing is lost: run again to land what came since"
+        ) from None
+    size = sum(file.size for file in files)
+    events = sum(file.rows for file in files)
+    return LandingReport(number, events, len(tenants), size, tuple(breaks), days, time.monotonic() - started)
 
 
-def _land(  # noqa: PLR0913 - one call, from land()
-    lake: Lake,
-    snapshot: Snapshot,
-    ahead: Mapping[str, Cursor],
-    cursors: Mapping[str, Cursor],
-    number: int,
-    previous: str,
-    started: float,
-) -> LandingReport:
+def _start(cursors: Mapping[str, Cursor], heads: Mapping[str, Cursor]) -> Callable[[str], ChainState]:
+    """Where each tenant's chain goes on: behind its cursor, or at its genesis."""
+
     def start(tenant_id: str) -> ChainState:
         cursor = cursors.get(tenant_id)
         if cursor is None:
-            return ChainState(0, genesis_hash(tenant_id, ahead[tenant_id].chain_id), MIN_MICROS)
+            return ChainState(0, genesis_hash(tenant_id, heads[tenant_id].chain_id), MIN_MICROS)
         return ChainState(cursor.next_seq, cursor.head, cursor.not_before)
 
-    fold = ChainFold(start, trees=False)
+    return start
+
+
+def _keep(
+    lake: Lake, number: int, rows: Iterator[pa.Table], fold: ChainFold
+) -> tuple[tuple[StoredFile, ...], dict[date, int]]:
+    """Verify and write the rows part by part; return the files, and how many rows lie in each UTC day."""
+    files: list[StoredFile] = []
     days: dict[date, int] = {}
-    prefix = f"landed/{number:012d}/"
-    files = []
-    rows = snapshot.rows([(tenant_id, start(tenant_id).next_seq) for tenant_id in ahead])
     for part in in_parts(rows):
         fold.add(part)
         _count_days(part, days)
-        files.append(lake.put_parquet(f"{prefix}part-{len(files):05d}", part))
+        files.append(lake.put_parquet(f"{landed_prefix(number)}part-{len(files):05d}", part))
+    return tuple(files), days
+
+
+def _settle(fold: ChainFold, heads: Mapping[str, Cursor]) -> tuple[list[LandedTenant], list[Break]]:
+    """Hold every tenant's rows against its head; return how far each was read, and all breaks."""
     tenants, breaks = [], []
-    for tenant_id, head in ahead.items():
+    for tenant_id, head in heads.items():
         found = fold.finish(tenant_id, ChainEnd(head.next_seq, head.head))
         breaks += found.breaks
         # Rows past the head are landed too; then the cursor is past the head as well, and the next landing stops there.
         reached = max(head.next_seq, found.state.next_seq)
         cursor = Cursor(head.chain_id, reached, head.head, found.state.not_before)
         tenants.append(LandedTenant(tenant_id, found.start.next_seq, found.count, cursor))
-    landing = Landing(
-        number,
-        snapshot.system_id,
-        previous,
-        tuple(files),
-        lake.put_parquet(f"{prefix}tenants", _tenants_table(tenants)),
-        lake.put_parquet(f"{prefix}breaks", _breaks_table(breaks)) if breaks else None,
-    )
-    try:
-        # The commit. A crash before it leaves orphans under landed/<n>/, which the next run reads again from the outbox.
-        lake.store.put_new(landing_key(number), landing.encode())
-    except ObjectConflict:
-        raise ConcurrentRun(
-            f"another run committed landing {number} first; nothing is lost: run again to land what came since"
-        ) from None
-    total = sum(file.rows for file in files)
-    size = sum(file.bytes for file in files)
-    return LandingReport(number, total, len(tenants), size, tuple(breaks), days, time.monotonic() - started)
+    return tenants, breaks
 
 
-def _heads_ahead(snapshot: Snapshot, cursors: Mapping[str, Cursor]) -> dict[str, Cursor]:
-    """Compare every chain head with our cursor; return the heads that are past it, as the cursors to reach."""
+def heads_ahead(snapshot: Snapshot, cursors: Mapping[str, Cursor]) -> dict[str, Cursor]:
+    """Compare every chain head with our cursor; return the heads that are past it, as the cursors to reach.
+
+    Raises :class:`~lumi_pipeline.errors.RewoundOutbox` when a head is behind what was landed, or differs there.
+    """
     heads = snapshot.heads()
     unseen = set(cursors)
     ahead = {}
@@ -261,36 +303,46 @@ def _rewound(tenant_id: str, seq: int, found: str) -> RewoundOutbox:
     )
 
 
-def _last_landing(lake: Lake, floor: int) -> tuple[Landing, str] | None:
-    """The newest landing and the SHA-256 of its commit object; looks from just below ``floor`` on."""
-    key = max(lake.store.list("landings/", start_after=landing_key(max(floor - 2, 0)) if floor > 1 else ""), default=None)
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """The newest landing: its number, the SHA-256 of its commit object, where it was read from, its files."""
+
+    number: int
+    sha256: str
+    system_id: str
+    files: tuple[StoredFile, ...]
+
+
+def _last_landing(lake: Lake, floor: int) -> _Last | None:
+    """Find the newest landing, looking from just below ``floor`` on."""
+    start_after = landing_key(floor - 2) if floor > 1 else ""
+    key = max(lake.store.list("landings/", start_after=start_after), default=None)
     if key is None:
         if floor:
             raise LandingError(f"sealed days come from landings up to {floor - 1}, but their commit objects are gone")
         return None
     data = lake.store.get(key)
-    return Landing.parse(data, key), hashlib.sha256(data).hexdigest()
+    landing = Landing.parse(data, key)
+    return _Last(landing.number, hashlib.sha256(data).hexdigest(), landing.system_id, landing.all_files)
 
 
-def _remove_orphans(lake: Lake, last: Landing | None) -> None:
+def _remove_orphans(lake: Lake, last: _Last) -> None:
     """Remove what a run that lost or crashed left of the last landing's number.
 
     Only there: files of a higher number may be those of a run that is about to commit.
     """
-    if last is not None:
-        listed = [*last.files, last.tenants, *([last.breaks] if last.breaks else [])]
-        lake.remove_unlisted(f"landed/{last.number:012d}/", listed)
+    lake.remove_unlisted(landed_prefix(last.number), last.files)
 
 
 def _count_days(part: pa.Table, days: dict[date, int]) -> None:
-    counts = pc.value_counts(pc.floor_temporal(part.column("recorded_at"), unit="day")).to_pylist()
-    for item in counts:
-        day = item["values"].date()
-        days[day] = days.get(day, 0) + item["counts"]
+    numbers = np.asarray(part.column("recorded_at").cast(pa.int64()).to_numpy()) // DAY_MICROS
+    for number, count in zip(*np.unique(numbers, return_counts=True), strict=True):
+        day = from_micros(int(number) * DAY_MICROS).date()
+        days[day] = days.get(day, 0) + int(count)
 
 
 def _tenants_table(tenants: list[LandedTenant]) -> pa.Table:
-    rows = [
+    rows: list[tuple[object, ...]] = [
         (t.tenant_id, t.cursor.chain_id, t.first, t.cursor.next_seq, t.rows, t.cursor.head, t.cursor.not_before)
         for t in tenants
     ]
@@ -298,7 +350,7 @@ def _tenants_table(tenants: list[LandedTenant]) -> pa.Table:
 
 
 def _breaks_table(breaks: list[Break]) -> pa.Table:
-    return _table([(b.tenant_id, b.kind.value, b.expected, b.found, b.seq) for b in breaks], _BREAKS)
+    return _table([(b.tenant_id, b.seq, b.kind.value, b.expected, b.found) for b in breaks], _BREAKS)
 
 
 def _table(rows: list[tuple[object, ...]], schema: pa.Schema) -> pa.Table:

@@ -7,22 +7,21 @@ row costs one break and no row is ever left out.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from itertools import pairwise
 from types import TracebackType
+from typing import Self
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lumi_pipeline.chain import ChainEnd
-from lumi_pipeline.days import day_end
+from lumi_pipeline.days import DAY_MICROS, day_end
 from lumi_pipeline.events import EVENT_SCHEMA, from_micros
 from lumi_pipeline.lake import ROW_GROUP_ROWS, Lake
 from lumi_pipeline.landing import Cursor, Landing, landed_tenants, landings
 
-_DAY_MICROS = 86_400_000_000
 _MEMORY_LIMIT = "1GB"
 
 
@@ -69,7 +68,7 @@ class Pending:
             self._db.from_parquet(paths, hive_partitioning=False).create_view("landed")
             self._spans = self._load_spans()
 
-    def __enter__(self) -> "Pending":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -80,13 +79,13 @@ class Pending:
     def first_day(self) -> date | None:
         """The earliest UTC day of any landed row; None when there is none."""
         days = [span.day for spans in self._spans.values() for span in spans]
-        return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(days=min(days))).date() if days else None
+        return from_micros(min(days) * DAY_MICROS).date() if days else None
 
     def day_range(self, tenant_id: str, first: int, day: date) -> DayRange:
         """Where the rows of ``day`` end for a tenant whose rows from seq ``first`` on are not sealed yet."""
         head = self.tenants[tenant_id]
         spans = self._spans.get(tenant_id, [])
-        number = (day_end(day) // _DAY_MICROS) - 1
+        number = (day_end(day) // DAY_MICROS) - 1
         if all(left.last_seq < right.first_seq for left, right in pairwise(spans)):
             later = min((span.first_seq for span in spans if span.day > number), default=None)
         else:
@@ -136,7 +135,7 @@ class Pending:
             "ORDER BY seq",
             params={"tenant": tenant_id, "first": first},
         ).to_arrow_table()
-        inside = np.asarray(pc.less(table.column("time"), end).to_numpy(zero_copy_only=False), np.bool_)
+        inside = np.asarray(table.column("time").to_numpy()) < end
         outside_kept = np.concatenate([[0], np.cumsum(~inside)])
         inside_left = inside.sum() - np.concatenate([[0], np.cumsum(inside)])
         position = int(np.argmin(outside_kept + inside_left))

@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import Final
 
 from lumi_pipeline.acknowledging import acknowledge, open_report
-from lumi_pipeline.catalogue import DAY_ACKNOWLEDGED
 from lumi_pipeline.config import Config
 from lumi_pipeline.days import day_end, day_range, last_complete_day
 from lumi_pipeline.errors import ConfigError, LakeError, LumiError, SealError
 from lumi_pipeline.events import to_micros
 from lumi_pipeline.lake import Lake
-from lumi_pipeline.landing import Cursor, LandingReport, land, landed_tenants, landings
+from lumi_pipeline.landing import LandingReport, land, read_cursors
 from lumi_pipeline.outbox.sqlite import SqliteOutbox
 from lumi_pipeline.pending import Pending
-from lumi_pipeline.publishing import PublishReport, open_log, publish, read_genesis, write_genesis
+from lumi_pipeline.publishing import PublishReport, publish, read_genesis, write_genesis
 from lumi_pipeline.recorder import AuditRecorder
-from lumi_pipeline.sealing import Progress, Sealer, SealedDay, SealReport, load_sealed_day
+from lumi_pipeline.sealing import Progress, SealedDay, Sealer, SealReport, load_sealed_day
 from transparency.entries import Genesis
 from transparency.filestore import FileStore
 from transparency.keys import SigningKey
+from transparency.logview import LogView
 from transparency.policy import Policy
 from transparency.store import ObjectStore
 
@@ -88,8 +88,8 @@ class Pipeline:
     def land(self) -> LandingReport:
         """Land what the outbox gained since the last landing."""
         sealed = self._last_sealed()
-        floor = sealed.tenants.landing_floor if sealed else 0
-        return land(self.outbox, self.lake, self._cursors(sealed), floor)
+        tenants = sealed.tenants if sealed else None
+        return land(self.outbox, self.lake, read_cursors(self.lake, tenants), tenants.landing_floor if tenants else 0)
 
     def missing_days(self, through: date | None = None) -> list[date]:
         """The complete days up to ``through`` (default: the last complete one) that aren't sealed yet, in order.
@@ -105,7 +105,7 @@ class Pipeline:
         return list(day_range(sealed[-1] + timedelta(days=1) if sealed else first, last))
 
     def sealed_days(self) -> list[date]:
-        """The days that are sealed; :class:`~lumi_pipeline.errors.LakeError` when one in between has lost its record."""
+        """The sealed days; :class:`~lumi_pipeline.errors.LakeError` when one in between has lost its record."""
         days = self.lake.sealed_days()
         first = self._first_day() if days else None
         if first is not None:
@@ -119,7 +119,7 @@ class Pipeline:
         genesis = self.genesis()
         if genesis is None:
             return []
-        size = open_log(self.lake, self.log_key).state().committed_size
+        size = LogView(self.lake.store).state().committed_size
         return [day for day in self.sealed_days() if (day - genesis.first_day).days + 1 >= size]
 
     def seal(self, days: Sequence[date]) -> Iterator[SealReport]:
@@ -183,7 +183,7 @@ class Pipeline:
         try:
             event = AuditRecorder(connection).record(
                 tenant_id=self.config.operator_tenant,
-                action=DAY_ACKNOWLEDGED,
+                action="DAY_ACKNOWLEDGED",
                 entity_type="day",
                 entity_id=day.isoformat(),
                 actor_type="system",
@@ -199,7 +199,9 @@ class Pipeline:
     def _seal_fresh(self, days: Sequence[date]) -> Iterator[SealReport]:
         now = self.clock()
         if to_micros(now) < day_end(days[-1]):
-            raise SealError(f"{days[-1]} is not over yet; the last day that can be sealed is {now.date() - timedelta(1)}")
+            raise SealError(
+                f"{days[-1]} is not over yet; the last day that can be sealed is {now.date() - timedelta(1)}"
+            )
         self.outbox.close_day(days[-1])
         self.land()
         before = self._last_sealed()
@@ -224,7 +226,9 @@ class Pipeline:
         first = self.config.first_day or pending.first_day()
         if first is None:
             raise SealError("there is no event yet, so there is no first day; record one, or set 'first_day'")
-        return write_genesis(self.lake, Genesis(self.config.origin, first, self.log_key.verifier, self.evidence_key.verifier))
+        return write_genesis(
+            self.lake, Genesis(self.config.origin, first, self.log_key.verifier, self.evidence_key.verifier)
+        )
 
     def _require_genesis(self) -> Genesis:
         genesis = self.genesis()
@@ -251,23 +255,15 @@ class Pipeline:
         days = self.lake.sealed_days()
         return load_sealed_day(self.lake, days[-1]) if days else None
 
-    def _cursors(self, sealed: SealedDay | None) -> dict[str, Cursor]:
-        cursors = {}
-        if sealed is not None:
-            end = day_end(sealed.tenants.day)
-            for tenant_id, tenant in sealed.tenants.tenants.items():
-                cursors[tenant_id] = Cursor(tenant.chain_id, tenant.record.next, tenant.record.head_after, end)
-        for landing in landings(self.lake, sealed.tenants.landing_floor if sealed else 0):
-            cursors.update({share.tenant_id: share.cursor for share in landed_tenants(self.lake, landing)})
-        return cursors
-
 
 def _load_key(path: Path, name: str) -> SigningKey:
     if not path.exists():
         raise ConfigError(f"there is no key at {path}; make one with 'lumi keys new', or set where it is")
     key = SigningKey.load(path)
     if key.name != name:
-        raise ConfigError(f"the key in {path} is the key of {key.name}, but {name} is needed; correct 'origin' or the file")
+        raise ConfigError(
+            f"the key in {path} is the key of {key.name}, but {name} is needed; correct 'origin' or the file"
+        )
     return key
 
 

@@ -39,7 +39,7 @@ _UNWITNESSED: Final = "Not cosigned by a witness you named: a split view of the 
 
 def looks_like_proof(data: bytes) -> bool:
     """Whether somebody meant this to be a proof file, damaged or not: two of the marks that every one carries."""
-    return sum(mark in data for mark in _MARKS) >= 2  # noqa: PLR2004
+    return sum(mark in data for mark in _MARKS) >= 2
 
 
 def verify_proof(data: bytes, policy: Policy | None, subject: str) -> Verdict:
@@ -71,8 +71,8 @@ def verify_proof(data: bytes, policy: Policy | None, subject: str) -> Verdict:
             "key-unconfirmed",
             (
                 *verdict.lines,
-                "Consistent, but no trusted key was given, so anybody could have made this. Compare the fingerprint "
-                f"{genesis.key.fingerprint} with one you trust, or pass --key.",
+                "Consistent, but no trusted key was given, so anybody could have made this.",
+                f"Compare the fingerprint {genesis.key.fingerprint} with one you trust, or pass --key.",
             ),
             verdict.facts,
         )
@@ -83,20 +83,22 @@ def _verify_content(extra: Mapping[str, Json], day: VerifiedDay, subject: str) -
     kind = extra["type"]
     tenant_proof = b64decode(_text(extra, "tenant_proof"))
     map_root = day.record.map_root
-    cosigners = ", ".join(name for name, _ in day.checkpoint.cosigned_by)
-    witnessed = f"Cosigned by {cosigners}." if day.checkpoint.split_view_excluded else _UNWITNESSED
+    cosigners = ", ".join(name for name, _ in day.policy.cosigned_by)
+    witnessed = f"Cosigned by {cosigners}." if day.policy.split_view_excluded else _UNWITNESSED
     facts: dict[str, Json] = {
         "day": day.record.day.isoformat(),
         "index": str(day.record.index),
-        "key": day.checkpoint.log_key.vkey,
+        "key": day.policy.log_key.vkey,
         "origin": day.record.origin,
         "type": str(kind),
     }
-    signed = f"Signed by {day.checkpoint.log_key.fingerprint}. {witnessed}"
+    signed = f"Signed by {day.policy.log_key.fingerprint}. {witnessed}"
     if kind == ABSENCE_PROOF:
         tenant_id = _text(extra, "tenant_id")
         verify_absence(map_root, tenant_key(tenant_id), tenant_proof)
-        line = f"{tenant_id} was not a tenant on {day.record.day}: the day's tenant map of {day.record.origin} lacks it."
+        line = (
+            f"{tenant_id} was not a tenant on {day.record.day}: the day's tenant map of {day.record.origin} lacks it."
+        )
         return Verdict(subject, Status.VERIFIED, "ok", (line, signed), {**facts, "tenant": tenant_id})
     record_text = _text(extra, "tenant_record").encode()
     record = TenantDay.parse(record_text)
@@ -107,7 +109,7 @@ def _verify_content(extra: Mapping[str, Json], day: VerifiedDay, subject: str) -
     verify_presence(map_root, key, hashlib.sha256(record_text).digest(), tenant_proof)
     _check_record(record, day.record.breaks)
     if event is None:
-        line = f"Verified: on {record.day} this tenant's chain went from seq {record.first} to {record.next}, {record.count} event(s)."
+        line = f"Verified: on {record.day} this tenant had {record.count} event(s) from seq {record.first} on."
         return _with_breaks(Verdict(subject, Status.VERIFIED, "ok", (line, signed), facts), record)
     _verify_event(extra["event"], event, record)
     withheld = "" if event.payload_salt is not None else " Its payload is withheld or erased."

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 import duckdb
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from lumi_pipeline.errors import LakeError, ProofNotFound
@@ -20,6 +21,7 @@ from transparency.entries import Genesis, day_index
 from transparency.merkle import LeafHashes, inclusion_proof
 from transparency.proof import TlogProof
 from transparency.tiles import TileReader
+
 
 @dataclass(frozen=True, slots=True)
 class _Place:
@@ -41,7 +43,9 @@ def prove_event(lake: Lake, genesis: Genesis, event_id: str, *, redact: bool = F
     tenant = sealed.tenants.tenants[str(place.event["tenant_id"])]
     leaves = LeafHashes(place.leaves)
     if leaves.root() != tenant.record.root:
-        raise LakeError(f"{place.day}: the rows of tenant {tenant.tenant_id} were altered: they don't give the sealed root")
+        raise LakeError(
+            f"{place.day}: the rows of tenant {tenant.tenant_id} were altered: they don't give the sealed root"
+        )
     payload = {name: _json_value(place.event[name]) for name in PAYLOAD_COLUMNS}
     erased = place.event["erased_at"] is not None
     core = {name: _json_value(place.event[name]) for name in (*CORE_COLUMNS, *HASH_COLUMNS)}
@@ -52,12 +56,17 @@ def prove_event(lake: Lake, genesis: Genesis, event_id: str, *, redact: bool = F
         "path": path,
         "payload": None if redact or erased else payload,
     }
-    return _log_proof(lake, genesis, sealed, {
-        "event": event,
-        "tenant_proof": b64encode(sealed.tenants.tenant_map().prove(tenant.record.key)),
-        "tenant_record": tenant.record.encode().decode(),
-        "type": EVENT_PROOF,
-    })
+    return _log_proof(
+        lake,
+        genesis,
+        sealed,
+        {
+            "event": event,
+            "tenant_proof": b64encode(sealed.tenants.tenant_map().prove(tenant.record.key)),
+            "tenant_record": tenant.record.encode().decode(),
+            "type": EVENT_PROOF,
+        },
+    )
 
 
 def _log_proof(lake: Lake, genesis: Genesis, sealed: SealedDay, about: dict[str, Json]) -> bytes:
@@ -132,7 +141,7 @@ def _leaves(lake: Lake, files: list[StoredFile], row: dict[str, object]) -> tupl
         parquet = decode_parquet(lake.read(file), file.path)
         columns = ["tenant_id", "seq", "integrity_hash"]
         table = parquet.read(columns=columns)
-        table = table.filter(pc.equal(table.column("tenant_id"), row["tenant_id"]))
+        table = table.filter(pc.equal(table.column("tenant_id"), pa.scalar(str(row["tenant_id"]))))
         at = pc.index(table.column("seq"), row["seq"]).as_py()
         if at >= 0:
             index = len(leaves) + at

@@ -30,7 +30,7 @@ class PublishReport:
 
 def open_log(lake: Lake, key: SigningKey) -> Log:
     """The log under a lake's root."""
-    return Log(lake.store, key)
+    return Log(lake.store, [key])
 
 
 def read_genesis(lake: Lake) -> Genesis | None:
@@ -42,7 +42,7 @@ def read_genesis(lake: Lake) -> Genesis | None:
 
 
 def write_genesis(lake: Lake, genesis: Genesis) -> Genesis:
-    """Fix the log's first entry, create-only; a crash after this leaves a log whose first day is known but not sealed."""
+    """Fix the log's first entry, create-only. A crash after this leaves a log whose first day is known, not sealed."""
     try:
         lake.store.put_new(GENESIS_KEY, genesis.encode())
     except ObjectConflict:
@@ -51,8 +51,10 @@ def write_genesis(lake: Lake, genesis: Genesis) -> Genesis:
 
 
 def publish(lake: Lake, key: SigningKey, genesis: Genesis, sealed: Sequence[date]) -> PublishReport:
-    """Append the records of ``sealed`` (all sealed days, in order) that the log doesn't hold yet; finish what a
-    crashed run left; remove landed files that sealed and published days have made superfluous."""
+    """Append the records of ``sealed`` (all sealed days, in order) that the log doesn't hold yet.
+
+    Also finishes what a crashed run left, and removes landed files that published days have made superfluous.
+    """
     started = time.monotonic()
     log = open_log(lake, key)
     size = log.state().committed_size
@@ -66,7 +68,7 @@ def publish(lake: Lake, key: SigningKey, genesis: Genesis, sealed: Sequence[date
     if sealed:
         _remove_sealed_landings(lake, load_sealed_day(lake, sealed[-1]).tenants.landing_floor)
     checkpoint = lake.store.get("log/checkpoint").decode()
-    return PublishReport(state.size, state.root, days, checkpoint, time.monotonic() - started)
+    return PublishReport(state.committed_size, state.root, days, checkpoint, time.monotonic() - started)
 
 
 def _remove_sealed_landings(lake: Lake, floor: int) -> None:

@@ -7,7 +7,6 @@ from typing import Final
 from lumi_pipeline.errors import RecordError
 from lumi_pipeline.hashing import tenant_key
 from transparency.encoding import (
-    EncodingError,
     Json,
     b64decode,
     b64encode,
@@ -17,6 +16,7 @@ from transparency.encoding import (
     parse_day,
     parse_decimal,
 )
+from transparency.errors import EncodingError
 
 TENANT_DAY_TAG: Final = "lumi/tenant-day/v1"
 MANIFEST_FORMAT: Final = "lumi/manifest/v1"
@@ -90,13 +90,13 @@ class StoredFile:
     """A file of the lake as the manifest pins it: key, size in bytes, rows, hexadecimal SHA-256."""
 
     path: str
-    bytes: int
+    size: int
     rows: int
     sha256: str
 
     def to_json(self) -> dict[str, Json]:
         """The file as a JSON object of a manifest or a landing."""
-        return {"bytes": str(self.bytes), "path": self.path, "rows": str(self.rows), "sha256": self.sha256}
+        return {"bytes": str(self.size), "path": self.path, "rows": str(self.rows), "sha256": self.sha256}
 
     @classmethod
     def from_json(cls, value: Json) -> "StoredFile":

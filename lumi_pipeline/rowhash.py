@@ -5,13 +5,12 @@ hashed are those of docs/formats.md §1; :mod:`lumi_pipeline.hashing` computes t
 hold the two against each other. DuckDB does the work here; a faster kernel only has to keep these signatures.
 """
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lumi_pipeline.hashing import EVENT_TAG, PAYLOAD_TAG
 from transparency.merkle import HASH_SIZE
@@ -55,16 +54,15 @@ def recompute_hashes(events: pa.Table) -> tuple[Digests, Digests]:
     return digest_column(digests.column("payload")), digest_column(digests.column("integrity"))
 
 
-def digest_column(column: pa.ChunkedArray) -> Digests:
-    """View a column of 32-byte binary values (no nulls) as a ``(rows, 32)`` array of bytes."""
-    fixed = pc.cast(column, pa.binary(HASH_SIZE)).combine_chunks()
-    if isinstance(fixed, pa.ChunkedArray):
-        fixed = fixed.chunk(0) if fixed.num_chunks else pa.array([], pa.binary(HASH_SIZE))
-    data = fixed.buffers()[1]
-    if data is None:
-        return np.empty((0, HASH_SIZE), np.uint8)
-    start = fixed.offset * HASH_SIZE
-    return np.frombuffer(data, np.uint8, len(fixed) * HASH_SIZE, start).reshape(-1, HASH_SIZE)
+def digest_column(column: "pa.ChunkedArray[Any]") -> Digests:
+    """Return a column of 32-byte binary values (no nulls) as a ``(rows, 32)`` array of bytes."""
+    chunks = []
+    for chunk in column.cast(pa.binary(HASH_SIZE)).chunks:
+        data = chunk.buffers()[1]
+        if data is not None and len(chunk):
+            flat = np.frombuffer(memoryview(data), np.uint8)
+            chunks.append(flat[chunk.offset * HASH_SIZE : (chunk.offset + len(chunk)) * HASH_SIZE])
+    return np.concatenate(chunks or [np.empty(0, np.uint8)]).reshape(-1, HASH_SIZE)
 
 
 def _netstring(field: str) -> str:
@@ -77,6 +75,4 @@ def _digest(tag: bytes, fields: tuple[str, ...]) -> str:
     return f"unhex(sha256('{tag.decode()}' || {' || '.join(_netstring(field) for field in fields)}))"
 
 
-_QUERY = (
-    f"SELECT {_digest(PAYLOAD_TAG, _PAYLOAD)} AS payload, {_digest(EVENT_TAG, _CORE)} AS integrity FROM events"  # noqa: S608 - constants
-)
+_QUERY = f"SELECT {_digest(PAYLOAD_TAG, _PAYLOAD)} AS payload, {_digest(EVENT_TAG, _CORE)} AS integrity FROM events"  # noqa: S608 - constants

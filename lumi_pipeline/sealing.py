@@ -7,9 +7,9 @@ Sealing a day that is sealed is a verification: everything is recomputed from th
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from importlib.metadata import version
 from typing import Final
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 from lumi_pipeline.acknowledging import break_report, is_acknowledged, keep_report
 from lumi_pipeline.chain import Break, ChainEnd, ChainFold, ChainState
 from lumi_pipeline.days import day_end, day_start
-from lumi_pipeline.errors import ChainBroken, ConcurrentRun, LakeError, SealError
+from lumi_pipeline.errors import ChainBroken, ConcurrentRun, LakeError
 from lumi_pipeline.events import from_micros
 from lumi_pipeline.hashing import genesis_hash, tenant_key
 from lumi_pipeline.lake import Lake, events_prefix, in_parts, seal_prefix
@@ -44,7 +44,7 @@ class SealReport:
     fresh: bool
     rows: int
     tenants: int
-    bytes: int
+    size: int
     files: int
     map_root: bytes
     manifest_sha256: str
@@ -104,19 +104,21 @@ class Sealer:
         else:
             # A run crashed between manifest and day record: what the manifest fixed stands, if it verifies.
             tenants, breaks = self.recompute(manifest, before)
+        # Nothing unlisted may stay in a sealed day's partition, where a reader of plain Parquet would count it.
+        self._lake.remove_unlisted(events_prefix(day), manifest.files)
+        self._lake.remove_unlisted(seal_prefix(day), manifest.files)
         record = self._record(day, before, tenants, manifest)
         try:
             # The day is sealed from here on. A crash before leaves a manifest, and the next run writes this record.
             self._lake.store.put_new(f"{seal_prefix(day)}day.txt", record.encode())
         except ObjectConflict:
             raise ConcurrentRun(f"another run sealed {day} first; run again to carry on from there") from None
-        listed = manifest.files
-        self._lake.remove_unlisted(events_prefix(day), listed)
-        self._lake.remove_unlisted(seal_prefix(day), listed)
         sealed = SealedDay(tenants, record, manifest, breaks)
         return sealed, seal_report(sealed, fresh=True, seconds=time.monotonic() - started)
 
-    def verify(self, day: date, before: SealedDay | None, progress: Progress | None = None) -> tuple[SealedDay, SealReport]:
+    def verify(
+        self, day: date, before: SealedDay | None, progress: Progress | None = None
+    ) -> tuple[SealedDay, SealReport]:
         """Recompute a sealed day from its stored bytes; raise an error that names what differs. Writes nothing."""
         started = time.monotonic()
         stored = load_sealed_day(self._lake, day)
@@ -143,8 +145,11 @@ class Sealer:
                 fold.add(table)
                 if progress:
                     progress(len(table))
-        tenants, breaks = _records(manifest.day, fold, ranges, chain_ids, stored.landing_floor, lambda *_: b"")
-        for tenant_id in sorted(set(tenants.tenants) | set(stored.tenants) | set(before.tenants.tenants if before else ())):
+        records, breaks = _records(manifest.day, fold, ranges, chain_ids, lambda *_: b"")
+        tenants = DayTenants(manifest.day, records, stored.landing_floor)
+        for tenant_id in sorted(
+            set(tenants.tenants) | set(stored.tenants) | set(before.tenants.tenants if before else ())
+        ):
             if tenants.tenants.get(tenant_id) != stored.tenants.get(tenant_id):
                 raise LakeError(
                     f"{manifest.day}: the stored rows of tenant {tenant_id} do not give its stored tenant-day record"
@@ -161,7 +166,7 @@ class Sealer:
         chain_ids.update({tenant_id: cursor.chain_id for tenant_id, cursor in pending.tenants.items()})
         fold = self._fold(day, before, chain_ids)
         ranges = _ranges(day, before, pending)
-        files = []
+        files: list[StoredFile] = []
         for part in in_parts(pending.rows(ranges)):
             # What counts is what can be read back: the rows hashed below are those of the stored file.
             file = self._lake.put_parquet(f"{events_prefix(day)}part-{len(files):05d}", part)
@@ -169,7 +174,8 @@ class Sealer:
             for table in self._lake.read_events(file):
                 fold.add(table)
         floor = pending.floor_after({tenant_id: r.end.next_seq for tenant_id, r in ranges.items()})
-        tenants, breaks = _records(day, fold, ranges, chain_ids, floor, pending.prev_hash)
+        records, breaks = _records(day, fold, ranges, chain_ids, pending.prev_hash)
+        tenants = DayTenants(day, records, floor)
         if breaks:
             self._require_acknowledgement(day, breaks)
         stored = self._lake.put_parquet(f"{seal_prefix(day)}tenant_days", tenants.table())
@@ -185,7 +191,9 @@ class Sealer:
             # Fixes what the day consists of. A crash before leaves files that nothing lists; the next run starts over.
             self._lake.store.put_new(f"{seal_prefix(day)}manifest.json", manifest.encode())
         except ObjectConflict:
-            raise ConcurrentRun(f"another run is sealing {day} and was first; run again to carry on from there") from None
+            raise ConcurrentRun(
+                f"another run is sealing {day} and was first; run again to carry on from there"
+            ) from None
         return tenants, breaks, manifest
 
     def _fold(self, day: date, before: SealedDay | None, chain_ids: Mapping[str, bytes]) -> ChainFold:
@@ -251,7 +259,7 @@ def seal_report(sealed: SealedDay, *, fresh: bool, seconds: float) -> SealReport
         fresh=fresh,
         rows=manifest.events,
         tenants=manifest.tenants,
-        bytes=sum(file.bytes for file in manifest.files),
+        size=sum(file.size for file in manifest.files),
         files=len(manifest.files),
         map_root=sealed.record.map_root,
         manifest_sha256=sealed.record.manifest.hex(),
@@ -276,14 +284,14 @@ def _ranges(day: date, before: SealedDay | None, pending: Pending) -> dict[str, 
     return ranges
 
 
-def _records(  # noqa: PLR0913 - the one place where a day's records are made
+def _records(
     day: date,
     fold: ChainFold,
     ranges: Mapping[str, DayRange],
     chain_ids: Mapping[str, bytes],
-    landing_floor: int,
     prev_hash: Callable[[str, int], bytes],
-) -> tuple[DayTenants, tuple[Break, ...]]:
+) -> tuple[dict[str, SealedTenant], tuple[Break, ...]]:
+    """Make every tenant's record from its folded rows; ``prev_hash`` says what a row links to whose forerunner is lost."""
     tenants: dict[str, SealedTenant] = {}
     breaks: list[Break] = []
     for tenant_id, r in ranges.items():
@@ -306,7 +314,7 @@ def _records(  # noqa: PLR0913 - the one place where a day's records are made
         )
         tenants[tenant_id] = SealedTenant(tenant_id, chain_ids[tenant_id], record)
     breaks.sort(key=lambda b: (b.tenant_id, b.seq, b.kind))
-    return DayTenants(day, tenants, landing_floor), tuple(breaks)
+    return tenants, tuple(breaks)
 
 
 def _check_totals(manifest: Manifest, fold: ChainFold, tenants: DayTenants, breaks: tuple[Break, ...]) -> None:
@@ -316,7 +324,7 @@ def _check_totals(manifest: Manifest, fold: ChainFold, tenants: DayTenants, brea
     rows = sum(t.count for t in fold.tenants.values())
     if (rows, len(tenants.tenants), len(breaks)) != (manifest.events, manifest.tenants, manifest.breaks):
         raise LakeError(
-            f"{manifest.day}: the files hold {rows} events of {len(tenants.tenants)} tenants with {len(breaks)} breaks, "
+            f"{manifest.day}: the files hold {rows} events, {len(tenants.tenants)} tenants and {len(breaks)} breaks, "
             f"the manifest says {manifest.events}, {manifest.tenants} and {manifest.breaks}"
         )
 

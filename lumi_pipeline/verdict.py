@@ -21,8 +21,11 @@ _WORST_FIRST: Final = (Status.FAILED, Status.UNRECOGNISED, Status.INCOMPLETE, St
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One thing checked. ``reason`` is a stable code (``ok``, ``key-unconfirmed``, ``inclusion``, …), ``lines`` are
-    what a person should read, ``facts`` what a machine should."""
+    """One thing checked.
+
+    ``reason`` is a stable code (``ok``, ``key-unconfirmed``, ``inclusion``, …), ``lines`` are what a person should
+    read, ``facts`` what a machine should.
+    """
 
     subject: str
     status: Status

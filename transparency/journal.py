@@ -77,7 +77,7 @@ class Journal:
 
     def commit_after(self, old_size: int) -> Commit:
         """Return the commit that extends the tree of this size."""
-        key = self._commit_key(old_size)
+        key = self.commit_key(old_size)
         try:
             return Commit.parse(old_size, self._store.get(key))
         except EncodingError as error:
@@ -97,7 +97,7 @@ class Journal:
     def commit(self, commit: Commit) -> None:
         """Make the decision, durably, unless another one was made: then raise :class:`ConcurrentAppend`."""
         try:
-            self._store.put_new(self._commit_key(commit.old_size), commit.encode())
+            self._store.put_new(self.commit_key(commit.old_size), commit.encode())
         except ObjectConflict:
             winner = self.commit_after(commit.old_size)
             raise ConcurrentAppend(
@@ -171,7 +171,8 @@ class Journal:
         """Return the key of the checkpoint that is kept for a size."""
         return f"{self._prefix}cosigned/{_padded(size)}"
 
-    def _commit_key(self, old_size: int) -> str:
+    def commit_key(self, old_size: int) -> str:
+        """Return the key of the commit that extends the tree of this size."""
         return f"{self._prefix}commits/{_padded(old_size)}"
 
     def _sizes(self, folder: str, beyond: int | None = None) -> list[int]:
