@@ -29,26 +29,24 @@ from transparency.errors import ObjectConflict
 
 LANDING_FORMAT: Final = "lumi/landing/v1"
 _FIELDS: Final = frozenset({"breaks", "files", "number", "previous", "system_id", "tenants"})
-_TENANTS: Final = pa.schema(
-    [
-        pa.field("tenant_id", pa.string()),
-        pa.field("chain_id", pa.binary(16)),
-        pa.field("first", pa.int64()),
-        pa.field("next", pa.int64()),
-        pa.field("rows", pa.int64()),
-        pa.field("head", pa.binary(32)),
-        pa.field("not_before", pa.int64()),
-    ]
-)
-_BREAKS: Final = pa.schema(
-    [
-        pa.field("tenant_id", pa.string()),
-        pa.field("seq", pa.int64()),
-        pa.field("kind", pa.string()),
-        pa.field("expected", pa.string()),
-        pa.field("found", pa.string()),
-    ]
-)
+_TENANTS_TYPES: Final[Mapping[str, pa.DataType]] = {
+    "tenant_id": pa.string(),
+    "chain_id": pa.binary(16),
+    "first": pa.int64(),
+    "next": pa.int64(),
+    "rows": pa.int64(),
+    "head": pa.binary(32),
+    "not_before": pa.int64(),
+}
+_TENANTS: Final = pa.schema(_TENANTS_TYPES)
+_BREAKS_TYPES: Final[Mapping[str, pa.DataType]] = {
+    "tenant_id": pa.string(),
+    "seq": pa.int64(),
+    "kind": pa.string(),
+    "expected": pa.string(),
+    "found": pa.string(),
+}
+_BREAKS: Final = pa.schema(_BREAKS_TYPES)
 
 
 @dataclass(frozen=True, slots=True)

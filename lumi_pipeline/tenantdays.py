@@ -16,20 +16,19 @@ from transparency.encoding import parse_decimal
 from transparency.errors import EncodingError
 from transparency.patricia import TenantMap
 
-_SCHEMA: Final = pa.schema(
-    [
-        pa.field("tenant_id", pa.string()),
-        pa.field("tenant_key", pa.binary(32)),
-        pa.field("chain_id", pa.binary(16)),
-        pa.field("first", pa.int64()),
-        pa.field("count", pa.int64()),
-        pa.field("next", pa.int64()),
-        pa.field("root", pa.binary(32)),
-        pa.field("head_before", pa.binary(32)),
-        pa.field("head_after", pa.binary(32)),
-        pa.field("breaks", pa.int64()),
-    ]
-)
+_SCHEMA_TYPES: Final[Mapping[str, pa.DataType]] = {
+    "tenant_id": pa.string(),
+    "tenant_key": pa.binary(32),
+    "chain_id": pa.binary(16),
+    "first": pa.int64(),
+    "count": pa.int64(),
+    "next": pa.int64(),
+    "root": pa.binary(32),
+    "head_before": pa.binary(32),
+    "head_after": pa.binary(32),
+    "breaks": pa.int64(),
+}
+_SCHEMA: Final = pa.schema(_SCHEMA_TYPES)
 _FLOOR_KEY: Final = b"lumi.landing_floor"
 
 
