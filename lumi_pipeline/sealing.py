@@ -291,7 +291,7 @@ def _records(
     chain_ids: Mapping[str, bytes],
     prev_hash: Callable[[str, int], bytes],
 ) -> tuple[dict[str, SealedTenant], tuple[Break, ...]]:
-    """Make every tenant's record; ``prev_hash`` says what the first later row links to, when the last of the day is lost."""
+    """Make every tenant's record; where the day's last row is lost, ``prev_hash`` tells what the one after it follows."""
     tenants: dict[str, SealedTenant] = {}
     breaks: list[Break] = []
     for tenant_id, r in ranges.items():
