@@ -114,8 +114,8 @@ def verify_log(
 
     Each file is compared with what its entries make of it: a tile or bundle is fully determined by its hashes, and
     those by the signed root. The partial files of the checkpoint's size must be there. Memory does not grow with the
-    log. ``on_record`` gets each day record once it is checked; that it is in the log at all is final then, while the
-    verdict on the whole comes with the return.
+    log. ``on_record`` gets each day record once it is checked; the verdict on the whole comes with the return.
+    A missing checkpoint raises ObjectMissing: then there is no log to judge.
     """
     signed, verdict = _verify_checkpoint(fetch("checkpoint"), policy)
     head = signed.checkpoint
