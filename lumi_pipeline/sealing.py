@@ -291,7 +291,7 @@ def _records(
     chain_ids: Mapping[str, bytes],
     prev_hash: Callable[[str, int], bytes],
 ) -> tuple[dict[str, SealedTenant], tuple[Break, ...]]:
-    """Make every tenant's record; where the day's last row is lost, ``prev_hash`` tells what the one after it follows."""
+    """Make every tenant's record; where the day's last row is lost, ``prev_hash`` tells what its follower links to."""
     tenants: dict[str, SealedTenant] = {}
     breaks: list[Break] = []
     for tenant_id, r in ranges.items():
