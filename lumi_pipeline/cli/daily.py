@@ -1,0 +1,197 @@
+"""``lumi run`` and its steps one by one: ``land``, ``seal``, ``publish``."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING
+
+import click
+
+from lumi_pipeline.cli.command import Command, examples
+from lumi_pipeline.cli.options import DAY, Given, config_option, json_option
+from lumi_pipeline.cli.output import count, note, rate, say, say_json, size
+from lumi_pipeline.cli.progress import progress
+from lumi_pipeline.errors import LumiError
+from transparency.encoding import b64encode
+
+if TYPE_CHECKING:
+    from lumi_pipeline.chain import Break
+    from lumi_pipeline.landing import LandingReport
+    from lumi_pipeline.publishing import PublishReport
+    from lumi_pipeline.sealing import SealReport
+
+
+@click.command(cls=Command, epilog=examples("lumi run", "lumi run --through 2026-11-21 --json"))
+@click.option("--through", type=DAY, help="The last day to seal; default: the last complete one.")
+@config_option
+@json_option
+@click.pass_obj
+def run(given: Given, through: date | None, as_json: bool) -> None:
+    """Land, seal and publish every complete day not yet done.
+
+    Whatever was missed is caught up with, in order; what is done already is left alone.
+    """
+    pipeline = given.pipeline()
+    seals: list[SealReport] = []
+    with progress("Sealing days", "days") as meter:
+
+        def sealed(report: "SealReport") -> None:
+            seals.append(report)
+            meter.advance(1)
+
+        try:
+            report = pipeline.run(through, sealed)
+        except LumiError:
+            # What was done before the failure stays done, so it is told before the failure is.
+            for one in seals:
+                note(_seal_line(one))
+            raise
+    if as_json:
+        publication = report.publication
+        say_json(
+            {
+                "landing": _landing(report.landing),
+                "publication": None if publication is None else _publication(publication),
+                "seals": [_seal(one) for one in report.seals],
+                "seconds": round(report.seconds, 3),
+            }
+        )
+        return
+    _say_landing(report.landing)
+    for one in report.seals:
+        say(_seal_line(one))
+    if not report.seals:
+        say("No complete day was waiting to be sealed.")
+    if report.publication is not None:
+        _say_publication(report.publication)
+
+
+@click.command(cls=Command, epilog=examples("lumi land"))
+@config_option
+@json_option
+@click.pass_obj
+def land(given: Given, as_json: bool) -> None:
+    """Read what the outbox gained since the last landing, verify it and keep it as found."""
+    with progress("Landing", "events"):
+        report = given.pipeline().land()
+    if as_json:
+        say_json(_landing(report))
+    else:
+        _say_landing(report)
+
+
+@click.command(cls=Command, epilog=examples("lumi seal", "lumi seal --day 2026-11-21"))
+@click.option("--day", type=DAY, help="One day, which must be next in order; a sealed day is verified instead.")
+@config_option
+@json_option
+@click.pass_obj
+def seal(given: Given, day: date | None, as_json: bool) -> None:
+    """Seal the complete days that are not sealed yet, or one day.
+
+    A day that is sealed already is recomputed from its stored bytes; nothing of it is written again.
+    """
+    pipeline = given.pipeline()
+    days = pipeline.missing_days() if day is None else [day]
+    reports = []
+    with progress("Sealing days", "days", len(days)) as meter:
+        for report in pipeline.seal(days):
+            meter.advance(1)
+            reports.append(report)
+            if not as_json:
+                say(_seal_line(report))
+    if as_json:
+        say_json({"seals": [_seal(report) for report in reports]})
+    elif not reports:
+        say("No complete day is waiting to be sealed. What was never landed is not known yet: lumi land")
+
+
+@click.command(cls=Command, epilog=examples("lumi publish"))
+@config_option
+@json_option
+@click.pass_obj
+def publish(given: Given, as_json: bool) -> None:
+    """Append the sealed days to the public log under one signed checkpoint."""
+    report = given.pipeline().publish()
+    if as_json:
+        say_json(_publication(report))
+    else:
+        _say_publication(report)
+
+
+def _say_landing(report: "LandingReport") -> None:
+    if report.number is None:
+        say("Nothing new in the outbox.")
+        return
+    events, tenants = count(report.rows, "event"), count(report.tenants, "tenant")
+    say(f"Landing {report.number}: {events} of {tenants}, {size(report.size)} in {rate(report.rows, report.seconds)}.")
+    if report.breaks:
+        note(f"The chains are broken in {count(len(report.breaks), 'place')}; their days will not be sealed like this:")
+        _note_breaks(report.breaks)
+
+
+def _seal_line(report: "SealReport") -> str:
+    events, tenants = count(report.rows, "event"), count(report.tenants, "tenant")
+    done = "sealed" if report.fresh else "is sealed, verified again"
+    broken = f", {count(len(report.breaks), 'break')}" if report.breaks else ""
+    return (
+        f"{report.day} {done}: {events} of {tenants}{broken}, {size(report.size)} in "
+        f"{rate(report.rows, report.seconds)}; entry {report.index}."
+    )
+
+
+def _say_publication(report: "PublishReport") -> None:
+    if report.days:
+        period = f"{report.days[0]} to {report.days[-1]}" if len(report.days) > 1 else str(report.days[0])
+        say(f"Published {count(len(report.days), 'day')} ({period}).")
+    else:
+        say("Every sealed day is published.")
+    say(f"The log has {count(report.size, 'entry', 'entries')}, root {b64encode(report.root)}.")
+
+
+def _note_breaks(breaks: "Sequence[Break]") -> None:
+    for one in breaks:
+        note(f"  {one}")
+
+
+def _landing(report: "LandingReport") -> dict[str, object]:
+    return {
+        "breaks": _breaks(report.breaks),
+        "bytes": report.size,
+        "days": {day.isoformat(): rows for day, rows in sorted(report.days.items())},
+        "number": report.number,
+        "rows": report.rows,
+        "seconds": round(report.seconds, 3),
+        "tenants": report.tenants,
+    }
+
+
+def _seal(report: "SealReport") -> dict[str, object]:
+    return {
+        "breaks": _breaks(report.breaks),
+        "bytes": report.size,
+        "day": report.day.isoformat(),
+        "files": report.files,
+        "fresh": report.fresh,
+        "index": report.index,
+        "manifest_sha256": report.manifest_sha256,
+        "map_root": b64encode(report.map_root),
+        "rows": report.rows,
+        "seconds": round(report.seconds, 3),
+        "tenants": report.tenants,
+    }
+
+
+def _publication(report: "PublishReport") -> dict[str, object]:
+    return {
+        "checkpoint": report.checkpoint,
+        "days": [day.isoformat() for day in report.days],
+        "root": b64encode(report.root),
+        "seconds": round(report.seconds, 3),
+        "size": report.size,
+    }
+
+
+def _breaks(breaks: "Sequence[Break]") -> list[dict[str, object]]:
+    return [
+        {"expected": b.expected, "found": b.found, "kind": b.kind.value, "seq": b.seq, "tenant": b.tenant_id}
+        for b in breaks
+    ]

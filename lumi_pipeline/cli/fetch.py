@@ -1,0 +1,74 @@
+"""Getting what is to be verified, from a directory or a web server, never more of it than could make sense."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from transparency.errors import ObjectMissing, StoreError
+
+MAX_OBJECT_BYTES: Final = 64 * 2**20
+"""The largest proof file there can be; a log's largest object, a full entry bundle, has 16 MiB."""
+
+TIMEOUT_SECONDS: Final = 30.0
+
+Fetch = Callable[[str], bytes]
+"""Returns the object at a ``/``-separated path; raises StoreError, or its ObjectMissing."""
+
+
+def is_url(target: str) -> bool:
+    """Tell whether a command line argument means a web address."""
+    return target.startswith(("http://", "https://"))
+
+
+def directory_fetch(root: Path) -> Fetch:
+    """Fetch objects from files below ``root``."""
+
+    def fetch(path: str) -> bytes:
+        return read_file(root / path)
+
+    return fetch
+
+
+@contextmanager
+def web_fetch(base: str) -> Iterator[Fetch]:
+    """Fetch objects from below a web address, on one kept-open connection."""
+    import httpx
+
+    prefix = base.removesuffix("/")
+    with httpx.Client(timeout=TIMEOUT_SECONDS, follow_redirects=True, max_redirects=5) as client:
+
+        def fetch(path: str) -> bytes:
+            url = f"{prefix}/{path}" if path else base
+            try:
+                with client.stream("GET", url) as response:
+                    if response.status_code in (404, 410):
+                        raise ObjectMissing(f"{url} is not there (HTTP {response.status_code})")
+                    if response.status_code != 200:
+                        raise StoreError(f"{url} answered HTTP {response.status_code}")
+                    return _capped(response.iter_bytes(), url)
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                raise StoreError(f"{url}: {error or type(error).__name__}") from None
+
+        yield fetch
+
+
+def read_file(path: Path) -> bytes:
+    """Read a file of a sensible size; raise StoreError, or its ObjectMissing."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_OBJECT_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ObjectMissing(f"{path} is not there") from None
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from None
+    return _capped([data], str(path))
+
+
+def _capped(chunks: Iterator[bytes] | list[bytes], where: str) -> bytes:
+    data = bytearray()
+    for chunk in chunks:
+        data += chunk
+        if len(data) > MAX_OBJECT_BYTES:
+            raise StoreError(f"{where} is larger than {MAX_OBJECT_BYTES} bytes; nothing of a log or proof is")
+    return bytes(data)

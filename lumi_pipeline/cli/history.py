@@ -1,0 +1,64 @@
+"""The verdicts on our own whole history, as ``lumi verify --all`` and ``lumi fsck`` give them."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+
+from lumi_pipeline.cli.logs import claimed_key, unconfirmed
+from lumi_pipeline.cli.progress import progress
+from lumi_pipeline.errors import LumiError, OutboxError
+from lumi_pipeline.pipeline import Pipeline
+from lumi_pipeline.sealing import load_sealed_day
+from lumi_pipeline.verdict import Status, Verdict
+from lumi_pipeline.verification import failure, verify_days, verify_landings, verify_outbox, verify_published
+from transparency.policy import Policy
+
+
+def judge_history(
+    pipeline: Pipeline, policy: Policy | None, first: date | None, last: date | None
+) -> Iterator[Verdict]:
+    """Verify everything we hold: the log, each sealed day (of a period, if one is given), the landings, the outbox."""
+    yield judge_published(pipeline, policy)
+    try:
+        days = pipeline.sealed_days()
+        genesis = pipeline.genesis()
+        sealed = load_sealed_day(pipeline.lake, days[-1]).tenants if days else None
+    except LumiError as error:
+        yield failure("lake", error)
+        return
+    chosen = [day for day in days if (first is None or day >= first) and (last is None or day <= last)]
+    if genesis is not None and chosen:
+        yield from _judge_days(pipeline, chosen)
+    elif first or last:
+        yield Verdict("lake", Status.INCOMPLETE, "no-days", ("No day of that period is sealed.",))
+    yield verify_landings(pipeline.lake, sealed)
+    try:
+        outbox = pipeline.outbox
+    except OutboxError as error:
+        yield Verdict("outbox", Status.INCOMPLETE, "unavailable", (str(error),))
+        return
+    with progress("Outbox", "events") as meter:
+        yield verify_outbox(outbox, pipeline.lake, sealed, meter.advance)
+
+
+def judge_published(pipeline: Pipeline, policy: Policy | None) -> Verdict:
+    """Recompute everything public from the log's entries; without a policy nothing confirms whose log it is."""
+    store = pipeline.lake.store
+    try:
+        if not any(True for prefix in ("log/", "log-private/commits/") for _ in store.list(prefix)):
+            return Verdict("log", Status.INCOMPLETE, "unpublished", ("Nothing was published yet.",))
+        trusted = policy or claimed_key(lambda path: store.get(f"log/{path}"))
+    except LumiError as error:
+        return failure("log", error)
+    with progress("Log", "entries") as meter:
+        verdict = verify_published(pipeline.lake, trusted, meter.reach)
+    if policy is None and verdict.status is Status.VERIFIED:
+        return unconfirmed(verdict, trusted.log_keys[0])
+    return verdict
+
+
+def _judge_days(pipeline: Pipeline, days: Sequence[date]) -> Iterator[Verdict]:
+    genesis = pipeline.genesis()
+    if genesis is None:
+        return
+    with progress("Days", "events") as meter:
+        yield from verify_days(pipeline.lake, pipeline.sealer(genesis), genesis, days, meter.advance)

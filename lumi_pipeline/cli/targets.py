@@ -1,0 +1,51 @@
+"""What a thing to be verified is: a proof file or a log, in a directory or on the web."""
+
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from lumi_pipeline.cli.fetch import directory_fetch, is_url, read_file, web_fetch
+from lumi_pipeline.cli.logs import failed, judge_log
+from lumi_pipeline.cli.progress import progress
+from lumi_pipeline.proofs import verify_proof
+from lumi_pipeline.verdict import Status, Verdict
+from transparency.errors import ObjectMissing, StoreError
+from transparency.policy import Policy
+
+_CHECKPOINT: Final = "checkpoint"
+_PROOF_SUFFIX: Final = ".tlog-proof"
+
+
+def judge(target: str, policy: Policy | None) -> Verdict:
+    """Find out what ``target`` is and verify it; every outcome is a verdict."""
+    try:
+        return _judge_url(target, policy) if is_url(target) else _judge_path(target, Path(target), policy)
+    except ObjectMissing as error:
+        return Verdict(target, Status.UNRECOGNISED, "missing", (f"{error}.",))
+    except StoreError as error:
+        return failed(target, error)
+
+
+def _judge_path(subject: str, path: Path, policy: Policy | None) -> Verdict:
+    if path.is_dir():
+        for directory in (path, path / "log"):
+            if (directory / _CHECKPOINT).is_file():
+                return _judge_log_directory(subject, directory, policy)
+        return Verdict(subject, Status.UNRECOGNISED, "unrecognised", ("It holds neither a log nor evidence.",))
+    if path.name == _CHECKPOINT and path.is_file():
+        return _judge_log_directory(subject, path.parent, policy)
+    return verify_proof(read_file(path), policy, subject)
+
+
+def _judge_log_directory(subject: str, directory: Path, policy: Policy | None) -> Verdict:
+    with progress("Verifying", "entries") as meter:
+        return judge_log(directory_fetch(directory), policy, subject, meter.reach)
+
+
+def _judge_url(url: str, policy: Policy | None) -> Verdict:
+    if urlsplit(url).path.endswith(_PROOF_SUFFIX):
+        with web_fetch(url) as fetch:
+            return verify_proof(fetch(""), policy, url)
+    base = url.removesuffix(_CHECKPOINT) if urlsplit(url).path.endswith(f"/{_CHECKPOINT}") else url
+    with web_fetch(base) as fetch, progress("Verifying", "entries") as meter:
+        return judge_log(fetch, policy, url, meter.reach)

@@ -1,0 +1,67 @@
+"""Whom a verification trusts: ``--key`` and ``--policy``, given by whoever verifies."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import click
+
+from lumi_pipeline.cli.command import ExitCode, Stop
+from lumi_pipeline.cli.options import PATH
+from lumi_pipeline.errors import LumiError
+
+if TYPE_CHECKING:
+    from transparency.policy import Policy
+
+_Function = TypeVar("_Function", bound=Callable[..., object])
+
+MAX_TRUST_BYTES: Final = 1 << 20
+
+
+def trust_options(function: _Function) -> _Function:
+    """Let the command take ``--key`` (any number) and ``--policy``."""
+    function = click.option(
+        "--policy", "policy_file", metavar="FILE", type=PATH, help="Trust the keys and witnesses of this tlog-policy."
+    )(function)
+    return click.option(
+        "--key", "key_texts", metavar="VKEY-OR-FILE", multiple=True, help="Trust this log key, or the one in this file."
+    )(function)
+
+
+def read_trust(key_texts: Sequence[str], policy_file: Path | None) -> "Policy | None":
+    """Combine keys and policy file; None when neither was given. What cannot be read is a usage error."""
+    from transparency.policy import Policy
+
+    if not key_texts and policy_file is None:
+        return None
+    try:
+        pinned = Policy.pinning(*(_vkey(text) for text in key_texts))
+    except LumiError as error:
+        raise Stop(f"--key: {error}", ExitCode.USAGE) from None
+    if policy_file is None:
+        return pinned
+    try:
+        policy = Policy.parse(_read(policy_file))
+    except LumiError as error:
+        raise Stop(f"{policy_file}: {error}", ExitCode.USAGE) from None
+    more = tuple(key for key in pinned.log_keys if key not in policy.log_keys)
+    return replace(policy, log_keys=policy.log_keys + more)
+
+
+def _vkey(text: str) -> str:
+    """Return the vkey itself: the text, or what the file of that name holds."""
+    if "+" in text and not Path(text).is_file():
+        return text
+    try:
+        return _read(Path(text)).decode("utf-8").strip()
+    except UnicodeDecodeError:
+        raise Stop(f"--key: {text} does not hold a vkey", ExitCode.USAGE) from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_TRUST_BYTES + 1)
+    except OSError as error:
+        raise Stop(f"{path}: {error.strerror}", ExitCode.USAGE) from None

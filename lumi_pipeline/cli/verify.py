@@ -1,0 +1,75 @@
+"""``lumi verify``: offline verification of proofs and logs, or of our own whole history."""
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lumi_pipeline.cli.command import VerifyingCommand, examples
+from lumi_pipeline.cli.options import DAY, Given, config_option, json_option
+from lumi_pipeline.cli.trust import read_trust, trust_options
+from lumi_pipeline.cli.verdicts import show_verdicts
+
+if TYPE_CHECKING:
+    from lumi_pipeline.verdict import Verdict
+    from transparency.policy import Policy
+
+
+@click.command(
+    cls=VerifyingCommand,
+    epilog=examples(
+        "lumi verify receipt.tlog-proof --key log.vkey",
+        "lumi verify https://audit.example.com/log --policy witnesses.policy",
+        "lumi verify --all",
+    ),
+)
+@click.argument("targets", metavar="PATH-OR-URL...", nargs=-1)
+@trust_options
+@click.option("--all", "everything", is_flag=True, help="Verify our own history: lake, log and outbox.")
+@click.option("--from", "first", type=DAY, help="With --all: the first day to recompute.")
+@click.option("--to", "last", type=DAY, help="With --all: the last day to recompute.")
+@config_option
+@json_option
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    /,
+    targets: tuple[str, ...],
+    key_texts: tuple[str, ...],
+    policy_file: Path | None,
+    everything: bool,
+    first: date | None,
+    last: date | None,
+    as_json: bool,
+) -> None:
+    """Verify proof files and logs, offline and without trusting whoever made them.
+
+    Trust comes from your side: a log key you were given another way, or a policy file that names witnesses too.
+    Without either the best verdict is "consistent, key unconfirmed".
+
+    \b
+    Exit code: 0 verified; 1 altered, or with declared breaks; 2 usage, or
+    nothing we recognise; 3 could not complete, or the key is unconfirmed.
+    """
+    given: Given = ctx.obj
+    if everything == bool(targets):
+        raise click.UsageError("name what to verify, or use --all for our own history", ctx)
+    if not everything and (first or last):
+        raise click.UsageError("--from and --to belong to --all", ctx)
+    policy = read_trust(key_texts, policy_file or given.config().policy_file)
+    ctx.exit(show_verdicts(_verdicts(given, targets, policy, first, last), as_json=as_json))
+
+
+def _verdicts(
+    given: Given, targets: tuple[str, ...], policy: "Policy | None", first: date | None, last: date | None
+) -> "Iterator[Verdict]":
+    if targets:
+        from lumi_pipeline.cli.targets import judge
+
+        return (judge(target, policy) for target in targets)
+    from lumi_pipeline.cli.history import judge_history
+
+    pipeline = given.pipeline()
+    return judge_history(pipeline, policy or pipeline.trust(), first, last)

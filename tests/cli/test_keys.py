@@ -1,0 +1,61 @@
+"""Making and showing keys."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.cli.system import Lumi
+from transparency.keys import SigningKey
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_new_keys_are_private_and_named_after_the_log(here: Path, lumi: Lumi) -> None:
+    ran = lumi("--origin", "audit.test/log", "keys", "new")
+    assert ran.code == 0
+    for name, file in (("audit.test/log", "log.key"), ("audit.test/log/evidence", "evidence.key")):
+        path = here / "data/local/keys" / file
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        key = SigningKey.load(path)
+        assert key.name == name
+        assert key.verifier.vkey in ran.out
+        assert key.verifier.fingerprint in ran.out
+        assert "PRIVATE" not in ran.out + ran.err
+
+
+def test_existing_keys_are_never_replaced(here: Path, lumi: Lumi) -> None:
+    assert lumi("keys", "new").code == 0
+    before = {path: path.read_bytes() for path in (here / "data/local/keys").iterdir()}
+    again = lumi("keys", "new")
+    assert (again.code, "never overwritten" in again.err) == (1, True)
+    (here / "data/local/keys/evidence.key").unlink()
+    completed = lumi("keys", "new", "--json").json
+    assert completed["log"]["made"] is False  # type: ignore[index]
+    assert completed["evidence"]["made"] is True  # type: ignore[index]
+    log_key = here / "data/local/keys/log.key"
+    assert log_key.read_bytes() == before[log_key]
+
+
+def test_keys_of_another_log_are_refused_before_anything_is_written(here: Path, lumi: Lumi) -> None:
+    assert lumi("keys", "new").code == 0
+    (here / "data/local/keys/evidence.key").unlink()
+    ran = lumi("--origin", "another.test/log", "keys", "new")
+    assert (ran.code, "localhost/lumi-demo" in ran.err) == (1, True)
+    assert not (here / "data/local/keys/evidence.key").exists()
+
+
+def test_show_prints_public_halves_only(here: Path, lumi: Lumi) -> None:
+    missing = lumi("keys", "show")
+    assert (missing.code, "lumi keys new" in missing.err) == (1, True)
+    made = lumi("keys", "new", "--json").json
+    shown = lumi("keys", "show", "--json").json
+    assert shown["log"]["vkey"] == made["log"]["vkey"]  # type: ignore[index]
+    assert "PRIVATE" not in lumi("keys", "show").out
+    (here / "data/local/keys/log.key").chmod(0o644)
+    readable = lumi("keys", "show")
+    assert (readable.code, "chmod 600" in readable.err) == (1, True)
