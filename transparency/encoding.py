@@ -22,14 +22,15 @@ MAX_JSON_INT = 2**53 - 1
 """Largest magnitude of a JSON integer; beyond it JavaScript readers lose digits, so larger numbers travel as text."""
 
 MAX_JSON_DEPTH = 8
-MAX_JSON_VALUES = 1_000_000
+MAX_JSON_TOKENS = 2_000_000
+"""Most strings, commas and brackets in a JSON text: what the memory for its values grows with."""
 
 _DECIMAL = re.compile(r"0|[1-9][0-9]*")
 _HEX = re.compile(r"[0-9a-f]*")
 _DAY = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _TIMESTAMP = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})\.([0-9]{6})Z")
-_JSON_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_JSON_BRACKET = re.compile(rb"[\[\]{}]")
+# A string (possessive, so that no text makes it backtrack), a quote that begins none, or a sign of structure.
+_JSON_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{},]', re.DOTALL)
 
 
 def excerpt(text: str, limit: int = 60) -> str:
@@ -163,15 +164,15 @@ def canonical_json(value: Json, *, max_depth: int = MAX_JSON_DEPTH) -> str:
 
 
 def parse_canonical_json(
-    data: bytes, max_bytes: int, max_depth: int = MAX_JSON_DEPTH, *, max_values: int = MAX_JSON_VALUES
+    data: bytes, max_bytes: int, max_depth: int = MAX_JSON_DEPTH, *, max_tokens: int = MAX_JSON_TOKENS
 ) -> Json:
     """Parse JSON and accept it only in the form that :func:`canonical_json` writes.
 
-    Size, nesting and the number of values are checked before anything is built, so that hostile bytes cost no more
-    than a small multiple of ``max_bytes``.
+    Size, nesting and the number of tokens are checked before anything is built, so that hostile bytes cost no more
+    time and memory than honest ones of the same size.
     """
     text = decode_text(data, max_bytes, "JSON")
-    _check_json_shape(data, max_depth, max_values)
+    _check_json_shape(data, max_depth, max_tokens)
     try:
         value: Json = json.loads(
             text,
@@ -209,16 +210,21 @@ def _check_json(value: Json, depth_left: int) -> None:
         _check_json(item, depth_left - 1)
 
 
-def _check_json_shape(data: bytes, max_depth: int, max_values: int) -> None:
-    """Bound nesting and number of values from the brackets and commas outside strings, without parsing."""
-    skeleton = _JSON_STRING.sub(b"", data)
-    if skeleton.count(b",") + skeleton.count(b"[") + skeleton.count(b"{") >= max_values:
-        raise EncodingError(f"JSON holds more than {max_values} values")
+def _check_json_shape(data: bytes, max_depth: int, max_tokens: int) -> None:
+    """Bound nesting and number of tokens without building anything; stop at the first sign of what is no JSON."""
     depth = 0
-    for bracket in _JSON_BRACKET.findall(skeleton):
-        depth += 1 if bracket in b"[{" else -1
-        if depth > max_depth:
-            raise EncodingError(f"JSON is nested more than {max_depth} deep")
+    for number, token in enumerate(_JSON_TOKEN.finditer(data), start=1):
+        if number > max_tokens:
+            raise EncodingError(f"JSON holds more than {max_tokens} strings, commas and brackets")
+        match data[token.start() : token.start() + 1]:
+            case b"[" | b"{":
+                depth += 1
+            case b"]" | b"}":
+                depth -= 1
+            case b'"' if token.end() - token.start() == 1:
+                raise EncodingError(f"not JSON: the string at byte {token.start()} does not end")
+        if not 0 <= depth <= max_depth:
+            raise EncodingError(f"JSON is not nested properly at byte {token.start()}, or more than {max_depth} deep")
 
 
 def _parse_json_int(text: str) -> int:

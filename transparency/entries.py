@@ -97,7 +97,7 @@ class Genesis:
 
     def __post_init__(self) -> None:
         _check_origin("origin", self.origin)
-        _check_keys(self.origin, "key", self.key, self.evidence_key)
+        _check_keys(self.origin, "", self.key, self.evidence_key)
 
     @classmethod
     def parse(cls, data: bytes) -> "Genesis":
@@ -152,7 +152,7 @@ class DayRecord:
         _check_hash("map", self.map_root)
         _check_hash("manifest", self.manifest)
         _check_sealed(self.day, self.sealed)
-        _check_keys(self.origin, "next key", self.next_key, self.next_evidence_key)
+        _check_keys(self.origin, "next-", self.next_key, self.next_evidence_key)
 
     @classmethod
     def parse(cls, data: bytes) -> "DayRecord":
@@ -252,20 +252,21 @@ def _check_origin(field: str, origin: str) -> None:
         raise EntryError(f"{field!r}: {error}") from None
 
 
-def _check_keys(origin: str, field: str, key: VerifierKey | None, evidence: VerifierKey | None) -> None:
-    """Check the names and types of a log key (``field``) and an evidence key, either of which may be absent.
+def _check_keys(origin: str, prefix: str, key: VerifierKey | None, evidence: VerifierKey | None) -> None:
+    """Check the names and types of a log key and an evidence key, either of which may be absent.
 
     They must differ: the log key signs checkpoints and nothing else.
     """
-    for name, wanted, given in ((field, origin, key), (f"evidence {field}", evidence_key_name(origin), evidence)):
+    checks = ((f"{prefix}key", origin, key), (f"{prefix}evidence-key", evidence_key_name(origin), evidence))
+    for field, wanted, given in checks:
         if given is None:
             continue
         if given.name != wanted:
-            raise EntryError(f"the {name} is named {excerpt(given.name)} and must be named {excerpt(wanted)}")
+            raise EntryError(f"{field!r} is named {excerpt(given.name)} and must be named {excerpt(wanted)}")
         if given.algorithm != ALG_ED25519:
-            raise EntryError(f"the {name} must have type 0x01 (Ed25519), not 0x{given.algorithm:02x}")
+            raise EntryError(f"{field!r} must have type 0x01 (Ed25519), not 0x{given.algorithm:02x}")
     if key is not None and evidence is not None and key.public == evidence.public:
-        raise EntryError(f"the {field} and the evidence {field} are the same key")
+        raise EntryError(f"'{prefix}key' and '{prefix}evidence-key' are the same key")
 
 
 def _check_sealed(day: date, sealed: datetime) -> None:

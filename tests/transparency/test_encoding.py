@@ -274,6 +274,9 @@ def test_json_keys_are_sorted_by_code_point() -> None:
         b"[" * 200_000,
         b'{"a":' * 200_000,
         b"[[]" + b",[]" * 1_000_000 + b"]",
+        b'"' * 1_000_001,
+        b'"' + b'\\"' * 1_000_000,
+        b"]" * 1_000_000,
         b"{'a':1}",
         b"null ",
     ],
@@ -287,12 +290,12 @@ def test_json_has_one_form(data: bytes) -> None:
 def test_json_limits() -> None:
     assert parse_canonical_json(b"[" * 8 + b"]" * 8, 16) is not None
     assert parse_canonical_json(b'"[[[[[[[[[[\\"[["', 20) == '[[[[[[[[[["[['  # brackets in text nest nothing
-    assert parse_canonical_json(b"[1,2]", 5, max_values=3) == [1, 2]
+    assert parse_canonical_json(b"[1,2]", 5, max_tokens=3) == [1, 2]
     for data, limits in ((b"[1,2]", {"max_bytes": 4}), (b"[[]]", {"max_bytes": 9, "max_depth": 1})):
         with pytest.raises(EncodingError):
             parse_canonical_json(data, **limits)
-    with pytest.raises(EncodingError, match="more than 2 values"):
-        parse_canonical_json(b"[1,2]", 5, max_values=2)
+    with pytest.raises(EncodingError, match="more than 2 strings, commas and brackets"):
+        parse_canonical_json(b"[1,2]", 5, max_tokens=2)
 
 
 @pytest.mark.parametrize("value", [1.0, 2**53, -(2**53), "\ud800", {"a": "\udfff"}, b"x", {1: 2}, (1,), object()])
