@@ -1,0 +1,162 @@
+"""A small world to test the lake in: an outbox, a lake and keys in one directory, and a clock that stands still.
+
+Its days lie in the past, because the outbox asks its own database's clock whether a day is over.
+"""
+
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+from lumi_pipeline.config import Config, load_config
+from lumi_pipeline.events import Event, NewEvent
+from lumi_pipeline.outbox.sqlite import SqliteOutbox
+from lumi_pipeline.pipeline import Pipeline
+from lumi_pipeline.recorder import AuditRecorder
+from transparency.filestore import FileStore
+from transparency.keys import SigningKey
+from transparency.policy import Policy
+from transparency.store import ObjectStore
+
+ORIGIN = "audit.example.com/test"
+LOG_KEY = SigningKey(ORIGIN, bytes(range(32)))
+EVIDENCE_KEY = SigningKey(f"{ORIGIN}/evidence", bytes(range(32, 64)))
+FIRST_DAY = date(2026, 3, 2)
+TRIGGERS = ("audit_outbox_no_update", "audit_outbox_no_delete", "audit_outbox_no_replace")
+
+
+def day(number: int) -> date:
+    """The day with this number, from 0 on."""
+    return FIRST_DAY + timedelta(days=number)
+
+
+def at(number: int, clock: str = "12:00:00") -> datetime:
+    """A time on the day with this number: ``at(1, "23:59:59.999999")``."""
+    return datetime.combine(day(number), time.fromisoformat(clock), UTC)
+
+
+def new_event(tenant_id: str, **columns: object) -> NewEvent:
+    """An event of some kind, with every payload column filled; ``columns`` says what is to be different."""
+    values: dict[str, object] = {
+        "tenant_id": tenant_id,
+        "action": "TICKET_CREATED",
+        "entity_type": "ticket",
+        "entity_id": "T-1",
+        "actor_type": "user",
+        "actor_id": "u-17",
+        "auth_method": "saml",
+        "actor_name": "Zoë Ångström",
+        "ip": "203.0.113.7",
+        "user_agent": "Mozilla/5.0",
+        "request_id": "req-1",
+        "before_state": None,
+        "after_state": '{"status":"open"}',
+    }
+    return NewEvent(**{**values, **columns})  # type: ignore[arg-type]
+
+
+class Clock:
+    """The pipeline's clock: it says what ``now`` is set to."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+class World:
+    """Everything under one directory. ``copy`` makes an independent world in the same state."""
+
+    def __init__(self, directory: Path, now: datetime) -> None:
+        self.directory = directory
+        self.root = directory / "lake"
+        self.outbox = SqliteOutbox(directory / "outbox.db")
+        self.clock = Clock(now)
+        self.config: Config = load_config(
+            env={},
+            overrides={
+                "root": str(self.root),
+                "outbox": f"sqlite:///{self.outbox.path}",
+                "origin": ORIGIN,
+                "log_key_file": str(directory / "log.key"),
+                "evidence_key_file": str(directory / "evidence.key"),
+            },
+        )
+
+    @classmethod
+    def create(cls, directory: Path, now: datetime) -> "World":
+        """A new world without events."""
+        directory.mkdir(parents=True, exist_ok=True)
+        LOG_KEY.save_new(directory / "log.key")
+        EVIDENCE_KEY.save_new(directory / "evidence.key")
+        SqliteOutbox.init(directory / "outbox.db")
+        return cls(directory, now)
+
+    def copy(self, directory: Path) -> "World":
+        """The same world in another directory, with a clock of its own."""
+        shutil.copytree(self.directory, directory)
+        return World(directory, self.clock.now)
+
+    def pipeline(
+        self, wrap: Callable[[ObjectStore], ObjectStore] = lambda store: store, **settings: object
+    ) -> Pipeline:
+        """A new pipeline, as a new process would open it.
+
+        ``wrap`` may put something around the lake's store; ``settings`` replace fields of the configuration.
+        """
+        store = FileStore(self.root)
+        config = replace(self.config, **settings)  # type: ignore[arg-type]
+        return Pipeline(config, wrap(store), lambda key: str(store.path(key)), self.clock)
+
+    @property
+    def store(self) -> FileStore:
+        """The lake's store."""
+        return FileStore(self.root)
+
+    @property
+    def policy(self) -> Policy:
+        """What a reader who knows the log's key trusts."""
+        return Policy.pinning(LOG_KEY.verifier.vkey)
+
+    def record(self, tenant_id: str, *times: datetime, **columns: object) -> list[Event]:
+        """Record one event of a tenant at each of these times, in one transaction."""
+        return self.record_all(((tenant_id, moment) for moment in times), **columns)
+
+    def record_all(self, rows: Iterable[tuple[str, datetime]], **columns: object) -> list[Event]:
+        """Record events of any tenants, (tenant, time) each, in one transaction."""
+        rows = list(rows)
+        events = [new_event(tenant_id, **columns) for tenant_id, _ in rows]
+        with closing(self.outbox.connect()) as connection:
+            recorded = AuditRecorder(connection).record_many(events, recorded_at=[moment for _, moment in rows])
+            connection.commit()
+        return recorded
+
+    def tamper(self, sql: str, parameters: Sequence[object] = ()) -> int:
+        """Change the outbox as a database administrator could, past the triggers; return the number of rows."""
+        with closing(self.outbox.connect()) as connection:
+            for trigger in TRIGGERS:
+                connection.execute(f"DROP TRIGGER IF EXISTS {trigger}")
+            connection.execute("BEGIN IMMEDIATE")
+            changed = connection.execute(sql, parameters).rowcount
+            connection.execute("COMMIT")
+        return changed
+
+    def select(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
+        """Query the outbox."""
+        with closing(self.outbox.connect()) as connection:
+            return connection.execute(sql, parameters).fetchall()
+
+    def listing(self, prefix: str = "") -> dict[str, tuple[int, bytes]]:
+        """Every object of the lake under ``prefix``: key → (time of last change in ns, bytes)."""
+        return {key: (self.store.path(key).stat().st_mtime_ns, self.store.get(key)) for key in self.store.list(prefix)}
+
+    def contents(self, prefix: str = "") -> dict[str, bytes]:
+        """Every object of the lake under ``prefix``, by key."""
+        return {key: self.store.get(key) for key in self.store.list(prefix)}
+
+    def overwrite(self, key: str, data: bytes) -> None:
+        """Change an object of the lake as somebody with access to the disk could."""
+        self.store.path(key).write_bytes(data)
