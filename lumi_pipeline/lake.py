@@ -50,12 +50,10 @@ class Lake:
 
     def put_parquet(self, prefix: str, table: pa.Table) -> StoredFile:
         """Write ``table`` as ``<prefix>-<hash>.parquet`` (create-only, durable) and describe what was written."""
-        data = encode_parquet(table)
-        digest = hashlib.sha256(data).hexdigest()
-        key = f"{prefix}-{digest[:16]}.parquet"
+        file, data = describe_parquet(prefix, table)
         # A crash after this line leaves a file that nothing lists: ignored by readers, removed by the next run.
-        self.store.put_new(key, data)
-        return StoredFile(key, len(data), len(table), digest)
+        self.store.put_new(file.path, data)
+        return file
 
     def sealed_days(self) -> list[date]:
         """Every day that has a day record, in order."""
@@ -88,11 +86,16 @@ def seal_prefix(day: date) -> str:
     return f"seals/day={day.isoformat()}/"
 
 
-def encode_parquet(table: pa.Table) -> bytes:
-    """Encode as Parquet: zstd, statistics, row groups of at most ``ROW_GROUP_ROWS`` rows, plain types."""
+def describe_parquet(prefix: str, table: pa.Table) -> tuple[StoredFile, bytes]:
+    """Encode ``table`` as the file ``<prefix>-<hash>.parquet``; return its description and its bytes, unwritten.
+
+    Zstandard, statistics, row groups of at most ``ROW_GROUP_ROWS`` rows, plain types.
+    """
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", row_group_size=ROW_GROUP_ROWS, write_page_index=True)
-    return sink.getvalue().to_pybytes()
+    data = sink.getvalue().to_pybytes()
+    digest = hashlib.sha256(data).hexdigest()
+    return StoredFile(f"{prefix}-{digest[:16]}.parquet", len(data), len(table), digest), data
 
 
 def decode_parquet(data: bytes, name: str) -> pq.ParquetFile:

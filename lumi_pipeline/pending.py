@@ -67,6 +67,12 @@ class Pending:
             paths = [lake.locate(file.path) for file in files]
             self._db.from_parquet(paths, hive_partitioning=False).create_view("landed")
             self._spans = self._load_spans()
+        self._days = {span.day for spans in self._spans.values() for span in spans}
+        self._disordered = {
+            tenant_id
+            for tenant_id, spans in self._spans.items()
+            if any(left.last_seq >= right.first_seq for left, right in pairwise(spans))
+        }
 
     def __enter__(self) -> Self:
         return self
@@ -78,21 +84,25 @@ class Pending:
 
     def first_day(self) -> date | None:
         """The earliest UTC day of any landed row; None when there is none."""
-        days = [span.day for spans in self._spans.values() for span in spans]
-        return from_micros(min(days) * DAY_MICROS).date() if days else None
+        return from_micros(min(self._days) * DAY_MICROS).date() if self._days else None
 
     def day_range(self, tenant_id: str, first: int, day: date) -> DayRange:
         """Where the rows of ``day`` end for a tenant whose rows from seq ``first`` on are not sealed yet."""
         head = self.tenants[tenant_id]
         spans = self._spans.get(tenant_id, [])
         number = (day_end(day) // DAY_MICROS) - 1
-        if all(left.last_seq < right.first_seq for left, right in pairwise(spans)):
+        if tenant_id not in self._disordered:
             later = min((span.first_seq for span in spans if span.day > number), default=None)
         else:
             later = self._cut(tenant_id, first, day_end(day))
         if later is None:
             return DayRange(first, ChainEnd(head.next_seq, head.head))
         return DayRange(first, ChainEnd(later, None))
+
+    def may_have_rows(self, day: date) -> bool:
+        """Whether some row may belong to ``day``; surely not, if chains are in order and no row lies in it."""
+        number = day_end(day) // DAY_MICROS - 1
+        return bool(self._disordered) or number in self._days
 
     def rows(self, ranges: Mapping[str, DayRange]) -> Iterator[pa.Table]:
         """Yield the rows of these ranges sorted by (tenant_id, seq), in tables of bounded size."""

@@ -208,13 +208,9 @@ class Pipeline:
         with Pending(self.lake, before.tenants.landing_floor if before else 0) as pending:
             genesis = self._begin_log(pending)
             expected = before.tenants.day + timedelta(days=1) if before else genesis.first_day
-            sealer = self.sealer(genesis)
-            for day in days:
-                if day != expected:
-                    raise SealError(f"days are sealed in order: {expected} comes before {day}")
-                before, report = sealer.seal(day, before, pending)
-                expected = day + timedelta(days=1)
-                yield report
+            if list(days) != list(day_range(expected, days[-1])):
+                raise SealError(f"days are sealed in order, without a gap: {expected} comes first")
+            yield from self.sealer(genesis).seal(days, before, pending)
 
     def _begin_log(self, pending: Pending) -> Genesis:
         """The log's genesis; fixed once and for all when the first day is sealed."""

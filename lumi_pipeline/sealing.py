@@ -7,9 +7,11 @@ Sealing a day that is sealed is a verification: everything is recomputed from th
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cache
 from importlib.metadata import version
 from typing import Final
 
@@ -18,10 +20,10 @@ import pyarrow as pa
 from lumi_pipeline.acknowledging import break_report, is_acknowledged, keep_report
 from lumi_pipeline.chain import Break, ChainEnd, ChainFold, ChainState
 from lumi_pipeline.days import day_end, day_start
-from lumi_pipeline.errors import ChainBroken, ConcurrentRun, LakeError
+from lumi_pipeline.errors import ChainBroken, ConcurrentRun, LakeError, LumiError
 from lumi_pipeline.events import from_micros
 from lumi_pipeline.hashing import genesis_hash, tenant_key
-from lumi_pipeline.lake import Lake, events_prefix, in_parts, seal_prefix
+from lumi_pipeline.lake import Lake, describe_parquet, events_prefix, in_parts, seal_prefix
 from lumi_pipeline.pending import DayRange, Pending
 from lumi_pipeline.records import Manifest, StoredFile, TenantDay
 from lumi_pipeline.tenantdays import DayTenants, SealedTenant, read_day_tenants, stored_tenants
@@ -30,6 +32,9 @@ from transparency.errors import ObjectConflict, ObjectMissing
 
 SHOWN_BREAKS: Final = 5
 """How many breaks an error message spells out; the report holds them all."""
+
+_STRETCH: Final = 64
+_WRITERS: Final = 16
 
 Progress = Callable[[int], None]
 """Called with a number of rows each time so many more were verified."""
@@ -62,6 +67,16 @@ class SealedDay:
     breaks: tuple[Break, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A day worked out: what it will be, and the objects that fix it (key, bytes) unless they are there already."""
+
+    sealed: SealedDay
+    tenants: tuple[str, bytes] | None
+    manifest: tuple[str, bytes] | None
+    started: float
+
+
 def load_sealed_day(lake: Lake, day: date) -> SealedDay:
     """Read a sealed day's record, manifest and tenants, checked against each other (the events are not read)."""
     record = DayRecord.parse(_get(lake, day, "day.txt"))
@@ -90,31 +105,34 @@ class Sealer:
         self._genesis = genesis
         self._clock = clock
 
-    def seal(self, day: date, before: SealedDay | None, pending: Pending) -> tuple[SealedDay, SealReport]:
-        """Seal a day that is closed and landed entirely.
+    def seal(self, days: Sequence[date], before: SealedDay | None, pending: Pending) -> Iterator[SealReport]:
+        """Seal consecutive days that are closed and landed entirely, the first of them on top of ``before``.
 
-        Raises :class:`~lumi_pipeline.errors.ChainBroken` when its chains are broken and nobody accepted that, and
-        :class:`~lumi_pipeline.errors.ConcurrentRun` when another run sealed it first.
+        Raises :class:`~lumi_pipeline.errors.ChainBroken` when a day's chains are broken and nobody accepted that, and
+        :class:`~lumi_pipeline.errors.ConcurrentRun` when another run sealed a day first.
         """
-        started = time.monotonic()
-        try:
-            manifest = load_manifest(self._lake, day)
-        except ObjectMissing:
-            tenants, breaks, manifest = self._build(day, before, pending)
-        else:
-            # A run crashed between manifest and day record: what the manifest fixed stands, if it verifies.
-            tenants, breaks = self.recompute(manifest, before)
-        # Nothing unlisted may stay in a sealed day's partition, where a reader of plain Parquet would count it.
-        self._lake.remove_unlisted(events_prefix(day), manifest.files)
-        self._lake.remove_unlisted(seal_prefix(day), manifest.files)
-        record = self._record(day, before, tenants, manifest)
-        try:
-            # The day is sealed from here on. A crash before leaves a manifest, and the next run writes this record.
-            self._lake.store.put_new(f"{seal_prefix(day)}day.txt", record.encode())
-        except ObjectConflict:
-            raise ConcurrentRun(f"another run sealed {day} first; run again to carry on from there") from None
-        sealed = SealedDay(tenants, record, manifest, breaks)
-        return sealed, seal_report(sealed, fresh=True, seconds=time.monotonic() - started)
+        for stretch in _stretches(days, pending):
+            drafts: list[_Draft] = []
+            failure: LumiError | None = None
+            try:
+                for day in stretch:
+                    drafts.append(self._draft(day, before, pending))
+                    before = drafts[-1].sealed
+            except LumiError as error:
+                failure = error  # the days before the one that failed are sealed all the same
+            self._put_all([draft.tenants for draft in drafts if draft.tenants])
+            try:
+                # Fixes what the days consist of. A crash before it leaves files that nothing lists, and the next run
+                # starts over; a crash in between leaves manifests that the next run verifies and builds on.
+                self._put_all([draft.manifest for draft in drafts if draft.manifest])
+            except ObjectConflict:
+                raise ConcurrentRun(
+                    f"another run is sealing {stretch[0]} and was first; run again to carry on from there"
+                ) from None
+            for draft in drafts:
+                yield self._finish(draft)
+            if failure is not None:
+                raise failure
 
     def verify(
         self, day: date, before: SealedDay | None, progress: Progress | None = None
@@ -159,42 +177,77 @@ class Sealer:
         _check_totals(manifest, fold, tenants, breaks)
         return tenants, breaks
 
-    def _build(
-        self, day: date, before: SealedDay | None, pending: Pending
-    ) -> tuple[DayTenants, tuple[Break, ...], Manifest]:
-        chain_ids = {tenant_id: t.chain_id for tenant_id, t in before.tenants.tenants.items()} if before else {}
-        chain_ids.update({tenant_id: cursor.chain_id for tenant_id, cursor in pending.tenants.items()})
-        fold = self._fold(day, before, chain_ids)
-        ranges = _ranges(day, before, pending)
-        files: list[StoredFile] = []
-        for part in in_parts(pending.rows(ranges)):
-            # What counts is what can be read back: the rows hashed below are those of the stored file.
-            file = self._lake.put_parquet(f"{events_prefix(day)}part-{len(files):05d}", part)
-            files.append(file)
-            for table in self._lake.read_events(file):
-                fold.add(table)
-        floor = pending.floor_after({tenant_id: r.end.next_seq for tenant_id, r in ranges.items()})
-        records, breaks = _records(day, fold, ranges, chain_ids, pending.prev_hash)
-        tenants = DayTenants(day, records, floor)
-        if breaks:
-            self._require_acknowledgement(day, breaks)
-        stored = self._lake.put_parquet(f"{seal_prefix(day)}tenant_days", tenants.table())
+    def _draft(self, day: date, before: SealedDay | None, pending: Pending) -> "_Draft":
+        """Work out a day from its landed rows. Writes event files, which count for nothing until they are listed."""
+        started = time.monotonic()
+        try:
+            manifest = load_manifest(self._lake, day)
+        except ObjectMissing:
+            tenants, breaks, files = self._build(day, before, pending)
+        else:
+            # A run crashed between manifest and day record: what the manifest fixed stands, if it verifies.
+            tenants, breaks = self.recompute(manifest, before)
+            record = self._record(day, before, tenants, manifest)
+            return _Draft(SealedDay(tenants, record, manifest, breaks), None, None, started)
+        stored, data = describe_parquet(f"{seal_prefix(day)}tenant_days", tenants.table())
         manifest = Manifest(
             day,
             sum(file.rows for file in files),
             len(tenants.tenants),
             len(breaks),
             tuple(sorted([*files, stored])),
-            {"lumi-pipeline": version("lumi-pipeline"), "pyarrow": pa.__version__},
+            _software(),
         )
+        record = self._record(day, before, tenants, manifest)
+        return _Draft(
+            SealedDay(tenants, record, manifest, breaks),
+            (stored.path, data),
+            (f"{seal_prefix(day)}manifest.json", manifest.encode()),
+            started,
+        )
+
+    def _build(
+        self, day: date, before: SealedDay | None, pending: Pending
+    ) -> tuple[DayTenants, tuple[Break, ...], list[StoredFile]]:
+        """Write the day's event files and fold what can be read back of them."""
+        chain_ids = {tenant_id: t.chain_id for tenant_id, t in before.tenants.tenants.items()} if before else {}
+        chain_ids.update({tenant_id: cursor.chain_id for tenant_id, cursor in pending.tenants.items()})
+        fold = self._fold(day, before, chain_ids)
+        ranges = _ranges(day, before, pending)
+        files: list[StoredFile] = []
+        for part in in_parts(pending.rows(ranges)):
+            file = self._lake.put_parquet(f"{events_prefix(day)}part-{len(files):05d}", part)
+            files.append(file)
+            for table in self._lake.read_events(file):
+                fold.add(table)
+        floor = pending.floor_after({tenant_id: r.end.next_seq for tenant_id, r in ranges.items()})
+        records, breaks = _records(day, fold, ranges, chain_ids, pending.prev_hash)
+        if breaks:
+            self._require_acknowledgement(day, breaks)
+        return DayTenants(day, records, floor), breaks, files
+
+    def _finish(self, draft: "_Draft") -> SealReport:
+        """Write the day record of a day whose manifest is fixed."""
+        sealed = draft.sealed
+        day = sealed.manifest.day
+        # Nothing unlisted may stay in a sealed day's partition, where a reader of plain Parquet would count it.
+        self._lake.remove_unlisted(events_prefix(day), sealed.manifest.files)
+        self._lake.remove_unlisted(seal_prefix(day), sealed.manifest.files)
         try:
-            # Fixes what the day consists of. A crash before leaves files that nothing lists; the next run starts over.
-            self._lake.store.put_new(f"{seal_prefix(day)}manifest.json", manifest.encode())
+            # The day is sealed from here on. A crash before leaves a manifest, and the next run writes this record.
+            self._lake.store.put_new(f"{seal_prefix(day)}day.txt", sealed.record.encode())
         except ObjectConflict:
-            raise ConcurrentRun(
-                f"another run is sealing {day} and was first; run again to carry on from there"
-            ) from None
-        return tenants, breaks, manifest
+            raise ConcurrentRun(f"another run sealed {day} first; run again to carry on from there") from None
+        return seal_report(sealed, fresh=True, seconds=time.monotonic() - draft.started)
+
+    def _put_all(self, objects: Sequence[tuple[str, bytes]]) -> None:
+        """Create several objects, none of which depends on another; together they wait less for the disk or network."""
+        if len(objects) == 1:
+            self._lake.store.put_new(*objects[0])
+        elif objects:
+            with ThreadPoolExecutor(_WRITERS) as pool:
+                for _ in pool.map(lambda item: self._lake.store.put_new(*item), objects):
+                    pass
 
     def _fold(self, day: date, before: SealedDay | None, chain_ids: Mapping[str, bytes]) -> ChainFold:
         known = before.tenants.tenants if before else {}
@@ -266,6 +319,29 @@ def seal_report(sealed: SealedDay, *, fresh: bool, seconds: float) -> SealReport
         breaks=sealed.breaks,
         seconds=seconds,
     )
+
+
+def _stretches(days: Sequence[date], pending: Pending) -> Iterator[list[date]]:
+    """Split days into those with rows, each alone, and stretches of idle days, which are cheap and written together."""
+    idle: list[date] = []
+    for day in days:
+        if pending.may_have_rows(day):
+            if idle:
+                yield idle
+                idle = []
+            yield [day]
+        else:
+            idle.append(day)
+            if len(idle) == _STRETCH:
+                yield idle
+                idle = []
+    if idle:
+        yield idle
+
+
+@cache
+def _software() -> dict[str, str]:
+    return {"lumi-pipeline": version("lumi-pipeline"), "pyarrow": pa.__version__}
 
 
 def _ranges(day: date, before: SealedDay | None, pending: Pending) -> dict[str, DayRange]:
