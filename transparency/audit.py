@@ -9,7 +9,7 @@ from transparency.logview import PRIVATE_PREFIX, PUBLIC_PREFIX
 from transparency.merkle import CompactRange, range_nodes
 from transparency.policy import Policy, evaluate
 from transparency.store import ObjectStore
-from transparency.tiles import TileReader
+from transparency.tiles import TileReader, new_tiles
 from transparency.verify import Problem
 
 
@@ -24,11 +24,12 @@ def check_journal(
     """Yield what is wrong with the commits and kept checkpoints of a log whose public ``checkpoint`` was verified.
 
     Every commit must lead from the one before to a size of the public tree, with the root the tree has at that size;
-    for every commit there is a kept checkpoint that says the same, signed as the policy asks; and nothing else is
-    there. An append that is committed but not published yet is a problem too: the next run completes it.
+    for every commit there is a kept checkpoint that says the same, signed as the policy asks, and every tile of its
+    size; and nothing else is there. An append that is committed but not published yet is a problem too: the next run completes it.
     """
     journal = Journal(store, private_prefix)
     tree = TileReader(lambda path: store.get(public_prefix + path), checkpoint.size, checkpoint.root)
+    published = set(store.list(f"{public_prefix}tile/"))
     known = set()
     size = 0
     while size < checkpoint.size:
@@ -42,6 +43,9 @@ def check_journal(
         except TransparencyError as error:
             yield Problem(key, str(error))
             return
+        for tile in new_tiles(size, commit.new_size):
+            if public_prefix + tile.path not in published:
+                yield Problem(public_prefix + tile.path, f"is missing, although size {commit.new_size} was published")
         size = commit.new_size
     for folder in ("commits/", "cosigned/", "staging/"):
         for key in store.list(private_prefix + folder):
