@@ -159,6 +159,6 @@ def _told(moment: Moment) -> str:
 
 def _last_times(snapshot: SqliteSnapshot) -> dict[str, datetime]:
     heads = snapshot.heads()
-    tenants: list[str] = heads["tenant_id"].to_pylist()
-    times: list[int] = heads["last_recorded_at"].cast(pa.int64()).to_pylist()
-    return dict(zip(tenants, map(from_micros, times), strict=True))
+    micros = heads["last_recorded_at"].cast(pa.int64())
+    rows = heads.select(["tenant_id"]).append_column("micros", micros).to_pylist()
+    return {row["tenant_id"]: from_micros(row["micros"]) for row in rows}
