@@ -25,7 +25,8 @@ def check_journal(
 
     Every commit must lead from the one before to a size of the public tree, with the root the tree has at that size;
     for every commit there is a kept checkpoint that says the same, signed as the policy asks, and every tile of its
-    size; and nothing else is there. An append that is committed but not published yet is a problem too: the next run completes it.
+    size; and nothing else is there. An append that is committed but not published yet is a problem too: the next run
+    completes it.
     """
     journal = Journal(store, private_prefix)
     tree = TileReader(lambda path: store.get(public_prefix + path), checkpoint.size, checkpoint.root)
