@@ -21,6 +21,8 @@ State: TypeAlias = str | Mapping[str, object] | Sequence[object] | None
 """A state before or after: JSON text, recorded as it is, or a value that is serialised once; None for no state."""
 
 MAX_CLOCK_LEAD: Final = timedelta(minutes=1)
+_CLOCK_TICK: Final = timedelta(milliseconds=2)
+"""A database clock may count milliseconds, so what happened just now can look this much ahead of it."""
 
 
 def system_clock() -> datetime:
@@ -128,7 +130,7 @@ class AuditRecorder:
         last = {tenant_id: head.last_recorded_at for tenant_id, head in heads.items()}
         for new, given in zip(events, recorded_at, strict=True):
             time = utc("recorded_at", given)
-            if time > database:
+            if time - database > _CLOCK_TICK:
                 raise TimeRefused(
                     f"event {new.event_id}: recorded_at {format_timestamp(time)} is in the future; the database's clock"
                     f" says {format_timestamp(database)}"

@@ -81,7 +81,7 @@ def session(diary: Diary, now: datetime) -> None:
     now = diary.note(now, who, "LOGIN", door)
     for _ in range(random.randint(1, 4)):
         now = consider(diary, now, who)
-    if random.random() < 0.25:
+    if random.random() < 0.5:
         now = administer(diary, now, who)
     if random.random() < 0.8:
         diary.note(now, who, "LOGOUT", door)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from datetime import date, datetime
 from difflib import get_close_matches
@@ -41,27 +41,28 @@ def import_ndjson(
     :func:`~lumi_pipeline.importers.driver.bring_in` for the times. Raises :class:`ImportFailed`, naming file and line,
     for a line that is no event; nothing is recorded then.
     """
-    events = _events(Path(path), tenant)
+    required = (*_REQUIRED, "occurred_at") if recorded_at == "occurred" else _REQUIRED
+    events = _events(Path(path), tenant, required)
     return bring_in(outbox, events, recorded_at=recorded_at, first_day=first_day, progress=progress)
 
 
-def _events(path: Path, tenant: str | None) -> Iterator[NewEvent]:
+def _events(path: Path, tenant: str | None, required: Sequence[str]) -> Iterator[NewEvent]:
     for record in read_lines(path, MAX_LINE_BYTES):
         try:
-            yield _event(record, tenant)
+            yield _event(record, tenant, required)
         except EventRejected as error:
             raise ImportFailed(f"{path}: {record.place}: {error}") from None
 
 
-def _event(record: Record, tenant: str | None) -> NewEvent:
+def _event(record: Record, tenant: str | None, required: Sequence[str]) -> NewEvent:
     for name in record.values:
         _check_name(name)
     values: dict[str, Any] = {name: value for name, value in record.values.items() if value is not None}
     if tenant is not None:
         values["tenant_id"] = tenant
-    for name in _REQUIRED:
+    for name in required:
         if name not in values:
-            raise EventRejected(name, f"{name} is missing; every event has one")
+            raise EventRejected(name, f"{name} is missing")
     for name in ("before_state", "after_state"):
         if isinstance(values.get(name), dict | list):
             values[name] = state_text(name, values[name])

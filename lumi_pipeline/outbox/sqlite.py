@@ -7,6 +7,7 @@ snapshot they began with (WAL) and block nobody.
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from importlib.resources import files
 from json import dumps
@@ -38,18 +39,21 @@ _SELECT_HEADS: Final = f"SELECT {', '.join(HEAD_SCHEMA.names)} FROM audit_chain_
 _DATABASE_CLOCK: Final = "SELECT CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) * 1000"
 
 
+@dataclass(frozen=True, slots=True)
 class SqliteOutbox:
     """The outbox tables in one SQLite file. Instances hold no connection and may cross processes."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    path: Path
 
     @classmethod
     def init(cls, path: Path | str) -> "SqliteOutbox":
         """Create the tables in a new or existing database and return its outbox; again, nothing changes."""
         outbox = cls(Path(path))
         script = files("lumi_pipeline.outbox").joinpath("schema", "sqlite.sql").read_text(encoding="utf-8")
-        outbox.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            outbox.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutboxError(f"no outbox can be created at {path}: {error.strerror or error}") from None
         with database_errors(outbox.path), closing(_connect(outbox.path, BUSY_TIMEOUT, create=True)) as connection:
             # WAL lets landings read while applications write; it stays set in the file.
             connection.execute("PRAGMA journal_mode = WAL")
@@ -218,7 +222,7 @@ def is_busy(error: sqlite3.Error) -> bool:
 
 
 def database_now(cursor: sqlite3.Cursor) -> datetime:
-    """Return the database's clock, to the millisecond."""
+    """Return the database's clock, which counts milliseconds."""
     (micros,) = cursor.execute(_DATABASE_CLOCK).fetchone()
     return from_micros(micros)
 
