@@ -31,15 +31,13 @@ class Growth:
 
 
 def grow(old: TileReader, entries: Sequence[bytes]) -> Growth:
-    """Append ``entries`` (at least one, at most 65,535 bytes each) to the tree that ``old`` reads.
+    """Append ``entries`` (at most 65,535 bytes each) to the tree that ``old`` reads.
 
     The same tree and entries always give the same bytes. The old hashes are read through tiles that are checked
     against the old root, the new tree is folded from them, and then the consistency of the two roots is verified as
     anybody else would do it. So a returned ``Growth`` never contradicts what was signed before, whatever happened to
     the stored tiles; :class:`~transparency.errors.VerificationError` or ``TileError`` says what is wrong with them.
     """
-    if not entries:
-        raise ValueError("a tree grows by at least one entry")
     nodes: dict[NodeId, bytes] = {}
     frontier = CompactRange.from_hashes(
         0, old.size, old.read_nodes(range_nodes(0, old.size)), on_node=nodes.__setitem__

@@ -180,7 +180,7 @@ class Log(LogView):
         key = self._journal.cosigned_key(size)
         kept = self._journal.cosigned(size)
         if kept is None:
-            raise LogError(f"{key} is missing, though this size was published; restore it from a backup")
+            raise LogError(f"{key} is missing, though this size was committed and nothing is staged for it; restore it")
         signed = parse_signed_checkpoint(self._same(Checkpoint(self._origin, size, root), kept))
         try:
             verify_checkpoint(signed, [signer.verifier for signer in self._signers])
