@@ -1,0 +1,39 @@
+"""How errors of the domain end a step: with their own message, a table of the breaks, and a retry only if one helps."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import dagster as dg
+
+from assets.metadata import Metadata, breaks_table
+from lumi_pipeline.errors import ChainBroken, ConcurrentRun, LumiError, OutboxLocked
+
+RETRIES: Final = dg.RetryPolicy(max_retries=2, delay=10)
+"""For what the next attempt may well find gone: a held lock, a run that was first."""
+
+_PASSING: Final = (OutboxLocked, ConcurrentRun)
+
+
+@contextmanager
+def plain_failures() -> Iterator[None]:
+    """Turn our errors into failures of the step; whatever else is raised is a mistake in the code and stays one."""
+    try:
+        yield
+    except LumiError as error:
+        raise dg.Failure(
+            description=str(error), metadata=_details(error), allow_retries=isinstance(error, _PASSING)
+        ) from None
+
+
+def _details(error: LumiError) -> Metadata:
+    kind = {"error": dg.MetadataValue.text(type(error).__name__)}
+    if not isinstance(error, ChainBroken):
+        return kind
+    return {
+        **kind,
+        "day": dg.MetadataValue.text(error.day.isoformat()),
+        "break_count": dg.MetadataValue.int(len(error.breaks)),
+        "breaks": dg.MetadataValue.md(breaks_table(error.breaks)),
+        "report_sha256": dg.MetadataValue.text(error.report_sha256),
+    }

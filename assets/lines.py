@@ -1,0 +1,38 @@
+"""One line for people about each step; steps log it, and ``python -m assets`` prints it."""
+
+from lumi_pipeline.cli.output import count, rate, size
+from lumi_pipeline.landing import LandingReport
+from lumi_pipeline.publishing import PublishReport
+from lumi_pipeline.sealing import SealReport
+from transparency.encoding import b64encode
+
+
+def landed(report: LandingReport) -> str:
+    """What a landing brought in."""
+    if report.number is None:
+        return "landed nothing: the outbox has no new events"
+    broken = f"; {count(len(report.breaks), 'break')} in their chains" if report.breaks else ""
+    return (
+        f"landed {count(report.rows, 'event')} of {count(report.tenants, 'tenant')}, {size(report.size)} "
+        f"in {rate(report.rows, report.seconds)}{broken}"
+    )
+
+
+def sealed(report: SealReport) -> str:
+    """What a day consists of, and whether it was sealed now."""
+    done = "sealed" if report.fresh else "verified"
+    broken = f", {count(len(report.breaks), 'acknowledged break')}" if report.breaks else ""
+    return (
+        f"{done} {report.day}: {count(report.rows, 'event')} of {count(report.tenants, 'tenant')}{broken}, "
+        f"{size(report.size)} in {rate(report.rows, report.seconds)}"
+    )
+
+
+def published(report: PublishReport) -> str:
+    """How far the log has come."""
+    if not report.days:
+        done = "published nothing new"
+    else:
+        period = f"{report.days[0]} to {report.days[-1]}" if len(report.days) > 1 else str(report.days[0])
+        done = f"published {count(len(report.days), 'day')} ({period})"
+    return f"{done}: the log has {count(report.size, 'entry', 'entries')}, root {b64encode(report.root)}"

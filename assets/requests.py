@@ -1,0 +1,57 @@
+"""Requests for the days that are waiting to be done: what the nightly schedule and the gap sensor have in common."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import dagster as dg
+
+from assets.partitions import backlog, range_tags
+from assets.resources import PipelineResource
+from lumi_pipeline.errors import LumiError
+
+PAUSE: Final = timedelta(hours=1)
+"""How long a range that failed is left alone, so that an outage or a broken chain isn't reported every few minutes."""
+
+_IN_PROGRESS: Final = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.MANAGED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def request_backlog(
+    instance: dg.DagsterInstance, pipeline: PipelineResource, job_name: str
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for one run over all days that are waiting, or say why not.
+
+    What is waiting comes from our own seals and log, and what is going on from Dagster's runs; nothing is remembered
+    between two calls, so none can be forgotten or done twice.
+    """
+    try:
+        days = backlog(pipeline.open())
+    except LumiError as error:
+        return dg.SkipReason(str(error))
+    if not days:
+        return dg.SkipReason("Every complete day that is known of is sealed and published.")
+    active = instance.get_runs(dg.RunsFilter(job_name=job_name, statuses=_IN_PROGRESS), limit=1)
+    if active:
+        return dg.SkipReason(f"{days[0]} to {days[-1]} can wait: run {active[0].run_id} is in progress.")
+    tags = range_tags(days)
+    failed = instance.get_runs(
+        dg.RunsFilter(
+            job_name=job_name,
+            tags=dict(tags),
+            statuses=[dg.DagsterRunStatus.FAILURE],
+            updated_after=datetime.now(UTC) - PAUSE,
+        ),
+        limit=1,
+    )
+    if failed:
+        return dg.SkipReason(
+            f"{days[0]} to {days[-1]} failed less than {PAUSE} ago in run {failed[0].run_id}. It is tried again after "
+            "that; once the cause is repaired, 'python -m assets' does it at once."
+        )
+    return dg.RunRequest(tags=tags)

@@ -1,0 +1,40 @@
+"""When the jobs run. Schedules don't catch up after downtime; the gap sensor does."""
+
+from typing import Final
+
+import dagster as dg
+
+from assets.jobs import audit_everything, daily, landing
+from assets.requests import request_backlog
+from assets.resources import PipelineResource
+
+landing_schedule: Final = dg.ScheduleDefinition(
+    name="landing_schedule",
+    job=landing,
+    cron_schedule="*/5 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every five minutes.",
+)
+
+audit_schedule: Final = dg.ScheduleDefinition(
+    name="audit_schedule",
+    job=audit_everything,
+    cron_schedule="0 3 * * 0",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Sundays at 03:00 UTC.",
+)
+
+
+@dg.schedule(
+    name="daily_schedule",
+    job=daily,
+    cron_schedule="15 0 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Daily at 00:15 UTC: the day that just ended, and whatever was missed before it.",
+)
+def daily_schedule(context: dg.ScheduleEvaluationContext, pipeline: PipelineResource) -> dg.RunRequest | dg.SkipReason:
+    """Ask for all that is waiting."""
+    return request_backlog(context.instance, pipeline, daily.name)
