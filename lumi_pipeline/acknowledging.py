@@ -60,8 +60,8 @@ def keep_report(lake: Lake, report: BreakReport) -> None:
             lake.store.delete(key)
 
 
-def open_report(lake: Lake, day: date) -> BreakReport:
-    """The report that stopped ``day`` and isn't acknowledged; :class:`~lumi_pipeline.errors.SealError` if none."""
+def waiting_reports(lake: Lake, day: date) -> list[BreakReport]:
+    """The reports that stopped ``day`` and aren't acknowledged: none or one, or what a crash left of several."""
     prefix = f"{seal_prefix(day)}breaks-"
     reports = []
     for key in lake.store.list(prefix):
@@ -70,8 +70,15 @@ def open_report(lake: Lake, day: date) -> BreakReport:
             raise SealError(f"{key} was altered: its SHA-256 is {report.sha256}; seal the day again for a fresh report")
         if not is_acknowledged(lake, report):
             reports.append(report)
-    if not reports:
-        raise SealError(f"{day} has no report of breaks waiting for acknowledgement; 'lumi seal --day {day}' makes one")
+    return reports
+
+
+def open_report(lake: Lake, day: date) -> BreakReport:
+    """The report that waits for acknowledgement; :class:`~lumi_pipeline.errors.SealError` if there is none."""
+    reports = waiting_reports(lake, day)
+    if len(reports) != 1:
+        found = f"{len(reports)} reports" if reports else "no report"
+        raise SealError(f"{day} has {found} of breaks to acknowledge; 'lumi seal --day {day}' finds out what is broken")
     return reports[0]
 
 

@@ -1,0 +1,123 @@
+"""Where everything stands: what is recorded, landed, sealed and published, and what is left to do."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TypeVar
+
+import pyarrow.compute as pc
+
+from lumi_pipeline.acknowledging import waiting_reports
+from lumi_pipeline.errors import LumiError
+from lumi_pipeline.landing import read_cursors
+from lumi_pipeline.pipeline import Pipeline
+from lumi_pipeline.sealing import load_sealed_day
+from transparency.checkpoint import parse_signed_checkpoint
+from transparency.encoding import Json, b64encode
+from transparency.logview import LogView
+
+_Value = TypeVar("_Value")
+
+
+@dataclass(slots=True)
+class PipelineStatus:
+    """A look at the whole pipeline. What could not be read is None, and ``problems`` says why.
+
+    Counts of events: ``recorded`` in the outbox, ``landed`` in the lake, ``sealed`` in sealed days, each including the
+    ones after it. ``missing`` are the complete days that aren't sealed, ``unpublished`` those sealed and not in the
+    log; ``waiting`` maps days whose chains are broken to the SHA-256 of the report that waits for acknowledgement.
+    """
+
+    origin: str
+    root: str
+    outbox: str
+    tenants: int | None = None
+    recorded: int | None = None
+    closed_before: str | None = None
+    landed: int | None = None
+    sealed: int | None = None
+    first_day: date | None = None
+    last_day: date | None = None
+    missing: list[date] = field(default_factory=list)
+    unpublished: list[date] = field(default_factory=list)
+    size: int = 0
+    log_root: bytes | None = None
+    waiting: dict[date, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Json]:
+        """The status as JSON; days as text, event counts as text like everything counted in int64."""
+        missing: list[Json] = [day.isoformat() for day in self.missing]
+        unpublished: list[Json] = [day.isoformat() for day in self.unpublished]
+        problems: list[Json] = list(self.problems)
+        waiting: dict[str, Json] = {day.isoformat(): report for day, report in self.waiting.items()}
+        return {
+            "closed_before": self.closed_before,
+            "events": {"landed": _text(self.landed), "recorded": _text(self.recorded), "sealed": _text(self.sealed)},
+            "first_day": _text(self.first_day),
+            "last_day": _text(self.last_day),
+            "log": {
+                "origin": self.origin,
+                "root": b64encode(self.log_root) if self.log_root else None,
+                "size": self.size,
+            },
+            "missing": missing,
+            "outbox": self.outbox,
+            "problems": problems,
+            "root": self.root,
+            "tenants": self.tenants,
+            "unpublished": unpublished,
+            "waiting": waiting,
+        }
+
+
+def survey(pipeline: Pipeline) -> PipelineStatus:
+    """Look at everything and change nothing; what can't be read becomes a problem, not an error."""
+    status = PipelineStatus(pipeline.config.origin, pipeline.config.root, pipeline.config.outbox)
+
+    def attempt(look: Callable[[], _Value]) -> _Value | None:
+        try:
+            return look()
+        except LumiError as error:
+            if str(error) not in status.problems:
+                status.problems.append(str(error))
+            return None
+
+    attempt(lambda: _look_at_outbox(pipeline, status))
+    attempt(lambda: _look_at_lake(pipeline, status))
+    attempt(lambda: _look_at_log(pipeline, status))
+    return status
+
+
+def _look_at_outbox(pipeline: Pipeline, status: PipelineStatus) -> None:
+    status.closed_before = pipeline.outbox.closed_before().isoformat()
+    with pipeline.outbox.snapshot() as snapshot:
+        heads = snapshot.heads()
+    status.tenants = len(heads)
+    status.recorded = pc.sum(heads.column("next_seq")).as_py() or 0
+
+
+def _look_at_lake(pipeline: Pipeline, status: PipelineStatus) -> None:
+    days = pipeline.sealed_days()
+    last = load_sealed_day(pipeline.lake, days[-1]).tenants if days else None
+    status.sealed = sum(tenant.record.next for tenant in last.tenants.values()) if last else 0
+    status.landed = sum(cursor.next_seq for cursor in read_cursors(pipeline.lake, last).values())
+    status.missing = pipeline.missing_days()
+    if days:
+        status.first_day, status.last_day = days[0], days[-1]
+    for day in status.missing[:1]:
+        reports = waiting_reports(pipeline.lake, day)
+        if reports:
+            status.waiting[day] = reports[0].sha256
+
+
+def _look_at_log(pipeline: Pipeline, status: PipelineStatus) -> None:
+    published = LogView(pipeline.lake.store).checkpoint()
+    if published is not None:
+        checkpoint = parse_signed_checkpoint(published).checkpoint
+        status.size, status.log_root = checkpoint.size, checkpoint.root
+    status.unpublished = pipeline.unpublished_days()
+
+
+def _text(value: int | date | None) -> str | None:
+    return None if value is None else str(value)
