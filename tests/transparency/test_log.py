@@ -1,6 +1,7 @@
 """Appending, publishing and reading a log; what it refuses, and what a damaged journal cannot make it sign."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import transparency
 from tests.crashing import CrashingStore
 from tests.logs import ORIGIN, SEED, RecordingKey, entries, root_of, snapshot
 from transparency.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
@@ -454,3 +456,18 @@ def test_two_runs_with_the_same_entries_are_one(key: RecordingKey) -> None:
     assert Log(overtaken, [key]).append(entries(2, 1)) == LogState(3, root_of(3), 3)
     Log(reference, [key]).append(entries(2, 1))
     assert snapshot(store) == snapshot(reference)
+
+
+def test_the_example_of_the_readme_runs() -> None:
+    readme = (Path(transparency.__file__).parent / "README.md").read_text()
+    [example] = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    exec(example, {})  # noqa: S102 - our own text
+    with pytest.raises(VerificationError):
+        exec(example.replace('leaf_hash(b"second")', 'leaf_hash(b"other")'), {})  # noqa: S102
+
+
+def test_the_readme_names_every_file() -> None:
+    package = Path(transparency.__file__).parent
+    readme = (package / "README.md").read_text()
+    files = {path.name for path in package.glob("*.py")} - {"__init__.py"}
+    assert files == set(re.findall(r"`(\w+\.py)`", readme.split("## The parts")[1].split("## An order")[0]))
