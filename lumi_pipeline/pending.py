@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
@@ -60,7 +61,8 @@ class Pending:
         files = [file for landing in self._landings for file in landing.files]
         for file in files:
             lake.read(file)
-        self._db = duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "preserve_insertion_order": True})
+        self._spill = TemporaryDirectory(prefix="lumi-")
+        self._db = duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "temp_directory": self._spill.name})
         self._db.execute("SET TimeZone = 'UTC'")
         self._spans: dict[str, list[_Span]] = {}
         if files:
@@ -81,6 +83,7 @@ class Pending:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._db.close()
+        self._spill.cleanup()
 
     def first_day(self) -> date | None:
         """The earliest UTC day of any landed row; None when there is none."""

@@ -222,6 +222,11 @@ class Pipeline:
         first = self.config.first_day or pending.first_day()
         if first is None:
             raise SealError("there is no event yet, so there is no first day; record one, or set 'first_day'")
+        earliest = pending.first_day()
+        if earliest is not None and earliest < first:
+            raise SealError(
+                f"'first_day' is {first}, but there are events of {earliest}, which no day would hold; correct it"
+            )
         return write_genesis(
             self.lake, Genesis(self.config.origin, first, self.log_key.verifier, self.evidence_key.verifier)
         )

@@ -4,17 +4,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
 
 from lumi_pipeline.errors import ConcurrentRun, LakeError
 from lumi_pipeline.lake import Lake, seal_prefix
 from lumi_pipeline.sealing import load_sealed_day
 from transparency.entries import Genesis, day_index
-from transparency.errors import ConcurrentAppend, ObjectConflict, ObjectMissing
+from transparency.errors import ConcurrentAppend
 from transparency.keys import SigningKey
 from transparency.log import Log
-
-GENESIS_KEY: Final = "log-private/genesis.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +28,6 @@ class PublishReport:
 def open_log(lake: Lake, key: SigningKey) -> Log:
     """The log under a lake's root."""
     return Log(lake.store, [key])
-
-
-def read_genesis(lake: Lake) -> Genesis | None:
-    """The log's first entry as it was fixed when the first day was sealed; None before that."""
-    try:
-        return Genesis.parse(lake.store.get(GENESIS_KEY))
-    except ObjectMissing:
-        return None
-
-
-def write_genesis(lake: Lake, genesis: Genesis) -> Genesis:
-    """Fix the log's first entry, create-only. A crash after this leaves a log whose first day is known, not sealed."""
-    try:
-        lake.store.put_new(GENESIS_KEY, genesis.encode())
-    except ObjectConflict:
-        raise ConcurrentRun("another run began the log first; run again to carry on from there") from None
-    return genesis
 
 
 def publish(lake: Lake, key: SigningKey, genesis: Genesis, sealed: Sequence[date]) -> PublishReport:

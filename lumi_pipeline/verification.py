@@ -14,12 +14,12 @@ from lumi_pipeline.chain import Break, ChainEnd, ChainFold, ChainState
 from lumi_pipeline.days import day_range
 from lumi_pipeline.errors import LakeError, LandingError, LumiError, OutboxLocked, OutboxMissing, ReplacedOutbox
 from lumi_pipeline.events import MIN_MICROS
+from lumi_pipeline.genesis import GENESIS_KEY
 from lumi_pipeline.hashing import genesis_hash
 from lumi_pipeline.lake import Lake, events_prefix, seal_prefix
 from lumi_pipeline.landing import Cursor, heads_ahead, landings, read_cursors
 from lumi_pipeline.outbox import Outbox, Snapshot
 from lumi_pipeline.pending import DayRange, Pending
-from lumi_pipeline.publishing import GENESIS_KEY
 from lumi_pipeline.sealing import Progress, SealedDay, Sealer, SealReport, load_sealed_day
 from lumi_pipeline.tenantdays import DayTenants
 from lumi_pipeline.verdict import Status, Verdict
