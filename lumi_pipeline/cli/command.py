@@ -4,6 +4,7 @@ Exit codes: 0 success, 1 failure, 2 usage. Verifying commands use 1 for "recogni
 whatever keeps them from an answer ends with 3.
 """
 
+import traceback
 from enum import IntEnum
 
 import click
@@ -31,12 +32,12 @@ class Stop(click.ClickException):
 
 
 class Command(click.Command):
-    """A command whose errors become one message."""
+    """A command whose errors become one message; only a mistake of ours shows where it happened."""
 
     failure_code = ExitCode.FAILURE
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; errors of ours and of the operating system end it with their message."""
+        """Run the command; whatever goes wrong ends it with a message and the code of failure."""
         try:
             return super().invoke(ctx)
         except ConfigError as error:
@@ -44,10 +45,17 @@ class Command(click.Command):
         except LumiError as error:
             raise Stop(str(error), self.failure_code) from None
         except BrokenPipeError:
-            raise
+            # Said here, because click would end with 1, which is a verdict.
+            raise Stop("", ExitCode.BROKEN_PIPE) from None
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             raise Stop(f"{where}{error.strerror or error}", self.failure_code) from None
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception:  # noqa: BLE001 - Python's own exit code 1 would be a verdict
+            traceback.print_exc()
+            message = "this is a mistake in lumi-pipeline itself; please report it with the lines above"
+            raise Stop(message, self.failure_code) from None
 
 
 class VerifyingCommand(Command):

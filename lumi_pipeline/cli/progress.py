@@ -25,8 +25,8 @@ class Meter:
         if self._bar is not None and self._task is not None:
             self._bar.advance(self._task, units)
 
-    def reach(self, done: int, total: int) -> None:
-        """So many units are done, of so many."""
+    def reach(self, done: int, total: int | None = None) -> None:
+        """So many units are done by now, of so many if that is known."""
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, total=total)
 
