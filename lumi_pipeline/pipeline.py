@@ -16,11 +16,12 @@ from lumi_pipeline.config import Config
 from lumi_pipeline.days import day_end, day_range, last_complete_day
 from lumi_pipeline.errors import ConfigError, LakeError, LumiError, SealError
 from lumi_pipeline.events import to_micros
+from lumi_pipeline.genesis import read_genesis
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.landing import LandingReport, land, read_cursors
 from lumi_pipeline.outbox.sqlite import SqliteOutbox
 from lumi_pipeline.pending import Pending
-from lumi_pipeline.publishing import PublishReport, publish, read_genesis, write_genesis
+from lumi_pipeline.publishing import PublishReport, publish
 from lumi_pipeline.recorder import AuditRecorder
 from lumi_pipeline.sealing import Progress, SealedDay, Sealer, SealReport, load_sealed_day
 from transparency.entries import Genesis
@@ -206,14 +207,14 @@ class Pipeline:
         self.land()
         before = self._last_sealed()
         with Pending(self.lake, before.tenants.landing_floor if before else 0) as pending:
-            genesis = self._begin_log(pending)
+            genesis = self._log_to_seal(pending)
             expected = before.tenants.day + timedelta(days=1) if before else genesis.first_day
             if list(days) != list(day_range(expected, days[-1])):
                 raise SealError(f"days are sealed in order, without a gap: {expected} comes first")
             yield from self.sealer(genesis).seal(days, before, pending)
 
-    def _begin_log(self, pending: Pending) -> Genesis:
-        """The log's genesis; fixed once and for all when the first day is sealed."""
+    def _log_to_seal(self, pending: Pending) -> Genesis:
+        """The log's genesis, or the one it will have: sealing the first day fixes it."""
         genesis = self.genesis()
         if genesis is not None:
             if genesis.origin != self.config.origin:
@@ -227,9 +228,7 @@ class Pipeline:
             raise SealError(
                 f"'first_day' is {first}, but there are events of {earliest}, which no day would hold; correct it"
             )
-        return write_genesis(
-            self.lake, Genesis(self.config.origin, first, self.log_key.verifier, self.evidence_key.verifier)
-        )
+        return Genesis(self.config.origin, first, self.log_key.verifier, self.evidence_key.verifier)
 
     def _require_genesis(self) -> Genesis:
         genesis = self.genesis()

@@ -22,6 +22,7 @@ from lumi_pipeline.chain import Break, ChainEnd, ChainFold, ChainState
 from lumi_pipeline.days import day_end, day_start
 from lumi_pipeline.errors import ChainBroken, ConcurrentRun, LakeError, LumiError
 from lumi_pipeline.events import from_micros
+from lumi_pipeline.genesis import write_genesis
 from lumi_pipeline.hashing import genesis_hash, tenant_key
 from lumi_pipeline.lake import Lake, describe_parquet, events_prefix, in_parts, seal_prefix
 from lumi_pipeline.pending import DayRange, Pending
@@ -120,6 +121,9 @@ class Sealer:
                     before = drafts[-1].sealed
             except LumiError as error:
                 failure = error  # the days before the one that failed are sealed all the same
+            if drafts and drafts[0].sealed.record.day == self._genesis.first_day:
+                # Only now: a first day that was made up by a tampered event must not become the log's for good.
+                write_genesis(self._lake, self._genesis)
             self._put_all([draft.tenants for draft in drafts if draft.tenants])
             try:
                 # Fixes what the days consist of. A crash before it leaves files that nothing lists, and the next run
