@@ -122,10 +122,10 @@ def _write_keys(root: Path) -> None:
     for name, signer in _KEYS.items():
         path = root / name
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        if path.exists():
-            SigningKey.load(path)
-        else:
+        if not path.exists():
             SigningKey.generate(signer).save_new(path)
+        elif (found := SigningKey.load(path).name) != signer:
+            raise DemoError(f"{path} is the key of {found!r}, not of a demo; choose another directory")
 
 
 def _write_config(path: Path) -> None:

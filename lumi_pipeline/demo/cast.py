@@ -189,7 +189,9 @@ def _tenant(seed: str, number: int, staff: int, guests: Sequence[Person], is_msp
         guests=guests,
         leaver=people[-1],
         sleeper=_person(rng, Role.ADMIN, offset, "password", number),
-        directory=Service("svc-scim", "Directory sync", "service", "scim_token", _service_link(rng, _SCIM_AGENT)),
+        directory=Service(
+            f"svc-scim-{number + 1}", "Directory sync", "service", "scim_token", _service_link(rng, _SCIM_AGENT)
+        ),
         engine=Service("sys-analysis", "Analysis engine", "system", None, None),
         scheduler=Service("sys-scheduler", "Report scheduler", "system", None, None),
         keys=tuple(

@@ -90,10 +90,11 @@ class Budget:
 
 
 class Estate:
-    """Everything one tenant manages, changing as its people work."""
+    """Everything one tenant manages, changing as its ``people`` work. ``label`` keeps its ids apart from others'."""
 
-    def __init__(self, rng: Random, people: int) -> None:
+    def __init__(self, rng: Random, people: int, label: str) -> None:
         self._rng = rng
+        self._label = label
         self._numbers: dict[str, int] = {}
         self.target = min(24 + 4 * people, _OPEN)
         self.open: list[Recommendation] = []
@@ -106,12 +107,14 @@ class Estate:
         self.budgets = [Budget(self.number("bud"), team, rng.randint(4, 90) * 1000) for team in _TEAMS]
         self.roles = [self.number("role") for _ in range(4)]
         self.integrations = [self.number("int") for _ in range(3)]
+        self.dashboards = [self.number("dash") for _ in range(9)]
+        self.sign_on = self.number("sso")
         self.policies = [self.number("pol") for _ in range(4)]
 
     def number(self, kind: str) -> str:
-        """Return the next id of that kind; they count from ``bud-00001`` on."""
+        """Return the next id of that kind, unique among all tenants: ``bud-1-00001`` and so on."""
         self._numbers[kind] = count = self._numbers.get(kind, 0) + 1
-        return f"{kind}-{count:05d}"
+        return f"{kind}-{self._label}-{count:05d}"
 
     def discover(self) -> Recommendation:
         """Find another way to save money; most are small, few of high impact."""

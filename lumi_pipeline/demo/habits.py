@@ -164,7 +164,7 @@ def export_report(scene: Scene, visit: Visit, report: str | None = None, rows: i
 
 def view_dashboard(scene: Scene, visit: Visit) -> str:
     """Look at a dashboard."""
-    return act(scene, visit, "DASHBOARD_VIEWED", f"dash-{scene.rng.randint(1, 9)}")
+    return act(scene, visit, "DASHBOARD_VIEWED", scene.rng.choice(scene.estate.dashboards))
 
 
 def change_budget(scene: Scene, visit: Visit) -> str:

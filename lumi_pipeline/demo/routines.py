@@ -70,7 +70,7 @@ def send_reports(scene: Scene, steps: int) -> Script:
             _emit(scene, scheduler, "COMPLIANCE_REPORT_GENERATED", estate.number("crep"), (None, after))
         else:
             after = state(schedule="daily", recipients=rng.randint(1, 30))
-            _emit(scene, scheduler, "DASHBOARD_SHARED", f"dash-{rng.randint(1, 9)}", (None, after))
+            _emit(scene, scheduler, "DASHBOARD_SHARED", rng.choice(estate.dashboards), (None, after))
         yield rng.uniform(0.5, 8.0)
 
 

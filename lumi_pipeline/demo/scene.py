@@ -32,7 +32,7 @@ class Scene:
     def __init__(self, rng: Random, tenant: Tenant) -> None:
         self.rng = rng
         self.tenant = tenant
-        self.estate = Estate(rng, len(tenant.people))
+        self.estate = Estate(rng, len(tenant.people), str(tenant.number + 1))
         self.now = 0
         self.last_login: dict[str, str] = {}
         self._written: list[Timed] = []

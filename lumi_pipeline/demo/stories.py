@@ -180,7 +180,7 @@ def _password_guessing(tenants: Sequence[Tenant], days: int) -> Plot:
         for _ in range(_GUESSES):
             yield log_in(scene, visit, outcome="failure"), scene.rng.uniform(2, 7)
         yield log_in(scene, visit), 25
-        yield act(scene, visit, "SSO_UPDATED", "sso-1", (state(enforced=True), state(enforced=False))), 40
+        yield act(scene, visit, "SSO_UPDATED", scene.estate.sign_on, (state(enforced=True), state(enforced=False))), 40
         yield act(scene, visit, "API_KEY_CREATED", _key(scene), (None, state(scopes="admin", expires=None))), 30
         yield log_out(scene, visit), 0
 

@@ -169,6 +169,14 @@ def test_states_follow_from_each_other(events: list[NewEvent]) -> None:
     assert set(status.values()) == {"open", "accepted", "applied", "dismissed", "snoozed"}
 
 
+def test_a_recommendation_belongs_to_one_tenant(events: list[NewEvent]) -> None:
+    tenants: dict[str, set[str]] = defaultdict(set)
+    for event in events:
+        if event.entity_type == "recommendation":
+            tenants[event.entity_id].add(event.tenant_id)
+    assert all(len(found) == 1 for found in tenants.values())
+
+
 def test_whoever_decides_has_looked_before(events: list[NewEvent]) -> None:
     viewed: set[tuple[str, str, str]] = set()
     decided = 0
@@ -420,6 +428,14 @@ def test_the_configuration_of_something_else_is_left_alone(tmp_path: Path) -> No
     with pytest.raises(DemoError, match=r"lumi\.toml"):
         small_demo(tmp_path)
     assert (tmp_path / "lumi.toml").read_text() == 'root = "elsewhere"\n'
+
+
+def test_the_key_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    SigningKey.generate("audit.example.com/lumi").save_new(tmp_path / "keys" / "log.key")
+    with pytest.raises(DemoError, match=r"audit\.example\.com"):
+        small_demo(tmp_path)
+    assert not (tmp_path / "outbox.db").exists()
 
 
 def test_a_file_in_the_place_of_the_directory_is_an_error(tmp_path: Path) -> None:
