@@ -1,6 +1,7 @@
 """A small world to test the lake in: an outbox, a lake and keys in one directory, and a clock that stands still.
 
-Its days lie in the past, because the outbox asks its own database's clock whether a day is over.
+Its days lie well in the past, because the outbox asks its own database's clock whether a day is over. Day 1 is a 29
+February.
 """
 
 import shutil
@@ -23,7 +24,7 @@ from transparency.store import ObjectStore
 ORIGIN = "audit.example.com/test"
 LOG_KEY = SigningKey(ORIGIN, bytes(range(32)))
 EVIDENCE_KEY = SigningKey(f"{ORIGIN}/evidence", bytes(range(32, 64)))
-FIRST_DAY = date(2026, 3, 2)
+FIRST_DAY = date(2024, 2, 28)
 TRIGGERS = ("audit_outbox_no_update", "audit_outbox_no_delete", "audit_outbox_no_replace")
 
 
