@@ -103,6 +103,8 @@ class SqliteChains:
 
     def _explain(self, events: Sequence[Event], error: sqlite3.IntegrityError) -> NoReturn:
         """Say which event is in the way of these."""
+        # The events before the one that failed have gone in; only without them does the outbox tell what was there.
+        self._connection.execute(f"ROLLBACK TO {_SAVEPOINT}")
         seen = self.find([event.event_id for event in events])
         for event in events:
             if event.event_id in seen:
