@@ -26,6 +26,12 @@ def plain_failures() -> Iterator[None]:
         ) from None
 
 
+def described(event: dg.DagsterEvent) -> str | None:
+    """What an error of ours said when it failed a step; None for any other failure."""
+    failure = event.step_failure_data.user_failure_data
+    return failure.description if failure else None
+
+
 def _details(error: LumiError) -> Metadata:
     kind = {"error": dg.MetadataValue.text(type(error).__name__)}
     if not isinstance(error, ChainBroken):

@@ -63,8 +63,8 @@ def seal_metadata(lake: Lake, report: SealReport, profile: DayProfile) -> Metada
         "by_hour": dg.MetadataValue.md(hours_chart(profile)),
         "by_tenant": dg.MetadataValue.md(table(("tenant", "events"), tenants)),
         "breaks": dg.MetadataValue.md(breaks_table(report.breaks)),
-        "partition": dg.MetadataValue.path(lake.locate(events_prefix(report.day))),
-        "seal": dg.MetadataValue.path(lake.locate(seal_prefix(report.day))),
+        "partition": dg.MetadataValue.path(lake.locate(events_prefix(report.day).rstrip("/"))),
+        "seal": dg.MetadataValue.path(lake.locate(seal_prefix(report.day).rstrip("/"))),
     }
 
 

@@ -5,7 +5,8 @@ from typing import Final
 
 import dagster as dg
 
-from assets.partitions import backlog, range_tags
+from assets.backlog import backlog
+from assets.partitions import range_tags
 from assets.resources import PipelineResource
 from lumi_pipeline.errors import LumiError
 
@@ -43,7 +44,7 @@ def request_backlog(
     failed = instance.get_runs(
         dg.RunsFilter(
             job_name=job_name,
-            tags=dict(tags),
+            tags=tags,
             statuses=[dg.DagsterRunStatus.FAILURE],
             updated_after=datetime.now(UTC) - PAUSE,
         ),

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from assets.alerts import send_alert
+from assets.failures import described
 from assets.jobs import daily
 from assets.requests import request_backlog
 from assets.resources import PipelineResource
@@ -61,7 +62,5 @@ def finding_alert(context: dg.RunStatusSensorContext) -> dg.SkipReason | None:
 
 
 def _reason(event: dg.DagsterEvent) -> str:
-    failure = event.step_failure_data
-    if failure.user_failure_data and failure.user_failure_data.description:
-        return failure.user_failure_data.description
-    return failure.error.message if failure.error else event.message or ""
+    error = event.step_failure_data.error
+    return described(event) or (error.message if error else "") or event.message or ""
