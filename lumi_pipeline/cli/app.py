@@ -1,24 +1,21 @@
-"""The ``lumi`` command itself: its settings, its commands, and how it ends."""
+"""The ``lumi`` command itself: its settings and its commands."""
 
-import os
 import sys
-from collections.abc import Sequence
-from io import TextIOWrapper
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from lumi_pipeline.cli.acknowledge import acknowledge
-from lumi_pipeline.cli.command import ExitCode, Stop, examples
+from lumi_pipeline.cli.command import examples
 from lumi_pipeline.cli.daily import land, publish, run, seal
 from lumi_pipeline.cli.demo import demo
+from lumi_pipeline.cli.ending import execute
 from lumi_pipeline.cli.fsck import fsck
 from lumi_pipeline.cli.importing import import_group
 from lumi_pipeline.cli.keys import keys
 from lumi_pipeline.cli.options import PATH, Given, setting_options
 from lumi_pipeline.cli.outbox import outbox
-from lumi_pipeline.cli.output import safe
 from lumi_pipeline.cli.prove import prove
 from lumi_pipeline.cli.status import status
 from lumi_pipeline.cli.tour import tour
@@ -75,52 +72,4 @@ for _command in (
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            # A terminal that cannot show a character gets its escape, not a crash half way through a report.
-            stream.reconfigure(errors="backslashreplace")
-    sys.exit(execute(sys.argv[1:]))
-
-
-def execute(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code; whatever goes wrong is on standard error by then."""
-    try:
-        code = app.main(args=list(arguments), prog_name="lumi", standalone_mode=False, color=_color())
-        sys.stdout.flush()
-    except click.Abort:
-        # Control-C, wherever it hit. Every durable step can be interrupted, so there is nothing to undo.
-        click.echo("interrupted", err=True)
-        return ExitCode.INTERRUPTED
-    except Stop as stop:
-        if stop.code is ExitCode.BROKEN_PIPE:
-            return _reader_gone()
-        _error(stop.message)
-        return stop.code
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return ExitCode.USAGE
-    except click.ClickException as error:
-        context = error.ctx if isinstance(error, click.UsageError) else None
-        if context is not None:
-            click.echo(f"{context.get_usage()}\nTry: {context.command_path} -h", err=True)
-        _error(error.format_message())
-        return ExitCode.USAGE
-    except BrokenPipeError:
-        return _reader_gone()
-    return code if isinstance(code, int) else ExitCode.SUCCESS
-
-
-def _reader_gone() -> int:
-    """End quietly when the reader of a pipe has gone, as `head` does; what is left must not fail again at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return ExitCode.BROKEN_PIPE
-
-
-def _error(message: str) -> None:
-    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(safe(message), err=True)
-
-
-def _color() -> bool | None:
-    """Whether to colour: never with NO_COLOR (no-color.org), otherwise as click finds the terminal."""
-    return False if os.environ.get("NO_COLOR") else None
+    sys.exit(execute(app, "lumi", sys.argv[1:]))

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lumi_pipeline.cli.app import execute
+from lumi_pipeline.cli.app import app
+from lumi_pipeline.cli.ending import execute
 from tests.cli.system import Lumi, Ran, System, record
 
 
@@ -16,7 +17,7 @@ def lumi(capfd: pytest.CaptureFixture[str]) -> Lumi:
 
     def run(*arguments: object) -> Ran:
         capfd.readouterr()
-        code = execute([str(argument) for argument in arguments])
+        code = execute(app, "lumi", [str(argument) for argument in arguments])
         captured = capfd.readouterr()
         assert "Traceback" not in captured.err, captured.err
         return Ran(code, captured.out, captured.err)
@@ -38,7 +39,7 @@ def recorded_template(tmp_path_factory: pytest.TempPathFactory) -> System:
         encoding="utf-8",
     )
     for command in (["outbox", "init"], ["keys", "new"]):
-        assert execute(["--config", str(directory / "lumi.toml"), *command]) == 0
+        assert execute(app, "lumi", ["--config", str(directory / "lumi.toml"), *command]) == 0
     today = datetime.now(UTC).date()
     days = (today - timedelta(days=4), today - timedelta(days=3))
     event_ids = [event_id for day in days for event_id in record(directory / "outbox.db", day)]
@@ -48,7 +49,12 @@ def recorded_template(tmp_path_factory: pytest.TempPathFactory) -> System:
 @pytest.fixture(scope="session")
 def published_template(recorded_template: System, tmp_path_factory: pytest.TempPathFactory) -> System:
     system = _copy(recorded_template, tmp_path_factory.mktemp("published") / "system")
-    assert execute(["--config", str(system.directory / "lumi.toml"), "run", "--through", str(system.days[-1])]) == 0
+    assert (
+        execute(
+            app, "lumi", ["--config", str(system.directory / "lumi.toml"), "run", "--through", str(system.days[-1])]
+        )
+        == 0
+    )
     return system
 
 

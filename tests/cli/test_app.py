@@ -11,8 +11,9 @@ from pathlib import Path
 import click
 import pytest
 
-from lumi_pipeline.cli.app import app, execute
+from lumi_pipeline.cli.app import app
 from lumi_pipeline.cli.command import Command, VerifyingCommand
+from lumi_pipeline.cli.ending import execute
 from lumi_pipeline.cli.options import Given
 from tests.cli.system import Lumi, System
 
@@ -135,7 +136,7 @@ def test_a_mistake_of_ours_is_no_verdict(
         raise ZeroDivisionError
 
     monkeypatch.setitem(app.commands, "mistaken", kind("mistaken", callback=mistake))
-    assert execute(["mistaken"]) == code
+    assert execute(app, "lumi", ["mistaken"]) == code
     err = capfd.readouterr().err
     assert "ZeroDivisionError" in err
     assert err.splitlines()[-1].startswith("error: this is a mistake in lumi-pipeline itself")
