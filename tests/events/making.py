@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lumi_pipeline.events import EVENT_SCHEMA, Event, NewEvent
 from lumi_pipeline.hashing import event_integrity_hash, event_payload_hash, genesis_hash
-from lumi_pipeline.outbox.sqlite import SqliteOutbox
+from lumi_pipeline.outbox.sqlite import SqliteOutbox, SqliteSnapshot
 
 TRIGGERS = ("audit_outbox_no_update", "audit_outbox_no_delete", "audit_outbox_no_replace")
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -63,8 +63,12 @@ def database(path: Path, *, guarded: bool = True) -> Iterator[Connection]:
 def stored(outbox: SqliteOutbox) -> list[Event]:
     """Every event of the outbox, in order of tenant and seq."""
     with outbox.snapshot() as snapshot:
-        tenants = snapshot.heads()["tenant_id"].to_pylist()
-        tables = list(snapshot.rows([(str(tenant), 0) for tenant in tenants]))
+        return _events(snapshot)
+
+
+def _events(snapshot: SqliteSnapshot) -> list[Event]:
+    tenants = snapshot.heads()["tenant_id"].to_pylist()
+    tables = list(snapshot.rows([(str(tenant), 0) for tenant in tenants]))
     return [Event(**row) for row in pa.concat_tables([EVENT_SCHEMA.empty_table(), *tables]).to_pylist()]
 
 
@@ -72,8 +76,9 @@ def check_chains(outbox: SqliteOutbox) -> dict[str, int]:
     """Check every chain by the specification, one event at a time; return how many events each tenant has."""
     with outbox.snapshot() as snapshot:
         heads = {row["tenant_id"]: row for row in snapshot.heads().to_pylist()}
+        everything = _events(snapshot)
     chains: dict[str, list[Event]] = {tenant: [] for tenant in heads}
-    for event in stored(outbox):
+    for event in everything:
         chains[event.tenant_id].append(event)
     for tenant, events in chains.items():
         head = heads[tenant]
