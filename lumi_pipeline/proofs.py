@@ -5,16 +5,34 @@ in the order the specification gives; the first that fails names the reason.
 """
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
 from lumi_pipeline.errors import RecordError
-from lumi_pipeline.events import CORE_COLUMNS, HASH_COLUMNS, NULLABLE_COLUMNS, PAYLOAD_COLUMNS, Event
+from lumi_pipeline.events import (
+    ACTION_SYNTAX,
+    CORE_COLUMNS,
+    EVENT_ID_SYNTAX,
+    HASH_COLUMNS,
+    NULLABLE_COLUMNS,
+    PAYLOAD_COLUMNS,
+    TENANT_ID_SYNTAX,
+    Event,
+)
 from lumi_pipeline.hashing import event_integrity_hash, event_leaf, event_payload_hash, tenant_key
 from lumi_pipeline.records import TenantDay
 from lumi_pipeline.verdict import Status, Verdict
-from transparency.encoding import Json, b64decode, hex_decode, parse_canonical_json, parse_decimal, parse_timestamp
+from transparency.encoding import (
+    Json,
+    b64decode,
+    excerpt,
+    hex_decode,
+    parse_canonical_json,
+    parse_decimal,
+    parse_timestamp,
+)
 from transparency.entries import Genesis
 from transparency.errors import EncodingError, FormatError, VerificationError
 from transparency.merkle import EMPTY_ROOT, verify_inclusion
@@ -95,6 +113,7 @@ def _verify_content(extra: Mapping[str, Json], day: VerifiedDay, subject: str) -
     signed = f"Signed by {day.policy.log_key.fingerprint}. {witnessed}"
     if kind == ABSENCE_PROOF:
         tenant_id = _text(extra, "tenant_id")
+        _require("tenant_id", tenant_id, TENANT_ID_SYNTAX)
         verify_absence(map_root, tenant_key(tenant_id), tenant_proof)
         line = (
             f"{tenant_id} was not a tenant on {day.record.day}: the day's tenant map of {day.record.origin} lacks it."
@@ -114,8 +133,8 @@ def _verify_content(extra: Mapping[str, Json], day: VerifiedDay, subject: str) -
     _verify_event(extra["event"], event, record)
     withheld = "" if event.payload_salt is not None else " Its payload is withheld or erased."
     line = (
-        f"Verified: event {event.event_id} ({event.action} by {event.actor_id}) is number {event.seq} of tenant "
-        f"{event.tenant_id}, recorded at {event.recorded_at.isoformat()}, in the record of {record.day} of "
+        f"Verified: event {event.event_id} ({event.action} by {excerpt(event.actor_id)}) is number {event.seq} of "
+        f"tenant {event.tenant_id}, recorded at {event.recorded_at.isoformat()}, in the record of {record.day} of "
         f"{day.record.origin}.{withheld}"
     )
     facts |= {"event_id": event.event_id, "seq": str(event.seq), "tenant": event.tenant_id}
@@ -170,6 +189,9 @@ def _parse_event(value: Json) -> Event:
     else:
         columns |= _object(parts["payload"], set(PAYLOAD_COLUMNS), "event payload")
         _text(columns, "payload_salt")
+    # These are shown to people as they are, so they must be what they claim to be, whoever signed them.
+    for name, syntax in (("tenant_id", TENANT_ID_SYNTAX), ("event_id", EVENT_ID_SYNTAX), ("action", ACTION_SYNTAX)):
+        _require(name, _text(columns, name), syntax)
     return Event(
         tenant_id=_text(columns, "tenant_id"),
         seq=parse_decimal(_text(columns, "seq")),
@@ -194,6 +216,11 @@ def _parse_event(value: Json) -> Event:
         prev_hash=hex_decode(_text(columns, "prev_hash"), 32),
         integrity_hash=hex_decode(_text(columns, "integrity_hash"), 32),
     )
+
+
+def _require(name: str, text: str, syntax: re.Pattern[str]) -> None:
+    if not syntax.fullmatch(text):
+        raise EncodingError(f"{name}: {excerpt(text)} does not have its form")
 
 
 def _object(value: Json, names: set[str], what: str) -> Mapping[str, Json]:

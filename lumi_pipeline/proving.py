@@ -107,12 +107,16 @@ def _days_with(lake: Lake, event_id: str) -> list[date]:
     files = {lake.locate(key): key for key in lake.store.list("events/day=") if key.endswith(".parquet")}
     if not files:
         return []
-    with duckdb.connect() as db:
-        found = db.execute(
-            "SELECT DISTINCT filename FROM read_parquet($files, filename = true, hive_partitioning = false) "
-            "WHERE event_id = $event_id",
-            {"files": list(files), "event_id": event_id},
-        ).fetchall()
+    try:
+        with duckdb.connect() as db:
+            found = db.execute(
+                "SELECT DISTINCT filename FROM read_parquet($files, filename = true, hive_partitioning = false) "
+                "WHERE event_id = $event_id",
+                {"files": list(files), "event_id": event_id},
+            ).fetchall()
+    except duckdb.Error as error:
+        reason = str(error).partition("\n")[0]
+        raise LakeError(f"a sealed file can't be searched, 'lumi verify' names what is damaged: {reason}") from None
     days = {parse_day(files[name].removeprefix("events/day=").partition("/")[0]) for (name,) in found}
     return sorted(days & sealed)
 
