@@ -11,6 +11,7 @@ from transparency.encoding import (
     b64decode,
     b64encode,
     canonical_json,
+    decode_text,
     hex_decode,
     parse_canonical_json,
     parse_day,
@@ -53,14 +54,12 @@ class TenantDay:
     @classmethod
     def parse(cls, data: bytes) -> "TenantDay":
         """Read a record; raise :class:`~lumi_pipeline.errors.RecordError` unless it is exactly in form."""
-        if len(data) > _MAX_RECORD:
-            raise RecordError(f"a tenant-day record has at most {_MAX_RECORD} bytes, this has {len(data)}")
         try:
-            tag, *lines, end = data.decode("ascii").split("\n")
-            names, values = zip(*(line.split(" ", 1) for line in lines), strict=True)
-            if tag != TENANT_DAY_TAG or names != _FIELDS or end:
-                raise EncodingError("the lines are not those of a tenant-day record")
-            day, key, first, count, after, root, head_before, head_after, breaks = values
+            lines = decode_text(data, _MAX_RECORD, "it").split("\n")
+            fields = [line.partition(" ") for line in lines[1:-1]]
+            if lines[0] != TENANT_DAY_TAG or lines[-1] != "" or tuple(name for name, _, _ in fields) != _FIELDS:
+                raise EncodingError("its lines are not those of a tenant-day record")
+            day, key, first, count, after, root, head_before, head_after, breaks = (value for _, _, value in fields)
             return cls(
                 parse_day(day),
                 hex_decode(key, 32),
@@ -72,7 +71,7 @@ class TenantDay:
                 hex_decode(head_after, 32),
                 parse_decimal(breaks),
             )
-        except (ValueError, EncodingError) as error:
+        except EncodingError as error:
             raise RecordError(f"not a tenant-day record: {error}") from None
 
     @property
