@@ -36,6 +36,12 @@ _FETCH_ROWS: Final = 32
 
 _SELECT_ROWS: Final = f"SELECT {', '.join(ROW_COLUMNS)} FROM audit_outbox WHERE tenant_id = ? AND seq >= ? ORDER BY seq"  # noqa: S608
 _SELECT_HEADS: Final = f"SELECT {', '.join(HEAD_SCHEMA.names)} FROM audit_chain_head ORDER BY tenant_id"  # noqa: S608
+_FIND_EVENTS: Final = (
+    "SELECT event_id, tenant_id, seq FROM audit_outbox WHERE event_id IN (SELECT value FROM json_each(?))"
+)
+_FIND_IDS: Final = 10_000
+"""Ids looked for in one query, so that their list stays far below the limit on the length of a value."""
+
 _DATABASE_CLOCK: Final = "SELECT CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) * 1000"
 
 
@@ -176,11 +182,13 @@ class SqliteSnapshot:
 
     def find(self, event_ids: Collection[str]) -> dict[str, tuple[str, int]]:
         """Return (tenant_id, seq) of each of these events that the outbox holds, by event_id."""
-        found = self._connection.execute(
-            "SELECT event_id, tenant_id, seq FROM audit_outbox WHERE event_id IN (SELECT value FROM json_each(?))",
-            (dumps(list(event_ids)),),
-        )
-        return {event_id.decode(): (tenant_id.decode(), seq) for event_id, tenant_id, seq in found}
+        wanted = list(event_ids)
+        found: dict[str, tuple[str, int]] = {}
+        for start in range(0, len(wanted), _FIND_IDS):
+            ids = dumps(wanted[start : start + _FIND_IDS])
+            for event_id, tenant_id, seq in self._connection.execute(_FIND_EVENTS, (ids,)):
+                found[event_id.decode()] = (tenant_id.decode(), seq)
+        return found
 
     def _groups(self, cursors: Sequence[tuple[str, int]]) -> Iterator[tuple[str, Sequence[Row]]]:
         cursor = self._connection.cursor()

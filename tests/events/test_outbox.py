@@ -229,6 +229,14 @@ def test_events_are_found_by_id(outbox: SqliteOutbox) -> None:
     assert found == {events[2].event_id: ("acme", 1), events[1].event_id: ("other", 0)}
 
 
+def test_any_number_of_events_is_looked_for(outbox: SqliteOutbox) -> None:
+    event = new_event()
+    record_at(outbox, START, event)
+    wanted = [f"019aa4f2-0000-7000-8000-{number:012x}" for number in range(300_000)]
+    with outbox.snapshot() as snapshot:
+        assert snapshot.find([*wanted, event.event_id]) == {event.event_id: ("acme", 0)}
+
+
 def test_nothing_gets_into_a_closed_day_any_more(outbox: SqliteOutbox) -> None:
     record_at(outbox, START, new_event())
     outbox.close_day(DAY)
