@@ -38,7 +38,8 @@ def send_alert(run: dg.DagsterRun, what: str, reasons: Sequence[str]) -> dg.Skip
         "reasons": shown,
     }
     try:
-        response = httpx.post(url, json=body, timeout=_TIMEOUT)
+        with httpx.Client(transport=httpx.HTTPTransport(retries=2), timeout=_TIMEOUT) as client:
+            response = client.post(url, json=body)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
         return dg.SkipReason(f"The webhook could not be reached ({type(error).__name__}).")
     if response.is_success:

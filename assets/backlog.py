@@ -10,12 +10,22 @@ from typing import Final
 from lumi_pipeline.errors import ConfigError
 from lumi_pipeline.pipeline import Pipeline
 from transparency.encoding import parse_day
+from transparency.errors import FormatError
+
+
+def _first_partition() -> date:
+    given = os.environ.get("LUMI_FIRST_DAY", "2000-01-01")
+    try:
+        return parse_day(given)
+    except FormatError as error:
+        raise ConfigError(f"LUMI_FIRST_DAY: {error}") from None
+
 
 # Definitions are loaded without a lake or an outbox in reach, so the log's first day can't be asked for here. An early
 # start costs nothing, as nobody fills partitions from it: the gap sensor, the schedule and `python -m assets` ask the
 # lake which days are missing. Where the first day is configured in the environment, Dagster's calendar begins with it;
 # it has to be set so for events older than this.
-FIRST_PARTITION: Final = parse_day(os.environ.get("LUMI_FIRST_DAY", "2000-01-01"))
+FIRST_PARTITION: Final = _first_partition()
 
 
 def backlog(pipeline: Pipeline) -> list[date]:

@@ -108,4 +108,4 @@ def _failure(event: dg.DagsterEvent) -> str:
 
 
 def _message(error: SerializableErrorInfo | None) -> str:
-    return error.message.partition(": ")[2].strip() if error else ""
+    return error.cause.message.partition(": ")[2].strip() if error and error.cause else ""

@@ -1,4 +1,4 @@
-"""How errors of the domain end a step: with their own message, a table of the breaks, and a retry only if one helps."""
+"""How errors of the domain end a step: with their own message, a table of the breaks, a retry only where one helps."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,21 +9,25 @@ import dagster as dg
 from assets.metadata import Metadata, breaks_table
 from lumi_pipeline.errors import ChainBroken, ConcurrentRun, LumiError, OutboxLocked
 
-RETRIES: Final = dg.RetryPolicy(max_retries=2, delay=10)
-"""For what the next attempt may well find gone: a held lock, a run that was first."""
+RETRIES: Final = 2
+PAUSE: Final = 10
+"""How often, and after how many seconds, a step is tried again for what may well be gone by then."""
 
 _PASSING: Final = (OutboxLocked, ConcurrentRun)
 
 
 @contextmanager
-def plain_failures() -> Iterator[None]:
-    """Turn our errors into failures of the step; whatever else is raised is a mistake in the code and stays one."""
+def plain_failures(retry_number: int = RETRIES) -> Iterator[None]:
+    """Turn our errors into failures of the step; whatever else is raised is a mistake in the code and stays one.
+
+    ``retry_number`` is how often the step was tried again already; without it nothing is.
+    """
     try:
         yield
     except LumiError as error:
-        raise dg.Failure(
-            description=str(error), metadata=_details(error), allow_retries=isinstance(error, _PASSING)
-        ) from None
+        if isinstance(error, _PASSING) and retry_number < RETRIES:
+            raise dg.RetryRequested(RETRIES, PAUSE) from error
+        raise dg.Failure(str(error), _details(error), allow_retries=False) from None
 
 
 def described(event: dg.DagsterEvent) -> str | None:

@@ -5,7 +5,7 @@ from typing import Final
 import dagster as dg
 
 from assets import lines
-from assets.failures import RETRIES, plain_failures
+from assets.failures import plain_failures
 from assets.metadata import breaks_table, landing_metadata
 from assets.resources import PipelineResource
 from lumi_pipeline.chain import BreakKind
@@ -34,7 +34,6 @@ HEADS_EQUAL: Final = dg.AssetCheckSpec(
     kinds={"sqlite", "parquet"},
     check_specs=[CHAIN_INTACT, HEADS_EQUAL],
     backfill_policy=dg.BackfillPolicy.single_run(),
-    retry_policy=RETRIES,
 )
 def landed_events(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> dg.MaterializeResult:
     """What the outbox gained since the last landing: read in one snapshot, verified, kept as found under `landed/`.
@@ -42,7 +41,7 @@ def landed_events(context: dg.AssetExecutionContext, pipeline: PipelineResource)
     Rows with breaks are kept too, with the list of breaks: nothing is lost, and their day is not sealed before
     somebody has looked.
     """
-    with plain_failures():
+    with plain_failures(context.retry_number):
         report = pipeline.open().land()
     context.log.info(lines.landed(report))
     return dg.MaterializeResult(metadata=landing_metadata(report), check_results=_judge(report))

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from assets import lines
-from assets.failures import RETRIES, plain_failures
+from assets.failures import plain_failures
 from assets.ingest import GROUP, OWNERS
 from assets.metadata import publish_metadata
 from assets.partitions import DAYS, days_of
@@ -19,14 +19,13 @@ from lumi_pipeline.daychecks import read_day_record
     owners=OWNERS,
     kinds={"transparencylog"},
     backfill_policy=dg.BackfillPolicy.single_run(),
-    retry_policy=RETRIES,
 )
 def published_day(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> None:
     """The day's record in the public transparency log under `log/`, below a signed checkpoint.
 
     All sealed days that the log doesn't hold yet are appended at once; a day that it holds is left alone.
     """
-    with plain_failures():
+    with plain_failures(context.retry_number):
         opened = pipeline.open()
         report = opened.publish()
         records = [read_day_record(opened.lake, day) for day in days_of(context)]

@@ -5,7 +5,7 @@ from datetime import date
 import dagster as dg
 
 from assets import lines
-from assets.failures import RETRIES, plain_failures
+from assets.failures import plain_failures
 from assets.ingest import GROUP, OWNERS, landed_events
 from assets.metadata import Metadata, seal_metadata
 from assets.partitions import DAYS, days_of
@@ -20,7 +20,6 @@ from lumi_pipeline.profile import day_profile
     owners=OWNERS,
     kinds={"parquet"},
     backfill_policy=dg.BackfillPolicy.single_run(),
-    retry_policy=RETRIES,
 )
 def sealed_events(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> None:
     """The final Parquet partition of a UTC day, sorted by tenant and seq, and the day record that commits to it.
@@ -29,7 +28,7 @@ def sealed_events(context: dg.AssetExecutionContext, pipeline: PipelineResource)
     sealed day again verifies it and writes nothing.
     """
     finished: dict[date, Metadata] = {}
-    with plain_failures():
+    with plain_failures(context.retry_number):
         opened = pipeline.open()
         try:
             for report in opened.seal(days_of(context)):
