@@ -17,7 +17,7 @@ import pyarrow as pa
 from lumi_pipeline.errors import ImportFailed
 from lumi_pipeline.events import Event, NewEvent, from_micros
 from lumi_pipeline.importers.spool import Moment, Spool
-from lumi_pipeline.outbox.sqlite import SqliteOutbox, SqliteSnapshot
+from lumi_pipeline.outbox.sqlite import SqliteOutbox, SqliteSnapshot, database_errors
 from lumi_pipeline.outbox.sqlite_chain import SqliteChains
 from lumi_pipeline.recorder import AuditRecorder, system_clock
 from transparency.encoding import format_timestamp
@@ -72,7 +72,7 @@ def bring_in(
             if recorded_at == "occurred":
                 _check_times(spool, outbox.closed_before(), _last_times(snapshot), first_day)
         tally = _Tally()
-        with closing(outbox.connect()) as connection:
+        with closing(outbox.connect()) as connection, database_errors(outbox.path):
             for batch in spool.batches(BATCH_EVENTS, in_order_of_time=recorded_at == "occurred"):
                 tally.count(_record(connection, batch, recorded_at))
                 if progress is not None:

@@ -8,6 +8,7 @@ from json import dumps
 from types import TracebackType
 from typing import Any, Final, Self
 
+from lumi_pipeline.errors import ImportFailed
 from lumi_pipeline.events import NewEvent, from_micros, to_micros
 
 _NAMES: Final = tuple(field.name for field in fields(NewEvent))
@@ -46,6 +47,10 @@ class Spool:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._database.close()
+        if isinstance(error, sqlite3.Error):
+            raise ImportFailed(
+                f"there was no room to sort the events: {error}. SQLITE_TMPDIR can name a larger directory"
+            ) from error
 
     def add(self, event: NewEvent) -> None:
         """Put an event in; one whose id waits already changes nothing."""

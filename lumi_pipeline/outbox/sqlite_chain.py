@@ -124,7 +124,7 @@ def _recording_errors() -> Iterator[None]:
     try:
         yield
     except OverflowError:
-        raise OutboxTampered("audit_chain_head holds a time outside the years 0001 to 9999") from None
+        raise OutboxTampered("audit_chain_head holds a time or number that no recorder writes") from None
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_BUSY_SNAPSHOT:
             raise OutboxLocked(
