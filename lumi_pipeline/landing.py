@@ -142,11 +142,12 @@ def landing_key(number: int) -> str:
 def landings(lake: Lake, floor: int = 0) -> Iterator[Landing]:
     """Yield the landings from number ``floor`` on, in order, each checked to follow the one before."""
     before: str | None = None
-    expected: int | None = None
+    expected = floor
     for key in lake.store.list("landings/", start_after=landing_key(floor - 1) if floor else ""):
         data = lake.store.get(key)
         landing = Landing.parse(data, key)
-        if expected is not None and (landing.number != expected or landing.previous != before):
+        # Also the first: what follows a lost one would be read as if nothing had been in it.
+        if landing.number != expected or before not in (None, landing.previous):
             raise RecordError(f"{key} does not follow the one before: {landing_key(expected)} was lost or altered")
         before, expected = hashlib.sha256(data).hexdigest(), landing.number + 1
         yield landing
