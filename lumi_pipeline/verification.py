@@ -37,7 +37,7 @@ _SHOWN = 20
 def verify_published(lake: Lake, policy: Policy, progress: Callable[[int, int], None] | None = None) -> Verdict:
     """Recompute everything public from the log's entries and hold its private journal and the sealed records to it."""
 
-    def check() -> tuple[str, ...]:
+    def check() -> _Found:
         report = fsck(lake.store, policy, progress=progress)
         log = report.log
         problems = [*report.problems, *check_journal(lake.store, log.checkpoint, policy), *_check_entries(lake, log)]
@@ -47,7 +47,7 @@ def verify_published(lake: Lake, policy: Policy, progress: Callable[[int, int], 
         days = (
             f"its records run from {log.genesis.first_day} to {log.last_day}" if log.last_day else "it has no records"
         )
-        return (
+        return _Found(
             f"Verified: log {log.checkpoint.origin}, {log.checkpoint.size} entries, {report.objects} objects; {days}.",
             f"Signed by {log.policy.log_key.fingerprint}.",
         )
@@ -83,7 +83,7 @@ def verify_days(
 def verify_landings(lake: Lake, sealed: DayTenants | None) -> Verdict:
     """Check every landing's commit object and files, and the chains of the rows that are not sealed yet."""
 
-    def check() -> tuple[str, ...]:
+    def check() -> _Found:
         floor = sealed.landing_floor if sealed else 0
         present = set(lake.store.list("landed/"))
         known: set[str] = set()
@@ -102,7 +102,7 @@ def verify_landings(lake: Lake, sealed: DayTenants | None) -> Verdict:
         with Pending(lake, floor) as pending:
             rows, breaks = _fold_pending(pending, sealed)
         _raise_breaks(breaks)
-        return (f"Verified: {number + 1} landing(s); {rows} landed event(s) are not sealed yet.",)
+        return _Found(f"Verified: {number + 1} landing(s); {rows} landed event(s) are not sealed yet.", events=rows)
 
     return _judged("landings", check)
 
@@ -110,7 +110,7 @@ def verify_landings(lake: Lake, sealed: DayTenants | None) -> Verdict:
 def verify_outbox(outbox: Outbox, lake: Lake, sealed: DayTenants | None, progress: Progress | None = None) -> Verdict:
     """Recompute every chain in the outbox from its beginning, and hold it against what was landed."""
 
-    def check() -> tuple[str, ...]:
+    def check() -> _Found:
         with outbox.snapshot() as snapshot:
             last = max(landings(lake, sealed.landing_floor if sealed else 0), key=lambda x: x.number, default=None)
             if last is not None and snapshot.system_id != last.system_id:
@@ -119,9 +119,8 @@ def verify_outbox(outbox: Outbox, lake: Lake, sealed: DayTenants | None, progres
             heads_ahead(snapshot, cursors)
             rows, tenants, breaks = _fold_outbox(snapshot, cursors, progress)
         _raise_breaks(breaks)
-        return (
-            f"Verified: {rows} event(s) of {tenants} tenant(s) in the outbox, and they are the ones that were landed.",
-        )
+        line = f"Verified: {rows} event(s) of {tenants} tenant(s) in the outbox; what was landed of them is unchanged."
+        return _Found(line, events=rows)
 
     return _judged("outbox", check)
 
@@ -140,11 +139,20 @@ def failure(subject: str, error: LumiError) -> Verdict:
     return Verdict(subject, Status.FAILED, reason, (str(error),))
 
 
-def _judged(subject: str, check: Callable[[], tuple[str, ...]]) -> Verdict:
+class _Found:
+    """What a check that found nothing wrong has to say, and how many events it recomputed."""
+
+    def __init__(self, *lines: str, events: int = 0) -> None:
+        self.lines = lines
+        self.events = events
+
+
+def _judged(subject: str, check: Callable[[], _Found]) -> Verdict:
     try:
-        return Verdict(subject, Status.VERIFIED, "ok", check())
+        found = check()
     except LumiError as error:
         return failure(subject, error)
+    return Verdict(subject, Status.VERIFIED, "ok", found.lines, {"events": str(found.events)})
 
 
 def _check_entries(lake: Lake, log: LogVerdict) -> Iterator[Problem]:

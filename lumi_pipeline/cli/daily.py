@@ -1,7 +1,8 @@
 """``lumi run`` and its steps one by one: ``land``, ``seal``, ``publish``."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import click
@@ -42,8 +43,8 @@ def run(given: Given, through: date | None, as_json: bool) -> None:
             report = pipeline.run(through, sealed)
         except LumiError:
             # What was done before the failure stays done, so it is told before the failure is.
-            for one in seals:
-                note(_seal_line(one))
+            for line in _seal_lines(seals):
+                note(line)
             raise
     if as_json:
         publication = report.publication
@@ -57,8 +58,8 @@ def run(given: Given, through: date | None, as_json: bool) -> None:
         )
         return
     _say_landing(report.landing)
-    for one in report.seals:
-        say(_seal_line(one))
+    for line in _seal_lines(report.seals):
+        say(line)
     if not report.seals:
         say("No complete day was waiting to be sealed.")
     if report.publication is not None:
@@ -91,13 +92,18 @@ def seal(given: Given, day: date | None, as_json: bool) -> None:
     """
     pipeline = given.pipeline()
     days = pipeline.missing_days() if day is None else [day]
-    reports = []
+    reports: list[SealReport] = []
     with progress("Sealing days", "days", len(days)) as meter:
-        for report in pipeline.seal(days):
-            meter.advance(1)
-            reports.append(report)
+
+        def sealed() -> Iterator["SealReport"]:
+            for report in pipeline.seal(days):
+                meter.advance(1)
+                reports.append(report)
+                yield report
+
+        for line in _seal_lines(sealed()):
             if not as_json:
-                say(_seal_line(report))
+                say(line)
     if as_json:
         say_json({"seals": [_seal(report) for report in reports]})
     elif not reports:
@@ -126,6 +132,21 @@ def _say_landing(report: "LandingReport") -> None:
     if report.breaks:
         note(f"The chains are broken in {count(len(report.breaks), 'place')}; their days will not be sealed like this:")
         _note_breaks(report.breaks)
+
+
+def _seal_lines(reports: Iterable["SealReport"]) -> Iterator[str]:
+    """Say what became of each day, as soon as it is known; a stretch of idle days is told in one line."""
+    for idle, group in groupby(reports, lambda report: report.fresh and not report.rows and not report.breaks):
+        if not idle:
+            yield from map(_seal_line, group)
+            continue
+        stretch = list(group)
+        first, last = stretch[0], stretch[-1]
+        if first is last:
+            yield _seal_line(first)
+        else:
+            days = count(len(stretch), "day")
+            yield f"{first.day} to {last.day} sealed: {days} without events; entries {first.index} to {last.index}."
 
 
 def _seal_line(report: "SealReport") -> str:

@@ -16,8 +16,15 @@ _CHECKPOINT: Final = "checkpoint"
 _PROOF_SUFFIX: Final = ".tlog-proof"
 
 
-def judge(target: str, policy: Policy | None) -> Verdict:
-    """Find out what ``target`` is and verify it; every outcome is a verdict."""
+def judge(target: str, policy: Policy | None, own: Policy | None = None) -> Verdict:
+    """Find out what ``target`` is and verify it; every outcome is a verdict.
+
+    ``policy`` is whom the user asked to trust. Where that is nobody, ``own`` is our own log's key, which says something
+    only of what claims to come from our own log.
+    """
+    if policy is None and own is not None:
+        verdict = judge(target, own)
+        return judge(target, None) if verdict.reason == "checkpoint-origin" else verdict
     try:
         return _judge_url(target, policy) if is_url(target) else _judge_path(target, Path(target), policy)
     except ObjectMissing as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import click
 
 from lumi_pipeline.cli.command import ExitCode, Stop
-from lumi_pipeline.cli.options import PATH
+from lumi_pipeline.cli.options import PATH, Given
 from lumi_pipeline.errors import LumiError
 
 if TYPE_CHECKING:
@@ -47,6 +47,14 @@ def read_trust(key_texts: Sequence[str], policy_file: Path | None) -> "Policy | 
         raise Stop(f"{policy_file}: {error}", ExitCode.USAGE) from None
     more = tuple(key for key in pinned.log_keys if key not in policy.log_keys)
     return replace(policy, log_keys=policy.log_keys + more)
+
+
+def own_trust(given: Given) -> "Policy | None":
+    """Trust in the log whose key is configured here; None when there is no key here that can be read."""
+    try:
+        return given.pipeline().trust()
+    except LumiError:
+        return None  # then nothing is trusted, and the verdict says so
 
 
 def _vkey(text: str) -> str:

@@ -9,7 +9,7 @@ import click
 
 from lumi_pipeline.cli.command import VerifyingCommand, examples
 from lumi_pipeline.cli.options import DAY, Given, config_option, json_option
-from lumi_pipeline.cli.trust import read_trust, trust_options
+from lumi_pipeline.cli.trust import own_trust, read_trust, trust_options
 from lumi_pipeline.cli.verdicts import show_verdicts
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def verify(
     """Verify proof files and logs, offline and without trusting whoever made them.
 
     Trust comes from your side: a log key you were given another way, or a policy file that names witnesses too.
-    Without either the best verdict is "consistent, key unconfirmed".
+    Without either, what your own log signed is trusted, and of all else the best verdict is "consistent, key
+    unconfirmed".
 
     \b
     Exit code: 0 verified; 1 altered, or with declared breaks; 2 usage, or
@@ -68,7 +69,7 @@ def _verdicts(
     if targets:
         from lumi_pipeline.cli.targets import judge
 
-        return (judge(target, policy) for target in targets)
+        return (judge(target, policy, None if policy else own_trust(given)) for target in targets)
     from lumi_pipeline.cli.history import judge_history
 
     pipeline = given.pipeline()

@@ -46,10 +46,25 @@ def test_a_proof_verifies_under_a_key_given_in_any_form(proof: Path, lumi: Lumi,
         assert ran.out.startswith("verified: ")
 
 
-def test_without_a_key_the_best_is_unconfirmed(proof: Path, lumi: Lumi) -> None:
+def test_beside_our_own_key_what_we_published_is_trusted(proof: Path, lumi: Lumi) -> None:
+    ran = lumi("verify", proof, "--json")
+    assert (ran.code, reason(ran)) == (0, "ok")
+
+
+def test_without_a_key_the_best_is_unconfirmed(proof: Path, lumi: Lumi, published: System) -> None:
+    (published.directory / "keys/log.key").rename(published.directory / "elsewhere.key")
     ran = lumi("verify", proof, "--json")
     assert (ran.code, reason(ran)) == (3, "key-unconfirmed")
     assert "fingerprint" in lumi("verify", proof).out
+
+
+def test_our_own_key_says_nothing_of_another_log(proof: Path, lumi: Lumi, published: System) -> None:
+    ran = lumi("--origin", "other.test/lumi", "verify", proof, "--json")
+    assert (ran.code, reason(ran)) == (3, "key-unconfirmed")
+    (published.directory / "other.key").write_text(f"{SigningKey.generate('other.test/lumi').text}\n")
+    (published.directory / "other.key").chmod(0o600)
+    ran = lumi("--origin", "other.test/lumi", "--log-key-file", "other.key", "verify", proof, "--json")
+    assert (ran.code, reason(ran)) == (3, "key-unconfirmed")
 
 
 def test_a_proof_under_another_key_fails(proof: Path, lumi: Lumi) -> None:
@@ -139,6 +154,7 @@ def test_a_log_verifies_from_its_files(published: System, lumi: Lumi, target: st
     ran = lumi("verify", target, *KEY)
     assert ran.code == 0, ran.out
     assert f"3 entries, {published.days[0]} to {published.days[1]}" in ran.out
+    (published.directory / "keys/log.key").rename(published.directory / "elsewhere.key")
     assert lumi("verify", target).code == 3
 
 
