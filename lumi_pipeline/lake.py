@@ -7,6 +7,7 @@ a commit object (a landing, a manifest) lists it with its SHA-256; every reader 
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -67,13 +68,23 @@ class Lake:
                     raise LakeError(f"{key} is not under a day; remove it") from None
         return days
 
+    def is_sealed(self, day: date) -> bool:
+        """Whether a day has a day record."""
+        key = f"{seal_prefix(day)}day.txt"
+        return key in self.store.list(key)
+
     def remove_unlisted(self, prefix: str, listed: Sequence[StoredFile]) -> int:
         """Delete Parquet files under ``prefix`` that its commit object, which must exist, does not list; count them."""
         keep = {file.path for file in listed}
         orphans = [key for key in self.store.list(prefix) if key.endswith(".parquet") and key not in keep]
         for key in orphans:
-            self.store.delete(key)
+            self.discard(key)
         return len(orphans)
+
+    def discard(self, key: str) -> None:
+        """Delete an object that counts for nothing any more, unless another run was faster."""
+        with suppress(ObjectMissing):
+            self.store.delete(key)
 
 
 def events_prefix(day: date) -> str:

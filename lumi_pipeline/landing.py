@@ -178,23 +178,27 @@ def read_cursors(lake: Lake, sealed: DayTenants | None) -> dict[str, Cursor]:
     return cursors
 
 
-def land(outbox: Outbox, lake: Lake, cursors: Mapping[str, Cursor], floor: int) -> LandingReport:
-    """Land everything past ``cursors`` from one snapshot; ``floor`` is the first landing not sealed entirely.
+def land(outbox: Outbox, lake: Lake, sealed: DayTenants | None) -> LandingReport:
+    """Land from one snapshot everything past what was landed already; ``sealed`` is the last sealed day, if any.
 
     Raises :class:`~lumi_pipeline.errors.RewoundOutbox` or :class:`~lumi_pipeline.errors.ReplacedOutbox` when the
     database contradicts what was already landed, and :class:`~lumi_pipeline.errors.ConcurrentRun` when another run
     committed this landing first. Broken rows are landed as they are and reported.
     """
     started = time.monotonic()
-    last = _last_landing(lake, floor)
-    number, previous = (last.number + 1, last.sha256) if last else (0, "")
+    last = _last_landing(lake, sealed.landing_floor if sealed else 0)
+    number, previous = (last.landing.number + 1, last.sha256) if last else (0, "")
     if last:
-        _remove_orphans(lake, last)
+        _keep_only(lake, last.landing)
+    # Only after the number is fixed: when another run takes that number from here on, ours is in conflict with it. The
+    # other way round, the rows it landed would be landed once more, under the number after it.
+    cursors = read_cursors(lake, sealed)
     with outbox.snapshot() as snapshot:
-        if last and snapshot.system_id != last.system_id:
+        if last and snapshot.system_id != last.landing.system_id:
             raise ReplacedOutbox(
-                f"the outbox is another database ({snapshot.system_id}) than the one landed before ({last.system_id}); "
-                "if it was restored on purpose, check it and run 'lumi landing rebase', otherwise correct 'outbox'"
+                f"the outbox is another database ({snapshot.system_id}) than the one landed before "
+                f"({last.landing.system_id}); if it was restored on purpose, check it and run 'lumi landing rebase', "
+                "otherwise correct 'outbox'"
             )
         ahead = heads_ahead(snapshot, cursors)
         if not ahead:
@@ -215,9 +219,11 @@ def land(outbox: Outbox, lake: Lake, cursors: Mapping[str, Cursor], floor: int) 
         # The commit. A crash before it leaves orphans under landed/<n>/; the next run reads from the outbox again.
         lake.store.put_new(landing_key(number), landing.encode())
     except ObjectConflict:
+        _keep_only(lake, Landing.parse(lake.store.get(landing_key(number)), landing_key(number)))
         raise ConcurrentRun(
             f"another run committed landing {number} first; nothing is lost: run again to land what came since"
         ) from None
+    _keep_only(lake, landing)
     size = sum(file.size for file in files)
     events = sum(file.rows for file in files)
     return LandingReport(number, events, len(tenants), size, tuple(breaks), days, time.monotonic() - started)
@@ -304,12 +310,10 @@ def _rewound(tenant_id: str, seq: int, found: str) -> RewoundOutbox:
 
 @dataclass(frozen=True, slots=True)
 class _Last:
-    """The newest landing: its number, the SHA-256 of its commit object, where it was read from, its files."""
+    """The newest landing, and the SHA-256 of its commit object."""
 
-    number: int
+    landing: Landing
     sha256: str
-    system_id: str
-    files: tuple[StoredFile, ...]
 
 
 def _last_landing(lake: Lake, floor: int) -> _Last | None:
@@ -321,16 +325,16 @@ def _last_landing(lake: Lake, floor: int) -> _Last | None:
             raise LandingError(f"sealed days come from landings up to {floor - 1}, but their commit objects are gone")
         return None
     data = lake.store.get(key)
-    landing = Landing.parse(data, key)
-    return _Last(landing.number, hashlib.sha256(data).hexdigest(), landing.system_id, landing.all_files)
+    return _Last(Landing.parse(data, key), hashlib.sha256(data).hexdigest())
 
 
-def _remove_orphans(lake: Lake, last: _Last) -> None:
-    """Remove what a run that lost or crashed left of the last landing's number.
+def _keep_only(lake: Lake, landing: Landing) -> None:
+    """Remove what runs that lost or crashed wrote for the number of a committed landing.
 
-    Only there: files of a higher number may be those of a run that is about to commit.
+    Only for that: files of a higher number may be those of a run that is about to commit. A crash before this leaves
+    files that count for nothing; the next landing removes them.
     """
-    lake.remove_unlisted(landed_prefix(last.number), last.files)
+    lake.remove_unlisted(landed_prefix(landing.number), landing.all_files)
 
 
 def _count_days(part: pa.Table, days: dict[date, int]) -> None:

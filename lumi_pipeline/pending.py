@@ -6,6 +6,7 @@ row costs one break and no row is ever left out.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
@@ -19,6 +20,7 @@ import pyarrow as pa
 
 from lumi_pipeline.chain import ChainEnd
 from lumi_pipeline.days import DAY_MICROS, day_end
+from lumi_pipeline.errors import LakeError
 from lumi_pipeline.events import EVENT_SCHEMA, from_micros
 from lumi_pipeline.lake import ROW_GROUP_ROWS, Lake
 from lumi_pipeline.landing import Cursor, Landing, landed_tenants, landings
@@ -61,14 +63,18 @@ class Pending:
         files = [file for landing in self._landings for file in landing.files]
         for file in files:
             lake.read(file)
-        self._spill = TemporaryDirectory(prefix="lumi-")
-        self._db = duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "temp_directory": self._spill.name})
-        self._db.execute("SET TimeZone = 'UTC'")
         self._spans: dict[str, list[_Span]] = {}
-        if files:
-            paths = [lake.locate(file.path) for file in files]
-            self._db.from_parquet(paths, hive_partitioning=False).create_view("landed")
-            self._spans = self._load_spans()
+        with ExitStack() as opened:
+            spill = opened.enter_context(TemporaryDirectory(prefix="lumi-"))
+            self._db = duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "temp_directory": spill})
+            opened.callback(self._db.close)
+            self._db.execute("SET TimeZone = 'UTC'")
+            if files:
+                paths = [lake.locate(file.path) for file in files]
+                with _reading():
+                    self._db.from_parquet(paths, hive_partitioning=False).create_view("landed")
+                    self._spans = self._load_spans()
+            self._opened = opened.pop_all()
         self._days = {span.day for spans in self._spans.values() for span in spans}
         self._disordered = {
             tenant_id
@@ -82,8 +88,7 @@ class Pending:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._db.close()
-        self._spill.cleanup()
+        self._opened.close()
 
     def first_day(self) -> date | None:
         """The earliest UTC day of any landed row; None when there is none."""
@@ -113,12 +118,13 @@ class Pending:
         if not wanted:
             return
         self._db.register("wanted", _ranges_table(wanted))
-        reader = self._db.sql(
-            "SELECT landed.* FROM landed JOIN wanted USING (tenant_id) WHERE seq >= first_seq AND seq < next_seq "
-            "ORDER BY tenant_id, seq"
-        ).to_arrow_reader(ROW_GROUP_ROWS)
-        for batch in reader:
-            yield pa.Table.from_batches([batch]).cast(EVENT_SCHEMA)
+        with _reading():
+            reader = self._db.sql(
+                "SELECT landed.* FROM landed JOIN wanted USING (tenant_id) WHERE seq >= first_seq AND seq < next_seq "
+                "ORDER BY tenant_id, seq"
+            ).to_arrow_reader(ROW_GROUP_ROWS)
+            for batch in reader:
+                yield pa.Table.from_batches([batch]).cast(EVENT_SCHEMA)
         self._db.unregister("wanted")
 
     def floor_after(self, sealed: Mapping[str, int]) -> int:
@@ -143,11 +149,12 @@ class Pending:
 
     def _cut(self, tenant_id: str, first: int, end: int) -> int | None:
         """The seq at which to cut a disordered chain so that the fewest rows are on the wrong side of ``end`` (µs)."""
-        table = self._db.sql(
-            "SELECT seq, epoch_us(recorded_at) AS time FROM landed WHERE tenant_id = $tenant AND seq >= $first "
-            "ORDER BY seq",
-            params={"tenant": tenant_id, "first": first},
-        ).to_arrow_table()
+        with _reading():
+            table = self._db.sql(
+                "SELECT seq, epoch_us(recorded_at) AS time FROM landed WHERE tenant_id = $tenant AND seq >= $first "
+                "ORDER BY seq",
+                params={"tenant": tenant_id, "first": first},
+            ).to_arrow_table()
         inside = np.asarray(table.column("time").to_numpy()) < end
         outside_kept = np.concatenate([[0], np.cumsum(~inside)])
         inside_left = inside.sum() - np.concatenate([[0], np.cumsum(inside)])
@@ -156,11 +163,21 @@ class Pending:
 
     def prev_hash(self, tenant_id: str, seq: int) -> bytes:
         """The hash that a landed row says it follows."""
-        rows = self._db.sql(
-            "SELECT prev_hash FROM landed WHERE tenant_id = $tenant AND seq = $seq",
-            params={"tenant": tenant_id, "seq": seq},
-        ).fetchall()
+        with _reading():
+            rows = self._db.sql(
+                "SELECT prev_hash FROM landed WHERE tenant_id = $tenant AND seq = $seq",
+                params={"tenant": tenant_id, "seq": seq},
+            ).fetchall()
         return bytes(rows[0][0])
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Make DuckDB's errors ours: a landed file that is gone since it was checked, or a disk too full to sort on."""
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowException) as error:
+        raise LakeError(f"the landed events can't be read: {error}") from None
 
 
 def _ranges_table(ranges: Mapping[str, DayRange]) -> pa.Table:

@@ -14,11 +14,11 @@ from typing import Final
 from lumi_pipeline.acknowledging import acknowledge, open_report
 from lumi_pipeline.config import Config
 from lumi_pipeline.days import day_end, day_range, last_complete_day
-from lumi_pipeline.errors import ConfigError, LakeError, LumiError, SealError
+from lumi_pipeline.errors import ConcurrentRun, ConfigError, LakeError, LumiError, SealError
 from lumi_pipeline.events import to_micros
-from lumi_pipeline.genesis import read_genesis
+from lumi_pipeline.genesis import GENESIS_KEY, read_genesis
 from lumi_pipeline.lake import Lake
-from lumi_pipeline.landing import LandingReport, land, read_cursors
+from lumi_pipeline.landing import LandingReport, land
 from lumi_pipeline.outbox.sqlite import SqliteOutbox
 from lumi_pipeline.pending import Pending
 from lumi_pipeline.publishing import PublishReport, publish
@@ -89,8 +89,11 @@ class Pipeline:
     def land(self) -> LandingReport:
         """Land what the outbox gained since the last landing."""
         sealed = self._last_sealed()
-        tenants = sealed.tenants if sealed else None
-        return land(self.outbox, self.lake, read_cursors(self.lake, tenants), tenants.landing_floor if tenants else 0)
+        try:
+            return land(self.outbox, self.lake, sealed.tenants if sealed else None)
+        except LakeError:
+            self._check_overtaken(sealed.record.day if sealed else None)
+            raise
 
     def missing_days(self, through: date | None = None) -> list[date]:
         """The complete days up to ``through`` (default: the last complete one) that aren't sealed yet, in order.
@@ -108,12 +111,20 @@ class Pipeline:
     def sealed_days(self) -> list[date]:
         """The sealed days; :class:`~lumi_pipeline.errors.LakeError` when one in between has lost its record."""
         days = self.lake.sealed_days()
-        first = self._first_day() if days else None
-        if first is not None:
-            for expected, day in zip(day_range(first, days[-1]), days, strict=False):
-                if expected != day:
-                    raise LakeError(f"the record of {expected} is missing although {days[-1]} is sealed; restore it")
-        return days
+        if not days:
+            return []
+        genesis = self.genesis()
+        if genesis is None:
+            raise LakeError(
+                f"{GENESIS_KEY} is missing although {days[0]} is sealed; restore it: it is the log's entry 0"
+            )
+        if days[0] < genesis.first_day:
+            raise LakeError(f"there is a record of {days[0]}, but the log begins on {genesis.first_day}; move it away")
+        for day in sorted(set(day_range(genesis.first_day, days[-1])) - set(days)):
+            # A listing is no snapshot: it may hold a day that another run sealed just now, and not the day before.
+            if not self.lake.is_sealed(day):
+                raise LakeError(f"the record of {day} is missing although {days[-1]} is sealed; restore it")
+        return list(day_range(genesis.first_day, days[-1]))
 
     def unpublished_days(self) -> list[date]:
         """The sealed days that the log doesn't hold yet, in order."""
@@ -134,7 +145,7 @@ class Pipeline:
             yield self.verify_sealed(day)
         fresh = sorted(set(days) - set(known))
         if fresh:
-            yield from self._seal_fresh(fresh)
+            yield from self._seal_fresh(fresh, known[-1] if known else None)
 
     def verify_sealed(self, day: date, progress: Progress | None = None) -> SealReport:
         """Recompute one sealed day from its stored bytes, on top of the stored day before it."""
@@ -197,7 +208,8 @@ class Pipeline:
         acknowledge(self.lake, report, event.event_id, reason)
         return report.sha256
 
-    def _seal_fresh(self, days: Sequence[date]) -> Iterator[SealReport]:
+    def _seal_fresh(self, days: Sequence[date], done: date | None) -> Iterator[SealReport]:
+        """Seal days when ``done`` is the last one sealed."""
         now = self.clock()
         if to_micros(now) < day_end(days[-1]):
             raise SealError(
@@ -205,13 +217,25 @@ class Pipeline:
             )
         self.outbox.close_day(days[-1])
         self.land()
-        before = self._last_sealed()
-        with Pending(self.lake, before.tenants.landing_floor if before else 0) as pending:
-            genesis = self._log_to_seal(pending)
-            expected = before.tenants.day + timedelta(days=1) if before else genesis.first_day
-            if list(days) != list(day_range(expected, days[-1])):
-                raise SealError(f"days are sealed in order, without a gap: {expected} comes first")
-            yield from self.sealer(genesis).seal(days, before, pending)
+        try:
+            before = self._last_sealed()
+            with Pending(self.lake, before.tenants.landing_floor if before else 0) as pending:
+                genesis = self._log_to_seal(pending)
+                expected = before.tenants.day + timedelta(days=1) if before else genesis.first_day
+                if list(days) != list(day_range(expected, days[-1])):
+                    raise SealError(f"days are sealed in order, without a gap: {expected} comes first")
+                for report in self.sealer(genesis).seal(days, before, pending):
+                    done = report.day
+                    yield report
+        except (LakeError, SealError):
+            self._check_overtaken(done)
+            raise
+
+    def _check_overtaken(self, done: date | None) -> None:
+        """Tell another run's work from damage: what that sealed past ``done``, ours finds taken or cleared away."""
+        sealed = self.lake.sealed_days()
+        if sealed and (done is None or sealed[-1] > done):
+            raise ConcurrentRun(f"another run sealed {sealed[-1]} meanwhile; run again to carry on from there")
 
     def _log_to_seal(self, pending: Pending) -> Genesis:
         """The log's genesis, or the one it will have: sealing the first day fixes it."""
@@ -242,8 +266,14 @@ class Pipeline:
             return genesis.first_day
         if self.config.first_day is not None:
             return self.config.first_day
-        with Pending(self.lake, 0) as pending:
-            return pending.first_day()
+        try:
+            with Pending(self.lake, 0) as pending:
+                return pending.first_day()
+        except LakeError:
+            begun = self.genesis()  # by another run, which may have cleared away what it sealed
+            if begun is None:
+                raise
+            return begun.first_day
 
     def _through(self, through: date | None) -> date:
         complete = last_complete_day(self.clock())
