@@ -6,6 +6,7 @@ object beside the seal; it accepts exactly the report it names, so a break found
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -55,9 +56,10 @@ def keep_report(lake: Lake, report: BreakReport) -> None:
     """Keep a day's report. Earlier ones that nobody acknowledged are out of date and go: one is left to read."""
     lake.store.put_new(report.key, report.data)
     for key in list(lake.store.list(f"{seal_prefix(report.day)}breaks-")):
-        other = BreakReport(report.day, lake.store.get(key))
-        if key != report.key and not is_acknowledged(lake, other):
-            lake.store.delete(key)
+        with suppress(ObjectMissing):  # another run removes the same
+            other = BreakReport(report.day, lake.store.get(key))
+            if key != report.key and not is_acknowledged(lake, other):
+                lake.store.delete(key)
 
 
 def waiting_reports(lake: Lake, day: date) -> list[BreakReport]:

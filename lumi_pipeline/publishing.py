@@ -61,4 +61,4 @@ def _remove_sealed_landings(lake: Lake, floor: int) -> None:
         if not number.isdecimal():
             raise LakeError(f"{key} does not belong to a landing; move it out of the lake")
         if int(number) < floor:
-            lake.store.delete(key)
+            lake.discard(key)
