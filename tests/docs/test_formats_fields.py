@@ -1,0 +1,332 @@
+"""The forms, tables and limits of docs/formats.md are those of our code: same fields, same order, same words."""
+
+import ast
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from hashlib import sha256
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lumi_pipeline import events, records
+from lumi_pipeline.acknowledging import acknowledge, break_report
+from lumi_pipeline.chain import Break, BreakKind
+from lumi_pipeline.errors import ChainBroken
+from lumi_pipeline.events import COLUMNS, CORE_COLUMNS, HASH_COLUMNS, NULLABLE_COLUMNS, PAYLOAD_COLUMNS
+from lumi_pipeline.hashing import net
+from lumi_pipeline.lake import Lake
+from lumi_pipeline.landing import Landing
+from lumi_pipeline.records import Manifest, StoredFile, TenantDay
+from lumi_pipeline.verdict import Status
+from tests.crashing import CrashingStore
+from tests.docs.formats_page import EXAMPLES, FORMS, REPOSITORY, TEXT, code, tables
+from tests.lake.world import World, at
+from transparency import encoding, keys, note, patricia, policy, proof, tiles
+from transparency.checkpoint import parse_signed_checkpoint
+from transparency.entries import DayRecord, Genesis, PreviousLog
+from transparency.journal import Commit, Journal
+from transparency.keys import SigningKey
+from transparency.memorystore import MemoryStore
+from transparency.policy import Policy, evaluate
+from transparency.proof import TlogProof
+from transparency.store import ObjectStore
+
+VECTORS: dict[str, Any] = json.loads((REPOSITORY / "tests/vectors/lumi_v1.json").read_text(encoding="utf-8"))
+LOG = VECTORS["log"]
+FIRST_EVENT = VECTORS["events"][0]
+
+ORIGIN = "log.example.com/test"
+KEY = SigningKey(ORIGIN, bytes(32)).verifier
+EVIDENCE_KEY = SigningKey(f"{ORIGIN}/evidence", bytes(range(32))).verifier
+DAY = date(2026, 11, 21)
+HASH = bytes(32)
+FILE = StoredFile("<object key>", 1, 2, HASH.hex())
+REPORT = break_report(DAY, [Break("acme", 1, BreakKind.LINK, "a", "b")])
+
+
+def written(write: Callable[[MemoryStore], None]) -> bytes:
+    """The one object that something writes."""
+    store = MemoryStore()
+    write(store)
+    [key] = store.list("")
+    return store.get(key)
+
+
+RECORD_FORMS = {
+    "tenant-day": TenantDay(DAY, HASH, 0, 0, 0, HASH, HASH, HASH, 0).encode(),
+    "genesis": Genesis(ORIGIN, DAY, KEY, EVIDENCE_KEY, PreviousLog("old.example.com/log", 1, HASH)).encode(),
+    "day": DayRecord(ORIGIN, DAY, 1, HASH, HASH, 0, datetime(2026, 11, 22, tzinfo=UTC), KEY, EVIDENCE_KEY).encode(),
+}
+"""Records with every line that they can have."""
+
+SHORTEST = {
+    "tenant-day": RECORD_FORMS["tenant-day"],
+    "genesis": LOG["entries"][0].encode(),
+    "day": LOG["entries"][1].encode(),
+}
+
+JSON_FORMS = {
+    "manifest": Manifest(DAY, 2, 1, 0, (FILE,), {"<name>": "<version>"}).encode(),
+    "landing": Landing(0, "<name>", "", (FILE,), FILE, None).encode(),
+    "acknowledgement": written(lambda store: acknowledge(Lake(store, str), REPORT, "<event>", "<text>")),
+    "breaks": REPORT.data,
+    "commit": Commit(0, 1, HASH).encode(),
+    "staging": written(lambda store: Journal(store, "log-private/").stage(Commit(0, 1, HASH), [b"entry"])),
+}
+
+HASH_FORMS = {
+    "payload-hash": FIRST_EVENT["payload_hash"],
+    "integrity-hash": FIRST_EVENT["integrity_hash"],
+    "genesis-hash": FIRST_EVENT["prev_hash"],
+    "tenant-key": VECTORS["tenant_keys"]["acme"],
+}
+
+
+@pytest.mark.parametrize("name", RECORD_FORMS)
+def test_form_of_a_record(name: str) -> None:
+    shown = [line.strip("[]").split(" ")[0] for line in FORMS[name].splitlines()]
+    assert shown == [line.split(" ")[0] for line in RECORD_FORMS[name].decode().splitlines()]
+    required = [line for line in FORMS[name].splitlines() if not line.startswith("[")]
+    assert len(required) == len(SHORTEST[name].splitlines())
+
+
+def shape(value: object) -> object:
+    """Names, their order, and types, without the values."""
+    if isinstance(value, dict):
+        return [(name, shape(item)) for name, item in value.items()]
+    return [shape(item) for item in value[:1]] if isinstance(value, list) else type(value).__name__
+
+
+@pytest.mark.parametrize("name", JSON_FORMS)
+def test_form_of_a_json_object(name: str) -> None:
+    ours = json.loads(JSON_FORMS[name])
+    assert shape(json.loads(FORMS[name])) == shape(ours)
+    assert json.loads(FORMS[name]).get("format") == ours.get("format")
+    assert JSON_FORMS[name].endswith(b"\n") == (name not in {"commit", "staging"})
+
+
+def test_digests_of_private_objects() -> None:
+    for name in ("landing", "acknowledgement"):
+        value = json.loads(JSON_FORMS[name])
+        digest = value.pop("digest")
+        assert sha256(encoding.canonical_json(value).encode()).hexdigest() == digest
+
+
+@pytest.mark.parametrize("name", HASH_FORMS)
+def test_form_of_a_hash(name: str) -> None:
+    """Follow the formula as a reader would, on the first event."""
+    values: Mapping[str, Any] = {**FIRST_EVENT, "chain_id": VECTORS["chain_ids"]["acme"]}
+    [tag] = re.findall(r'H\("(lumi/[a-z-]+/v1)\\n"', FORMS[name])
+    parts = [f"{tag}\n".encode()]
+    for is_hex, column in re.findall(r"net\((hex )?(\w+)\)", FORMS[name]):
+        assert bool(is_hex) == (column in {"payload_salt", "chain_id", *HASH_COLUMNS})
+        parts.append(net(str(values[column])))
+    assert sha256(b"".join(parts)).hexdigest() == HASH_FORMS[name]
+
+
+def check_cosignature_form(form: str) -> None:
+    time, lines = LOG["checkpoints"][1]["witness_time"], EXAMPLES["checkpoint"].partition("\n\n")[0]
+    filled = form.replace("<POSIX seconds in decimal>", str(time)).replace("<the three lines of the checkpoint>", lines)
+    assert filled == EXAMPLES["cosignature-input"]
+
+
+def check_proof_form(form: str) -> None:
+    words = [line.split(" ")[0] for line in form.splitlines()]
+    assert words == ["c2sp.org/tlog-proof@v1", "extra", "index", "<base64", "…", "", "<signed"]
+    for text in VECTORS["proofs"].values():
+        assert [line.split(" ")[0] for line in text.splitlines()[:3]] == words[:3]
+
+
+def check_policy_form(form: str) -> None:
+    signed = parse_signed_checkpoint(LOG["checkpoints"][1]["cosigned"].encode())
+    for threshold in ("all", "any", "1"):
+        for quorum in ("g", "none"):
+            fillings = (  # for one line after the other
+                {"<vkey>": LOG["vkey"], "[<url>]": ""},
+                {"<name>": "w", "<vkey>": LOG["witness_vkey"], "[<url>]": "https://witness.example.org/"},
+                {"<name>": "g", "<all|any|number>": threshold, "[<member> …]": "", "<member>": "w"},
+                {"<name|none>": quorum},
+            )
+            text = ""
+            for line, filling in zip(form.splitlines(), fillings, strict=True):
+                filled = line
+                for placeholder, value in filling.items():
+                    assert placeholder in filled
+                    filled = filled.replace(placeholder, value)
+                text += f"{filled}\n"
+            assert evaluate(Policy.parse(text.encode()), signed).split_view_excluded == (quorum == "g")
+
+
+OTHER_FORMS = {"cosignature": check_cosignature_form, "proof": check_proof_form, "policy": check_policy_form}
+
+
+@pytest.mark.parametrize("name", OTHER_FORMS)
+def test_other_form(name: str) -> None:
+    OTHER_FORMS[name](FORMS[name])
+
+
+def test_every_form_is_checked() -> None:
+    assert FORMS.keys() == RECORD_FORMS.keys() | JSON_FORMS.keys() | HASH_FORMS.keys() | OTHER_FORMS.keys()
+
+
+def test_columns() -> None:
+    [rows] = tables("## 1. Event")
+    assert [code(row[0]) for row in rows] == [[name] for name in COLUMNS]
+    groups = {"core": CORE_COLUMNS, "payload": PAYLOAD_COLUMNS, "hashes": HASH_COLUMNS, "–": ("erased_at",)}
+    values = {
+        "tenant_id": (events.TENANT_ID_SYNTAX.pattern,),
+        "action": (events.ACTION_SYNTAX.pattern,),
+        "outcome": events.OUTCOMES,
+        "actor_type": events.ACTOR_TYPES,
+    }
+    for cell, kind, null, group in rows:
+        [name] = code(cell)
+        assert name in groups[group]
+        assert (null != "no") == (name in NULLABLE_COLUMNS)
+        assert tuple(code(kind)) == values.get(name, ())
+
+
+def test_kinds_of_breaks() -> None:
+    [rows] = tables("## 3. Tenant-day record")
+    assert [code(row[0]) for row in rows] == [[kind.value] for kind in BreakKind]
+
+
+def test_fields_of_proofs() -> None:
+    fields, event, *_ = tables("## 7. Proof files")
+    proofs = {}
+    for text in VECTORS["proofs"].values():
+        extra = json.loads(TlogProof.parse(text.encode()).extra or b"")
+        proofs[extra["type"]] = extra
+    header = next(line for line in TEXT.splitlines() if line.startswith("| field | value | "))
+    assert set(code(header)) == proofs.keys()
+    for position, kind in enumerate(code(header), start=2):
+        assert {code(row[0])[0] for row in fields if row[position] == "yes"} == proofs[kind].keys()
+        assert {row[position] for row in fields} <= {"yes", "–"}
+    assert {code(row[0])[0] for row in event} == proofs["lumi/event-proof/v1"]["event"].keys()
+
+
+NEVER_A_VERDICT = {"note-signature", "consistency"}
+"""Reasons that functions of the library give, and that no verification of a proof or a log passes on."""
+
+JUDGES = ("lumi_pipeline/proofs.py", "lumi_pipeline/cli/logs.py", "lumi_pipeline/cli/targets.py")
+REASON_IS_ARGUMENT = {"VerificationError": 0, "Verdict": 2, "_verify_inclusion": 4}
+
+
+def reasons_in(source: str) -> Iterator[str]:
+    """Yield the reasons that a module gives: to the error, to a verdict, or to what raises the error."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Call(func=ast.Name(id=name), args=given) if name in REASON_IS_ARGUMENT:
+                if isinstance(reason := given[REASON_IS_ARGUMENT[name]], ast.Constant):
+                    yield str(reason.value)
+            case ast.keyword(arg="reason", value=ast.Constant(value=value)):
+                yield str(value)
+
+
+def test_reasons() -> None:
+    sources = [*(REPOSITORY / "transparency").glob("*.py"), *(REPOSITORY / name for name in JUDGES)]
+    ours = {reason for source in sources for reason in reasons_in(source.read_text(encoding="utf-8"))}
+    headings = ("### Verifying a checkpoint", "### Verifying a whole log", "### Checks")
+    shown = {reason for heading in headings for rows in tables(heading) for row in rows for reason in code(row[-1])}
+    assert shown == ours - NEVER_A_VERDICT
+
+
+def test_exit_codes() -> None:
+    *_, rows = tables("### Checks")
+    assert [int(row[0]) for row in rows] == sorted(status.value for status in Status)
+
+
+def test_limits() -> None:
+    [rows] = tables("## Limits")
+    assert [int(row[1].replace(",", "")) for row in rows] == [
+        events.MAX_TEXT_BYTES,
+        events.MAX_EVENT_BYTES,
+        records._MAX_RECORD,
+        patricia.MAX_PROOF_SIZE,
+        records._MAX_MANIFEST,
+        tiles.MAX_ENTRY_SIZE,
+        keys.MAX_NAME_LENGTH,
+        note.MAX_NOTE_SIZE,
+        note.MAX_SIGNATURES,
+        policy.MAX_POLICY_SIZE,
+        policy.MAX_OF_EACH_KIND,
+        proof.MAX_PROOF_SIZE,
+        proof.MAX_PATH_LENGTH,
+        encoding.MAX_JSON_DEPTH,
+        encoding.MAX_JSON_TOKENS,
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """What was written in a world in which everything happened that writes an object.
+
+    ``keys`` are those of all objects that ever were. ``parquet`` is the schema of each kind of private file.
+    """
+
+    keys: frozenset[str]
+    parquet: Mapping[str, pa.Schema]
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
+    world = World.create(tmp_path_factory.mktemp("formats") / "world", at(2, "00:20:00"))
+    world.record("acme", at(0), at(1))
+    world.tamper("UPDATE audit_outbox SET entity_id = 'T-2' WHERE seq = 0")
+    stores: list[CrashingStore] = []
+
+    def recording(store: ObjectStore) -> ObjectStore:
+        stores.append(CrashingStore(store))
+        return stores[-1]
+
+    world.pipeline(recording).land()
+    schemas = {}
+    for key in world.store.list("landed/"):  # now, as they are removed when their rows are sealed and published
+        schemas[key.rpartition("/")[2].rpartition("-")[0]] = pq.read_schema(world.store.path(key))
+    with pytest.raises(ChainBroken):
+        world.pipeline(recording).run()
+    world.pipeline(recording).acknowledge(at(0).date(), "a test")
+    world.pipeline(recording).run()
+    [key] = world.store.list(f"seals/day={at(1).date()}/tenant_days-")
+    schemas["tenant_days"] = pq.read_schema(world.store.path(key))
+    return Lived(frozenset(write.key for store in stores for write in store.writes), schemas)
+
+
+WORDS = {
+    "<00000>": r"\d{5}",
+    "<SHA-256>": "[0-9a-f]{64}",
+    "<day>": r"\d{4}-\d\d-\d\d",
+    "<hash>": "[0-9a-f]{16}",
+    "<hexadecimal new root>": "[0-9a-f]{64}",
+    "<number>": r"\d{12}",
+    "<size>": r"\d{12}",
+    "…": "(?:checkpoint|log.vkey|tile/.+)",
+}
+
+
+def test_keys_of_private_objects(lived: Lived) -> None:
+    rows = next(tables("## Private objects"))
+    keys_shown = [code(row[0])[0] for row in rows]
+    patterns = [
+        "".join(WORDS.get(part) or re.escape(part) for part in re.split("(<[^>]+>|…)", shown)) for shown in keys_shown
+    ]
+    for key in lived.keys:
+        assert sum(re.fullmatch(pattern, key) is not None for pattern in patterns) == 1, key
+    for shown, pattern in zip(keys_shown, patterns, strict=True):
+        assert any(re.fullmatch(pattern, key) for key in lived.keys), shown
+
+
+def test_columns_of_private_files(lived: Lived) -> None:
+    _, rows = tables("## Private objects")
+    for cell, text in rows:
+        [name] = code(cell)
+        columns = code(text.partition(";")[0].partition("(")[0])
+        assert columns == lived.parquet[name].names
+    assert lived.parquet["part-00000"].names == list(COLUMNS)
+    about_metadata = rows[0][1].partition("metadata")[2]
+    assert [name.encode() for name in code(about_metadata)] == list(lived.parquet["tenant_days"].metadata)
