@@ -121,6 +121,7 @@ def _verify_content(extra: Mapping[str, Json], day: VerifiedDay, subject: str) -
         return Verdict(subject, Status.VERIFIED, "ok", (line, signed), {**facts, "tenant": tenant_id})
     record_text = _text(extra, "tenant_record").encode()
     record = TenantDay.parse(record_text)
+    facts["tenant_key"] = record.key.hex()
     event = _parse_event(extra["event"]) if kind == EVENT_PROOF else None
     key = tenant_key(event.tenant_id) if event else record.key
     if record.day != day.record.day or record.key != key:
@@ -160,8 +161,22 @@ def _verify_event(value: Json, event: Event, record: TenantDay) -> None:
         raise VerificationError("integrity-hash", f"event {event.event_id} was altered: its integrity_hash differs")
     if event_payload_hash(event) not in (None, event.payload_hash):
         raise VerificationError("payload-hash", f"the payload of event {event.event_id} was altered")
-    if record.breaks == 0 and (event.seq != record.first + index or event.recorded_at.date() != record.day):
-        raise VerificationError("event-place", f"event {event.event_id} has a seq or time that its day does not have")
+    if record.breaks == 0:
+        _check_place(event, index, record)
+
+
+def _check_place(event: Event, index: int, record: TenantDay) -> None:
+    """Where chains are intact, an event's number, time and links are those of its position in the day."""
+    fits = (
+        event.seq == record.first + index
+        and event.recorded_at.date() == record.day
+        and (index > 0 or event.prev_hash == record.head_before)
+        and (index < record.count - 1 or event.integrity_hash == record.head_after)
+    )
+    if not fits:
+        raise VerificationError(
+            "event-place", f"event {event.event_id} has a seq, time or link that its place in the day does not have"
+        )
 
 
 def _with_breaks(verdict: Verdict, record: TenantDay) -> Verdict:
