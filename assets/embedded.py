@@ -67,20 +67,23 @@ def embedded_instance() -> Iterator[dg.DagsterInstance]:
 
 
 class _Lines(logging.Handler):
-    """Prints what steps log themselves; of Dagster's own events only that a step is tried again."""
+    """Prints what steps log themselves; of Dagster's own events only that a step is tried again.
+
+    Errors are left out, as they are Dagster's: what failed, and why, is in the outcome.
+    """
 
     def emit(self, record: logging.LogRecord) -> None:
         about = record.__dict__["dagster_meta"]
         event: dg.DagsterEvent | None = about["dagster_event"]
-        if event is None:
-            (note if record.levelno >= logging.WARNING else say)(about["orig_message"])
-        elif event.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY:
+        if event is None and logging.INFO <= record.levelno <= logging.WARNING:
+            (note if record.levelno == logging.WARNING else say)(about["orig_message"])
+        elif event and event.event_type is dg.DagsterEventType.STEP_UP_FOR_RETRY:
             note(f"{event.step_key} is tried again in a moment: {_message(event.step_retry_data.error)}")
 
 
 @dg.logger
 def _lines(context: dg.InitLoggerContext) -> logging.Logger:  # noqa: ARG001 - Dagster calls it so
-    logger = logging.Logger("lumi-pipeline", logging.INFO)  # noqa: LOG001 - of this run alone, under nobody's settings
+    logger = logging.Logger("lumi-pipeline", logging.DEBUG)  # noqa: LOG001 - of this run alone, under nobody's settings
     logger.addHandler(_Lines())
     return logger
 
