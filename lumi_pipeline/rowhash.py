@@ -35,6 +35,9 @@ _CORE = (
     "auth_method",
     "hex payload_hash",
 )
+_BATCH_ROWS = 8192
+"""DuckDB's threads share out whole record batches: rows that come in one batch, as a row group's do, keep one busy."""
+
 _AS_TEXT = {
     "hex": "lower(hex({}))",
     "int": "{}::VARCHAR",
@@ -49,7 +52,7 @@ def recompute_hashes(events: pa.Table) -> tuple[Digests, Digests]:
     whether rows link up is :mod:`lumi_pipeline.chain`'s question.
     """
     with duckdb.connect() as db:
-        db.register("events", events)
+        db.register("events", pa.Table.from_batches(events.to_batches(max_chunksize=_BATCH_ROWS), events.schema))
         digests = db.sql(_QUERY).to_arrow_table()
     return digest_column(digests.column("payload")), digest_column(digests.column("integrity"))
 
@@ -66,13 +69,15 @@ def digest_column(column: "pa.ChunkedArray[Any]") -> Digests:
 
 
 def _netstring(field: str) -> str:
+    """A column's netstring as arguments of concat(), which leaves out nulls."""
     kind, _, column = field.rpartition(" ")
     text = _AS_TEXT[kind].format(column) if kind else column
-    return f"coalesce(strlen({text})::VARCHAR || ':' || {text} || ',', '-,')"
+    return f"strlen({text})::VARCHAR, CASE WHEN {column} IS NULL THEN '-' ELSE ':' END, {text}, ','"
 
 
 def _digest(tag: bytes, fields: tuple[str, ...]) -> str:
-    return f"unhex(sha256('{tag.decode()}' || {' || '.join(_netstring(field) for field in fields)}))"
+    # One concat() of all the parts: a chain of || would copy what there is so far with every part.
+    return f"unhex(sha256(concat('{tag.decode()}', {', '.join(map(_netstring, fields))})))"
 
 
 _QUERY = f"SELECT {_digest(PAYLOAD_TAG, _PAYLOAD)} AS payload, {_digest(EVENT_TAG, _CORE)} AS integrity FROM events"  # noqa: S608 - constants
