@@ -18,7 +18,7 @@ from lumi_pipeline.cli.output import say, say_json
 @json_option
 @click.pass_obj
 def acknowledge(given: Given, day: date, reason: str, as_json: bool) -> None:
-    """Accept the report of breaks that stopped a day's seal.
+    """Accept the breaks that stopped a day's seal.
 
     Exactly that report is accepted, by its SHA-256, and nothing that happens later. It becomes an event of the
     operator's own tenant, and the day's public record will say how many breaks it was sealed with.

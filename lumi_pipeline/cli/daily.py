@@ -71,7 +71,10 @@ def run(given: Given, through: date | None, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def land(given: Given, as_json: bool) -> None:
-    """Read what the outbox gained since the last landing, verify it and keep it as found."""
+    """Read and verify what the outbox gained.
+
+    What was found is kept as it is, broken chains included; those are reported here and stop the seal of their day.
+    """
     with progress("Landing", "events"):
         report = given.pipeline().land()
     if as_json:
@@ -115,7 +118,10 @@ def seal(given: Given, day: date | None, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def publish(given: Given, as_json: bool) -> None:
-    """Append the sealed days to the public log under one signed checkpoint."""
+    """Append the sealed days to the public log.
+
+    They come under one signed checkpoint, and what a crashed run left unfinished is finished.
+    """
     report = given.pipeline().publish()
     if as_json:
         say_json(_publication(report))

@@ -20,9 +20,9 @@ from lumi_pipeline.cli.progress import progress
 @click.option("--seed", type=int, help="Another number makes other events.")
 @json_option
 def demo(root: Path, days: int, tenants: int, events: int, seed: int | None, as_json: bool) -> None:
-    """Make an outbox full of invented events, keys and a lumi.toml in a directory.
+    """Make a realistic outbox, keys and a lumi.toml.
 
-    Where there is a demo already, nothing is added.
+    Everybody in it is invented. Where there is a demo already, nothing is added.
     """
     from lumi_pipeline.demo.build import DEFAULT_SEED, make_demo
 

@@ -16,10 +16,10 @@ from lumi_pipeline.cli.verdicts import show_verdicts
 @json_option
 @click.pass_context
 def fsck(ctx: click.Context, /, key_texts: tuple[str, ...], policy_file: Path | None, as_json: bool) -> None:
-    """Recompute everything public from the log's entries, files of earlier sizes included.
+    """Recompute everything public from the log's entries.
 
-    Trusts the configured policy file or log key, unless --key or --policy say otherwise. Exit codes are those of
-    `lumi verify`.
+    That includes the files of every earlier size, the log's journal and the records of the sealed days. Trusts the
+    configured policy file or log key, unless --key or --policy say otherwise. Exit codes are those of `lumi verify`.
     """
     from lumi_pipeline.cli.history import judge_published
 

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 @config_option
 @click.pass_obj
 def prove(given: Given, event_id: str, output: Path | None, redact: bool) -> None:
-    """Write a file that proves one event to anyone who has the log's key.
+    """Write the proof of one event.
 
-    The event's day has to be sealed and published. The file holds all that is needed to check it offline.
+    The file holds all that anyone with the log's key needs to check the event offline. Its day has to be sealed and
+    published.
     """
     event_id = event_id.lower()
     proof = make_proof(given.pipeline(), event_id, redact=redact)

@@ -30,7 +30,7 @@ class _Outbox:
 @json_option
 @click.pass_obj
 def status(given: Given, as_json: bool) -> None:
-    """Show where everything stands: outbox, sealed days, public log, keys."""
+    """Show where everything stands."""
     from transparency.logview import LogView
 
     pipeline = given.pipeline()

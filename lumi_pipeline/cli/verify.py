@@ -44,11 +44,10 @@ def verify(
     last: date | None,
     as_json: bool,
 ) -> None:
-    """Verify proof files and logs, offline and without trusting whoever made them.
+    """Verify proof files and logs, offline.
 
-    Trust comes from your side: a log key you were given another way, or a policy file that names witnesses too.
-    Without either, what your own log signed is trusted, and of all else the best verdict is "consistent, key
-    unconfirmed".
+    Nothing is believed of whoever made them. Trust comes from your side: a log key you were given another way, or a
+    policy file that names witnesses too. Without either the best verdict is "consistent, key unconfirmed".
 
     \b
     Exit code: 0 verified; 1 altered, or with declared breaks; 2 usage, or
