@@ -22,8 +22,8 @@ from transparency.encoding import parse_day
 from transparency.errors import EncodingError, ObjectMissing
 from transparency.store import ObjectStore
 
-PART_ROWS: Final = 500_000
-PART_BYTES: Final = 256 * 2**20
+PART_ROWS: Final = 250_000
+PART_BYTES: Final = 128 * 2**20
 ROW_GROUP_ROWS: Final = 64 * 1024
 """Small enough that a reader who wants one tenant skips most of a part, large enough to compress well."""
 

@@ -197,8 +197,7 @@ def land(outbox: Outbox, lake: Lake, sealed: DayTenants | None) -> LandingReport
         if last and snapshot.system_id != last.landing.system_id:
             raise ReplacedOutbox(
                 f"the outbox is another database ({snapshot.system_id}) than the one landed before "
-                f"({last.landing.system_id}); if it was restored on purpose, check it and run 'lumi landing rebase', "
-                "otherwise correct 'outbox'"
+                f"({last.landing.system_id}); nothing was read. Correct 'outbox', or put the original database back"
             )
         ahead = heads_ahead(snapshot, cursors)
         if not ahead:

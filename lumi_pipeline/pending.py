@@ -25,7 +25,7 @@ from lumi_pipeline.events import EVENT_SCHEMA, from_micros
 from lumi_pipeline.lake import ROW_GROUP_ROWS, Lake
 from lumi_pipeline.landing import Cursor, Landing, landed_tenants, landings
 
-_MEMORY_LIMIT = "1GB"
+_MEMORY_LIMIT = "512MB"
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,12 +129,12 @@ def _verify_content(extra: Mapping[str, Json], day: VerifiedDay, subject: str) -
     verify_presence(map_root, key, hashlib.sha256(record_text).digest(), tenant_proof)
     _check_record(record, day.record.breaks)
     if event is None:
-        line = f"Verified: on {record.day} this tenant had {record.count} event(s) from seq {record.first} on."
+        line = f"on {record.day} this tenant had {record.count} event(s) from seq {record.first} on."
         return _with_breaks(Verdict(subject, Status.VERIFIED, "ok", (line, signed), facts), record)
     _verify_event(extra["event"], event, record)
     withheld = "" if event.payload_salt is not None else " Its payload is withheld or erased."
     line = (
-        f"Verified: event {event.event_id} ({event.action} by {excerpt(event.actor_id)}) is number {event.seq} of "
+        f"event {event.event_id} ({event.action} by {excerpt(event.actor_id)}) is number {event.seq} of "
         f"tenant {event.tenant_id}, recorded at {event.recorded_at.isoformat()}, in the record of {record.day} of "
         f"{day.record.origin}.{withheld}"
     )

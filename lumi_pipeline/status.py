@@ -36,8 +36,7 @@ class PipelineStatus:
     closed_before: str | None = None
     landed: int | None = None
     sealed: int | None = None
-    first_day: date | None = None
-    last_day: date | None = None
+    sealed_days: list[date] = field(default_factory=list)
     missing: list[date] = field(default_factory=list)
     unpublished: list[date] = field(default_factory=list)
     size: int = 0
@@ -46,7 +45,8 @@ class PipelineStatus:
     problems: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Json]:
-        """The status as JSON; days as text, event counts as text like everything counted in int64."""
+        """The status as JSON; event counts as text, like everything counted in int64."""
+        days = self.sealed_days
         missing: list[Json] = [day.isoformat() for day in self.missing]
         unpublished: list[Json] = [day.isoformat() for day in self.unpublished]
         problems: list[Json] = list(self.problems)
@@ -54,8 +54,6 @@ class PipelineStatus:
         return {
             "closed_before": self.closed_before,
             "events": {"landed": _text(self.landed), "recorded": _text(self.recorded), "sealed": _text(self.sealed)},
-            "first_day": _text(self.first_day),
-            "last_day": _text(self.last_day),
             "log": {
                 "origin": self.origin,
                 "root": b64encode(self.log_root) if self.log_root else None,
@@ -65,6 +63,11 @@ class PipelineStatus:
             "outbox": self.outbox,
             "problems": problems,
             "root": self.root,
+            "sealed": {
+                "days": len(days),
+                "first": days[0].isoformat() if days else None,
+                "last": days[-1].isoformat() if days else None,
+            },
             "tenants": self.tenants,
             "unpublished": unpublished,
             "waiting": waiting,
@@ -103,8 +106,7 @@ def _look_at_lake(pipeline: Pipeline, status: PipelineStatus) -> None:
     status.sealed = sum(tenant.record.next for tenant in last.tenants.values()) if last else 0
     status.landed = sum(cursor.next_seq for cursor in read_cursors(pipeline.lake, last).values())
     status.missing = pipeline.missing_days()
-    if days:
-        status.first_day, status.last_day = days[0], days[-1]
+    status.sealed_days = days
     for day in status.missing[:1]:
         reports = waiting_reports(pipeline.lake, day)
         if reports:
@@ -119,5 +121,5 @@ def _look_at_log(pipeline: Pipeline, status: PipelineStatus) -> None:
     status.unpublished = pipeline.unpublished_days()
 
 
-def _text(value: int | date | None) -> str | None:
+def _text(value: int | None) -> str | None:
     return None if value is None else str(value)

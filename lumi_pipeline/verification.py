@@ -48,7 +48,7 @@ def verify_published(lake: Lake, policy: Policy, progress: Callable[[int, int], 
             f"its records run from {log.genesis.first_day} to {log.last_day}" if log.last_day else "it has no records"
         )
         return _Found(
-            f"Verified: log {log.checkpoint.origin}, {log.checkpoint.size} entries, {report.objects} objects; {days}.",
+            f"log {log.checkpoint.origin}, {log.checkpoint.size} entries, {report.objects} objects; {days}.",
             f"Signed by {log.policy.log_key.fingerprint}.",
         )
 
@@ -102,7 +102,7 @@ def verify_landings(lake: Lake, sealed: DayTenants | None) -> Verdict:
         with Pending(lake, floor) as pending:
             rows, breaks = _fold_pending(pending, sealed)
         _raise_breaks(breaks)
-        return _Found(f"Verified: {number + 1} landing(s); {rows} landed event(s) are not sealed yet.", events=rows)
+        return _Found(f"{number + 1} landing(s); {rows} landed event(s) are not sealed yet.", events=rows)
 
     return _judged("landings", check)
 
@@ -119,7 +119,7 @@ def verify_outbox(outbox: Outbox, lake: Lake, sealed: DayTenants | None, progres
             heads_ahead(snapshot, cursors)
             rows, tenants, breaks = _fold_outbox(snapshot, cursors, progress)
         _raise_breaks(breaks)
-        line = f"Verified: {rows} event(s) of {tenants} tenant(s) in the outbox; what was landed of them is unchanged."
+        line = f"{rows} event(s) of {tenants} tenant(s) in the outbox; what was landed of them is unchanged."
         return _Found(line, events=rows)
 
     return _judged("outbox", check)
@@ -173,7 +173,7 @@ def _day_verdict(report: SealReport) -> Verdict:
     line = f"{report.day}: {report.rows} event(s) of {report.tenants} tenant(s) give the sealed root at {report.index}."
     facts = {"day": str(report.day), "events": str(report.rows), "index": str(report.index)}
     if not report.breaks:
-        return Verdict(str(report.day), Status.VERIFIED, "ok", (f"Verified: {line}",), {**facts})
+        return Verdict(str(report.day), Status.VERIFIED, "ok", (f"{line}",), {**facts})
     found = (line, f"Finding: sealed with {len(report.breaks)} declared break(s):", *_spelled_out(report.breaks))
     return Verdict(str(report.day), Status.FAILED, "declared-break", found, {**facts})
 

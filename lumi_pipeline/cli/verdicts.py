@@ -65,4 +65,4 @@ def _show(verdict: "Verdict") -> None:
     reason = "" if verdict.reason in ("ok", word) else f" ({verdict.reason})"
     click.echo(safe(f"{reason}: {verdict.subject}"))
     for line in verdict.lines:
-        say(f"  {line.removeprefix('Verified: ')}")  # the line above says it
+        say(f"  {line}")

@@ -247,8 +247,13 @@ def read_closed_before(cursor: sqlite3.Cursor) -> datetime:
 
 def _connect(path: Path, timeout: float, *, create: bool) -> sqlite3.Connection:
     mode = "rwc" if create else "rw"
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", timeout, isolation_level=None, uri=True)
-    connection.execute("PRAGMA foreign_keys = ON")
-    # FULL: a committed business transaction, and its events with it, survives a power failure.
-    connection.execute("PRAGMA synchronous = FULL")
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(uri, timeout=timeout, isolation_level=None, uri=True)
+    try:
+        connection.execute("PRAGMA foreign_keys = ON")
+        # FULL: a committed business transaction, and its events with it, survives a power failure.
+        connection.execute("PRAGMA synchronous = FULL")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection

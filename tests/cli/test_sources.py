@@ -45,11 +45,9 @@ def test_a_file_is_imported_once(recorded: System, lumi: Lumi) -> None:
     assert (first["read"], first["added"], first["already_there"], first["tenants"]) == (lines, lines, 0, 1)
     again = lumi("import", "ndjson", SAMPLE, "--tenant", "sample")
     assert (again.code, f"added 0 of 0 tenants, {lines} already there" in again.out) == (0, True)
-    assert lumi("status", "--json").json["outbox"] == {
-        "events": 2 * EVENTS_A_DAY + lines,
-        "tenants": len(TENANTS) + 1,
-        "waiting": 2 * EVENTS_A_DAY + lines,
-    }
+    status = lumi("status", "--json").json
+    assert status["events"] == {"landed": "0", "recorded": str(2 * EVENTS_A_DAY + lines), "sealed": "0"}
+    assert status["tenants"] == len(TENANTS) + 1
     assert recorded.outbox.exists()
 
 
@@ -98,7 +96,7 @@ def test_status_tells_what_is_to_be_done(recorded: System, lumi: Lumi) -> None:
     assert lumi("run", "--through", recorded.days[0]).code == 0
     after = lumi("status", "--json").json
     assert after["sealed"] == {"days": 1, "first": str(recorded.days[0]), "last": str(recorded.days[0])}
-    assert str(recorded.days[1]) in after["missing_days"]  # type: ignore[operator]
+    assert str(recorded.days[1]) in after["missing"]  # type: ignore[operator]
     assert after["keys"] == {"evidence": True, "log": True}
     assert "lumi run" in lumi("status").out
 
@@ -106,5 +104,5 @@ def test_status_tells_what_is_to_be_done(recorded: System, lumi: Lumi) -> None:
 def test_status_of_nothing(tmp_path: Path, lumi: Lumi, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     ran = lumi("status")
-    assert (ran.code, "lumi outbox init" in ran.out) == (0, True)
+    assert (ran.code, "lumi outbox init" in ran.err) == (1, True)
     assert list(tmp_path.iterdir()) == []
