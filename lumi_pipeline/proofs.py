@@ -52,7 +52,7 @@ _FIELDS: Final = {
     ABSENCE_PROOF: _COMMON | {"tenant_id"},
 }
 _MARKS: Final = (b"c2sp.org/tlog-proof", b"\nextra ", b"\nindex ", "\n\u2014 ".encode())
-_UNWITNESSED: Final = "Not cosigned by a witness you named: a split view of the log is not excluded."
+_UNWITNESSED: Final = "Not cosigned by a witness you named"
 
 
 def looks_like_proof(data: bytes) -> bool:
@@ -102,7 +102,8 @@ def _verify_content(extra: Mapping[str, Json], day: VerifiedDay, subject: str) -
     tenant_proof = b64decode(_text(extra, "tenant_proof"))
     map_root = day.record.map_root
     cosigners = ", ".join(name for name, _ in day.policy.cosigned_by)
-    witnessed = f"Cosigned by {cosigners}." if day.policy.split_view_excluded else _UNWITNESSED
+    witnessed = f"Cosigned by {cosigners}" if cosigners else _UNWITNESSED
+    split_view = "" if day.policy.split_view_excluded else ": a split view of the log is not excluded"
     facts: dict[str, Json] = {
         "day": day.record.day.isoformat(),
         "index": str(day.record.index),
@@ -110,7 +111,7 @@ def _verify_content(extra: Mapping[str, Json], day: VerifiedDay, subject: str) -
         "origin": day.record.origin,
         "type": str(kind),
     }
-    signed = f"Signed by {day.policy.log_key.fingerprint}. {witnessed}"
+    signed = f"Signed by {day.policy.log_key.fingerprint}. {witnessed}{split_view}."
     if kind == ABSENCE_PROOF:
         tenant_id = _text(extra, "tenant_id")
         _require("tenant_id", tenant_id, TENANT_ID_SYNTAX)

@@ -87,8 +87,11 @@ class PolicyVerdict:
     """How a checkpoint stands under a policy.
 
     ``log_keys`` are the trusted keys of the log that signed it. ``cosigned_by`` are the trusted witnesses that did,
-    by key name, with their times (POSIX seconds). ``split_view_excluded`` tells whether witnesses stand for it that
-    nobody else was shown another history; without them the log could keep two.
+    by key name, with their times (POSIX seconds).
+
+    ``split_view_excluded`` tells whether no reader with this policy can be shown another history, as long as these
+    witnesses are honest: the others are too few for a quorum, so each history needs one of these, and an honest
+    witness signs for one only. It is false without a quorum, and for one of two witnesses where either would do.
     """
 
     log_keys: tuple[VerifierKey, ...]
@@ -122,11 +125,12 @@ def evaluate(policy: Policy, signed: SignedCheckpoint, *, require_quorum: bool =
             f"checkpoint {signed.checkpoint.size} of {signed.checkpoint.origin} lacks the policy's quorum of "
             f"witnesses: {_describe_quorum(policy.quorum)} needed, cosigned by {excerpt(present, 400)}",
         )
+    others = {witness.key for witness in policy.witnesses} - cosigners
     return PolicyVerdict(
         log_keys,
         tuple((cosignature.witness.name, cosignature.time) for cosignature in cosignatures),
         quorum_met,
-        policy.quorum is not None and quorum_met,
+        policy.quorum is not None and quorum_met and not _has_witnessed(policy.quorum, others),
     )
 
 
@@ -152,6 +156,7 @@ class _PolicyReader:
         self.line = 0
         self.log_keys: list[VerifierKey] = []
         self.witnesses: list[Witness] = []
+        self.public_keys: set[bytes] = set()
         self.defined: dict[str, Quorum] = {}
         self.grouped: set[str] = set()
         self.quorum: Quorum | None = None
@@ -192,16 +197,14 @@ class _PolicyReader:
 
     def _define_log(self, vkey: str) -> None:
         key = self._parse_key(vkey, ALG_ED25519, "a log")
-        if any(key.public == other.public for other in self.log_keys):
-            self._fail(f"the key of log {excerpt(key.name)} is listed twice")
+        self._take_key(key, f"log {excerpt(key.name)}")
         if len(self.log_keys) == MAX_OF_EACH_KIND:
             self._fail(f"more than {MAX_OF_EACH_KIND} logs")
         self.log_keys.append(key)
 
     def _define_witness(self, name: str, vkey: str, url: str | None) -> None:
         key = self._parse_key(vkey, ALG_COSIGNATURE, "a witness")
-        if any(key.public == other.key.public for other in self.witnesses):
-            self._fail(f"the key of witness {excerpt(name)} is listed twice")
+        self._take_key(key, f"witness {excerpt(name)}")
         if len(self.witnesses) == MAX_OF_EACH_KIND:
             self._fail(f"more than {MAX_OF_EACH_KIND} witnesses")
         witness = Witness(name, key, url)
@@ -262,6 +265,12 @@ class _PolicyReader:
         if key.algorithm != algorithm:
             self._fail(f"{excerpt(key.name)}: the key of {owner} has type 0x{algorithm:02x}, not 0x{key.algorithm:02x}")
         return key
+
+    def _take_key(self, key: VerifierKey, owner: str) -> None:
+        """Use up a public key: were it there twice, a log could be its own witness, or one witness count as two."""
+        if key.public in self.public_keys:
+            self._fail(f"the key of {owner} is listed twice")
+        self.public_keys.add(key.public)
 
     def _fail(self, problem: str) -> NoReturn:
         raise PolicyError(f"policy line {self.line}: {problem}")

@@ -55,9 +55,9 @@ def _verdict(log: "LogVerdict", subject: str, *, confirmed: bool) -> Verdict:
     key = log.policy.log_key
     through = "no day yet" if log.last_day is None else f"{log.genesis.first_day} to {log.last_day}"
     witnesses = ", ".join(name for name, _ in log.policy.cosigned_by)
-    cosigned = (
-        f"Cosigned by {witnesses}." if log.policy.split_view_excluded else "Split view not excluded: no witnesses."
-    )
+    cosigned = f"Cosigned by {witnesses}." if witnesses else "Not cosigned by a witness you named."
+    if not log.policy.split_view_excluded:
+        cosigned += " Split view not excluded."
     entries = count(log.checkpoint.size, "entry", "entries")
     lines = [
         f"{log.checkpoint.origin}: {entries}, {through}; every published byte follows from them.",

@@ -22,6 +22,7 @@ NEW_KEY = SigningKey(ORIGIN, b"\x02" * 32)
 WITNESSES = [SigningKey(f"w.example/{number}", bytes([0x10 + number]) * 32, ALG_COSIGNATURE) for number in range(4)]
 A, B, C, D = (witness.verifier.vkey for witness in WITNESSES)
 SAME_KEY_ELSEWHERE = f"log {SigningKey('other.example', bytes([1]) * 32).verifier.vkey}"
+LOG_AS_WITNESS = f"witness self {SigningKey(ORIGIN, bytes([1]) * 32, ALG_COSIGNATURE).verifier.vkey}"
 LOG_LINE = f"log {KEY.verifier.vkey}"
 
 
@@ -103,8 +104,20 @@ def test_thresholds_count_members(threshold: int, cosigners: set[int]) -> None:
         "quorum g",
     )
     verdict = evaluate(policy, cosigned_by(*sorted(cosigners)), require_quorum=False)
-    assert verdict.quorum_met == verdict.split_view_excluded == (len(cosigners) >= threshold)
+    assert verdict.quorum_met == (len(cosigners) >= threshold)
+    assert verdict.split_view_excluded == (verdict.quorum_met and 4 - len(cosigners) < threshold)
     assert len(verdict.cosigned_by) == len(cosigners)
+
+
+def test_witnesses_that_could_be_passed_by_exclude_no_split_view() -> None:
+    either = policy_of(LOG_LINE, *W[:2], "group g any a b", "quorum g")
+    for numbers, excluded in (((0,), False), ((1,), False), ((0, 1), True)):
+        verdict = evaluate(either, cosigned_by(*numbers))
+        assert verdict.quorum_met
+        assert verdict.split_view_excluded is excluded
+    two_pairs = policy_of(LOG_LINE, *W, "group ab all a b", "group cd all c d", "group g any ab cd", "quorum g")
+    assert not evaluate(two_pairs, cosigned_by(0, 1)).split_view_excluded
+    assert evaluate(two_pairs, cosigned_by(0, 1, 2)).split_view_excluded
 
 
 def test_the_error_of_a_missing_quorum_says_who_is_needed_and_who_signed() -> None:
@@ -173,6 +186,8 @@ W = [f"witness {name} {vkey}" for name, vkey in zip("abcd", (A, B, C, D), strict
         (["witness a"], 1, "not a log"),
         ([W[0], W[0]], 2, "listed twice"),
         ([W[0], f"witness b {A}"], 2, "listed twice"),
+        ([LOG_LINE, LOG_AS_WITNESS], 2, "the key of witness 'self' is listed twice"),
+        ([LOG_AS_WITNESS, LOG_LINE], 2, "the key of log 'example.com/log' is listed twice"),
         ([W[0], f"witness a {B}"], 2, "defined twice"),
         ([f"witness none {A}"], 1, "reserved"),
         ([*W, "", "group none any a"], 6, "reserved"),
@@ -217,7 +232,7 @@ def many(count: int) -> list[str]:
 def test_limits() -> None:
     lines = many(MAX_OF_EACH_KIND + 1)
     logs = [line.split(" ")[2].split("+")[0] for line in lines]
-    log_lines = [f"log {SigningKey(name, number.to_bytes(32)).verifier.vkey}" for number, name in enumerate(logs)]
+    log_lines = [f"log {SigningKey(name, number.to_bytes(32)).verifier.vkey}" for number, name in enumerate(logs, 1000)]
     chain = [f"group g0 any w{MAX_OF_EACH_KIND - 1}"]
     chain += [f"group g{number} any g{number - 1}" for number in range(1, MAX_OF_EACH_KIND + 1)]
     fits = [*lines[:-1], *log_lines[:-1], *chain[:-1]]
