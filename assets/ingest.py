@@ -43,7 +43,8 @@ def landed_events(context: dg.AssetExecutionContext, pipeline: PipelineResource)
     """
     with plain_failures(context.retry_number):
         report = pipeline.open().land()
-    context.log.info(lines.landed(report))
+    if report.number is not None:
+        context.log.info(lines.landed(report))
     return dg.MaterializeResult(metadata=landing_metadata(report), check_results=_judge(report))
 
 

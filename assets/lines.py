@@ -9,8 +9,6 @@ from transparency.encoding import b64encode
 
 def landed(report: LandingReport) -> str:
     """What a landing brought in."""
-    if report.number is None:
-        return "landed nothing: the outbox has no new events"
     broken = f"; {count(len(report.breaks), 'break')} in their chains" if report.breaks else ""
     return (
         f"landed {count(report.rows, 'event')} of {count(report.tenants, 'tenant')}, {size(report.size)} "

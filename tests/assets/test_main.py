@@ -86,7 +86,6 @@ def test_it_catches_up_and_then_has_nothing_to_do(here: World, call: Call) -> No
         "landed 3 events of 2 tenants",
         "2 checks passed",
         f"3 days to do: {FIRST} to {LAST}",
-        "landed nothing: the outbox has no new events",
         f"sealed {FIRST}: 2 events of 2 tenants",
         f"sealed {FIRST + timedelta(days=1)}: 0 events of 2 tenants",
         f"sealed {LAST}: 1 event of 2 tenants",
@@ -250,7 +249,8 @@ def test_as_a_program(here: World) -> None:
     fill(here)
     command = [sys.executable, "-W", "error", "-m", "assets", "--to", str(LAST)]
     first = subprocess.run(command, env=clean(), capture_output=True, text=True, check=False)
-    assert (first.returncode, first.stderr) == (0, "")
+    assert first.stderr == ""
+    assert first.returncode == 0
     assert "published 3 days" in first.stdout
     again = subprocess.run(command, env=clean(), capture_output=True, text=True, check=False)
     assert (again.returncode, again.stderr) == (0, "")
