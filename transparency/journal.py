@@ -54,7 +54,7 @@ class Commit:
         """Parse the commit object of ``old_size``; raises :class:`EncodingError`."""
         match parse_canonical_json(data, _MAX_COMMIT_BYTES):
             case {"new_root": str(root), "new_size": int(new_size)}:
-                commit = cls(old_size, new_size, hex_decode(root, HASH_SIZE))
+                commit = cls(old_size, int(new_size), hex_decode(root, HASH_SIZE))  # int: JSON's true is one to Python
                 if commit.encode() == data and new_size > old_size:
                     return commit
         raise EncodingError(f"not a commit that follows size {old_size}")

@@ -16,6 +16,7 @@ from transparency.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from transparency.encoding import b64encode
 from transparency.errors import (
     ConcurrentAppend,
+    EncodingError,
     LogError,
     ObjectConflict,
     ObjectMissing,
@@ -23,6 +24,7 @@ from transparency.errors import (
     VerificationError,
 )
 from transparency.filestore import FileStore
+from transparency.journal import Commit
 from transparency.keys import ALG_COSIGNATURE, SigningKey
 from transparency.log import Log
 from transparency.logview import LogState, LogView
@@ -322,6 +324,13 @@ class TestDamage:
         for bad in (b"", b"{}", b"[]", good[:-1], good + b"\n", good.replace(b":302", b":300"), good * 40):
             replace(store, "log-private/commits/000000000300", bad)
             self.assert_refused(store, key, LogError, "log-private/commits/000000000300")
+
+    def test_a_commit_whose_size_is_true(self) -> None:
+        """Which Python takes for the number 1."""
+        good = Commit(0, 1, bytes(32)).encode()
+        assert Commit.parse(0, good) == Commit(0, 1, bytes(32))
+        with pytest.raises(EncodingError):
+            Commit.parse(0, good.replace(b":1,", b":true,"))
 
     def test_a_commit_to_another_size(self, store: ObjectStore, key: RecordingKey) -> None:
         good = store.get("log-private/commits/000000000300")
