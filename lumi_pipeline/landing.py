@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 
-from lumi_pipeline.chain import Break, ChainEnd, ChainFold, ChainState
+from lumi_pipeline.chain import Break, BreakKind, ChainEnd, ChainFold, ChainState
 from lumi_pipeline.days import DAY_MICROS, day_end
 from lumi_pipeline.errors import ConcurrentRun, LandingError, RecordError, ReplacedOutbox, RewoundOutbox
 from lumi_pipeline.events import MIN_MICROS, from_micros
@@ -164,6 +164,17 @@ def landed_tenants(lake: Lake, landing: Landing) -> list[LandedTenant]:
             *(column.to_pylist() for column in table.columns), strict=True
         )
     ]
+
+
+def landed_breaks(lake: Lake, landing: Landing) -> Iterator[Break]:
+    """Yield the breaks that a landing found."""
+    if landing.breaks is None:
+        return
+    table = decode_parquet(lake.read(landing.breaks), landing.breaks.path).read()
+    if not table.schema.equals(_BREAKS):
+        raise RecordError(f"{landing.breaks.path} does not have the columns of landed breaks")
+    for tenant_id, seq, kind, expected, found in zip(*(column.to_pylist() for column in table.columns), strict=True):
+        yield Break(tenant_id, seq, BreakKind(kind), expected, found)
 
 
 def read_cursors(lake: Lake, sealed: DayTenants | None) -> dict[str, Cursor]:

@@ -1,11 +1,15 @@
 """What is landed and not yet sealed: which rows belong to which day, and the rows themselves, sorted.
 
 A day's rows are a range of seqs for each tenant. Where chains are intact the range follows from ``recorded_at`` alone.
-Where a time was tampered with, the range is cut so that as few rows as possible end up on the wrong side, so one bad
-row costs one break and no row is ever left out.
+Where they are not, two rules see to it that a tampered time costs few breaks and leaves no row out:
+
+- A row is *in doubt* when its landing found that its hash, or the hash next to it, does not fit. The time of such a row
+  counts only if it lies between those of the rows around it; otherwise the row goes where the row before it goes. So a
+  last row that was moved into the far future does not wait for that day, outside every sealed day and unreported.
+- A chain that is out of order all the same is cut so that the fewest rows end up on the wrong side of midnight.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -16,16 +20,20 @@ from typing import Self
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from lumi_pipeline.chain import ChainEnd
+from lumi_pipeline.chain import BreakKind, ChainEnd
 from lumi_pipeline.days import DAY_MICROS, day_end
 from lumi_pipeline.errors import LakeError
-from lumi_pipeline.events import EVENT_SCHEMA, from_micros
+from lumi_pipeline.events import EVENT_SCHEMA, MIN_MICROS, from_micros
 from lumi_pipeline.lake import ROW_GROUP_ROWS, Lake
-from lumi_pipeline.landing import Cursor, Landing, landed_tenants, landings
+from lumi_pipeline.landing import Cursor, Landing, landed_breaks, landed_tenants, landings
 
 _MEMORY_LIMIT = "512MB"
+_DOUBTS = frozenset({BreakKind.INTEGRITY, BreakKind.LINK, BreakKind.HEAD})
+_DAY_OF = f"(epoch_us(recorded_at) - {MIN_MICROS}) // {DAY_MICROS} + {MIN_MICROS // DAY_MICROS}"
+"""SQL for a row's UTC day since 1970: in integers, and from a time that is never negative, as // cuts towards zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +53,15 @@ class _Span:
     last_seq: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """How far a landing read each tenant (next seq), and the latest time (µs) up to then that is not in doubt."""
+
+    number: int
+    next_seqs: dict[str, int]
+    latest: int
+
+
 class Pending:
     """The landings from ``floor`` on, opened for reading: every file's SHA-256 is checked before a row is used.
 
@@ -53,13 +70,19 @@ class Pending:
 
     def __init__(self, lake: Lake, floor: int) -> None:
         self._landings = list(landings(lake, floor))
-        self._reach: list[tuple[Landing, dict[str, int]]] = []
+        self._doubtful = _doubtful_rows(lake, self._landings)
+        self._reach: list[_Reach] = []
         self.tenants: dict[str, Cursor] = {}
         self.floor = floor
+        latest = MIN_MICROS
         for landing in self._landings:
             shares = landed_tenants(lake, landing)
             self.tenants.update({share.tenant_id: share.cursor for share in shares})
-            self._reach.append((landing, {share.tenant_id: share.cursor.next_seq for share in shares}))
+            for share in shares:
+                if share.rows and share.cursor.next_seq - 1 not in self._doubtful.get(share.tenant_id, ()):
+                    latest = max(latest, share.cursor.not_before)
+            next_seqs = {share.tenant_id: share.cursor.next_seq for share in shares}
+            self._reach.append(_Reach(landing.number, next_seqs, latest))
         files = [file for landing in self._landings for file in landing.files]
         for file in files:
             lake.read(file)
@@ -76,7 +99,7 @@ class Pending:
                     self._spans = self._load_spans()
             self._opened = opened.pop_all()
         self._days = {span.day for spans in self._spans.values() for span in spans}
-        self._disordered = {
+        self._disordered = set(self._doubtful) | {
             tenant_id
             for tenant_id, spans in self._spans.items()
             if any(left.last_seq >= right.first_seq for left, right in pairwise(spans))
@@ -91,8 +114,12 @@ class Pending:
         self._opened.close()
 
     def first_day(self) -> date | None:
-        """The earliest UTC day of any landed row; None when there is none."""
-        return from_micros(min(self._days) * DAY_MICROS).date() if self._days else None
+        """The earliest UTC day of any landed row whose time is not in doubt, else of any row; None without rows."""
+        days = self._days
+        if not days and any(landing.files for landing in self._landings):
+            with _reading():
+                days = {day for (day,) in self._db.sql(f"SELECT min({_DAY_OF}) FROM landed").fetchall()}  # noqa: S608
+        return from_micros(min(days) * DAY_MICROS).date() if days else None
 
     def day_range(self, tenant_id: str, first: int, day: date) -> DayRange:
         """Where the rows of ``day`` end for a tenant whose rows from seq ``first`` on are not sealed yet."""
@@ -108,14 +135,14 @@ class Pending:
         return DayRange(first, ChainEnd(later, None))
 
     def may_have_rows(self, day: date) -> bool:
-        """Whether some row may belong to ``day``; surely not, if chains are in order and no row lies in it."""
+        """Whether some row may belong to ``day``; surely not, if chains are intact and no row lies in it."""
         number = day_end(day) // DAY_MICROS - 1
         return bool(self._disordered) or number in self._days
 
     def rows(self, ranges: Mapping[str, DayRange]) -> Iterator[pa.Table]:
         """Yield the rows of these ranges sorted by (tenant_id, seq), in tables of bounded size."""
-        wanted = {tenant_id: r for tenant_id, r in ranges.items() if self._has_rows(tenant_id, r)}
-        if not wanted:
+        wanted = {tenant_id: r for tenant_id, r in ranges.items() if r.first < r.end.next_seq}
+        if not wanted or not any(landing.files for landing in self._landings):
             return
         self._db.register("wanted", _ranges_table(wanted))
         with _reading():
@@ -129,37 +156,57 @@ class Pending:
 
     def floor_after(self, sealed: Mapping[str, int]) -> int:
         """The first landing that holds rows past ``sealed`` (tenant → next seq), else the number of the next one."""
-        for landing, reach in self._reach:
-            if any(sealed.get(tenant_id, 0) < next_seq for tenant_id, next_seq in reach.items()):
-                return landing.number
+        for reach in self._reach:
+            if any(sealed.get(tenant_id, 0) < next_seq for tenant_id, next_seq in reach.next_seqs.items()):
+                return reach.number
         return self._landings[-1].number + 1 if self._landings else self.floor
 
-    def _has_rows(self, tenant_id: str, r: DayRange) -> bool:
-        spans = self._spans.get(tenant_id, [])
-        return any(span.last_seq >= r.first and span.first_seq < r.end.next_seq for span in spans)
-
     def _load_spans(self) -> dict[str, list[_Span]]:
+        """The days of each tenant's rows, without those whose time is in doubt."""
+        self._db.register("doubtful", _rows_table(self._doubtful))
         spans: dict[str, list[_Span]] = {}
         for tenant_id, day, first_seq, last_seq in self._db.sql(
-            "SELECT tenant_id, floor(epoch_us(recorded_at) / 86400000000.0)::BIGINT AS day, min(seq), max(seq) "
-            "FROM landed GROUP BY ALL ORDER BY ALL"
+            f"SELECT tenant_id, {_DAY_OF} AS day, min(seq), max(seq) "  # noqa: S608 - constants
+            "FROM landed ANTI JOIN doubtful USING (tenant_id, seq) GROUP BY ALL ORDER BY ALL"
         ).fetchall():
             spans.setdefault(tenant_id, []).append(_Span(day, first_seq, last_seq))
         return spans
 
     def _cut(self, tenant_id: str, first: int, end: int) -> int | None:
-        """The seq at which to cut a disordered chain so that the fewest rows are on the wrong side of ``end`` (µs)."""
+        """The seq at which to cut a broken chain so that the fewest rows are on the wrong side of ``end`` (µs).
+
+        Of several such places the last is taken: what could be sealed earlier does not wait.
+        """
         with _reading():
             table = self._db.sql(
                 "SELECT seq, epoch_us(recorded_at) AS time FROM landed WHERE tenant_id = $tenant AND seq >= $first "
                 "ORDER BY seq",
                 params={"tenant": tenant_id, "first": first},
             ).to_arrow_table()
-        inside = np.asarray(table.column("time").to_numpy()) < end
-        outside_kept = np.concatenate([[0], np.cumsum(~inside)])
-        inside_left = inside.sum() - np.concatenate([[0], np.cumsum(inside)])
-        position = int(np.argmin(outside_kept + inside_left))
-        return int(table.column("seq")[position].as_py()) if position < len(table) else None
+        seq, time = np.asarray(table.column("seq").to_numpy()), np.asarray(table.column("time").to_numpy())
+        counts = ~self._misdated(tenant_id, seq, time)
+        kept = np.concatenate([[0], np.cumsum(counts & (time >= end))])
+        left = np.concatenate([np.cumsum((counts & (time < end))[::-1])[::-1], [0]])
+        position = len(seq) - int(np.argmin((kept + left)[::-1]))
+        return int(seq[position]) if position < len(seq) else None
+
+    def _misdated(
+        self, tenant_id: str, seq: npt.NDArray[np.int64], time: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.bool_]:
+        """Which rows are in doubt and have a time that does not fit between those of the rows around them.
+
+        The last rows have none after them, but were landed: by then it was not later than the latest time landed.
+        """
+        doubtful = np.isin(seq, list(self._doubtful.get(tenant_id, ())))
+        latest = np.zeros_like(time)
+        reached = 0
+        for reach in self._reach:
+            next_seq = reach.next_seqs.get(tenant_id, reached)
+            latest[(seq >= reached) & (seq < next_seq)] = reach.latest
+            reached = max(reached, next_seq)
+        before = np.maximum.accumulate(np.where(doubtful, MIN_MICROS, time))
+        after = np.minimum.accumulate(np.where(doubtful, latest, time)[::-1])[::-1]
+        return doubtful & ((time < before) | (time > after))
 
     def prev_hash(self, tenant_id: str, seq: int) -> bytes:
         """The hash that a landed row says it follows."""
@@ -178,6 +225,27 @@ def _reading() -> Iterator[None]:
         yield
     except (duckdb.Error, pa.ArrowException) as error:
         raise LakeError(f"the landed events can't be read: {error}") from None
+
+
+def _doubtful_rows(lake: Lake, read: Sequence[Landing]) -> dict[str, set[int]]:
+    """The rows (tenant → seqs) that may be other than they were recorded, by what their landings found."""
+    doubtful: dict[str, set[int]] = {}
+    for landing in read:
+        for found in landed_breaks(lake, landing):
+            if found.kind in _DOUBTS:
+                # Of two rows that do not link, either may be the wrong one.
+                seqs = (found.seq - 1, found.seq) if found.kind is BreakKind.LINK else (found.seq,)
+                doubtful.setdefault(found.tenant_id, set()).update(seqs)
+    return doubtful
+
+
+def _rows_table(rows: Mapping[str, set[int]]) -> pa.Table:
+    return pa.table(
+        {
+            "tenant_id": pa.array([tenant_id for tenant_id, seqs in rows.items() for _ in seqs], pa.string()),
+            "seq": pa.array([seq for seqs in rows.values() for seq in seqs], pa.int64()),
+        }
+    )
 
 
 def _ranges_table(ranges: Mapping[str, DayRange]) -> pa.Table:
