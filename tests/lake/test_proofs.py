@@ -420,11 +420,12 @@ def test_garbage_is_not_recognised(data: bytes) -> None:
         assert verdict.lines == ("garbage.bin is not a proof file.",)
 
 
-@settings(max_examples=60)
+@settings(max_examples=100)
 @given(st.sampled_from(sorted(PROOFS)), st.data())
 def test_random_damage_never_verifies(name: str, data: st.DataObject) -> None:
     proof = bytearray(PROOFS[name])
-    place = data.draw(st.integers(0, len(proof) - 1))
+    witnesses = proof.rindex("\u2014 witness".encode())  # whose line counts for nothing under this policy
+    place = data.draw(st.integers(0, witnesses - 1))
     match data.draw(st.sampled_from(["flip", "cut", "insert", "delete"])):
         case "flip":
             proof[place] ^= data.draw(st.integers(1, 255))
@@ -433,7 +434,7 @@ def test_random_damage_never_verifies(name: str, data: st.DataObject) -> None:
         case "insert":
             proof[place:place] = data.draw(st.binary(min_size=1, max_size=40))
         case _:
-            del proof[place : place + data.draw(st.integers(1, 200))]
+            del proof[place : min(place + data.draw(st.integers(1, 200)), witnesses)]
     if bytes(proof) != PROOFS[name]:
         assert verify_proof(bytes(proof), POLICY, name).status in {Status.FAILED, Status.UNRECOGNISED}
 
