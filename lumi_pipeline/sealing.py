@@ -20,7 +20,7 @@ import pyarrow as pa
 from lumi_pipeline.acknowledging import break_report, is_acknowledged, keep_report
 from lumi_pipeline.chain import Break, ChainEnd, ChainFold, ChainState
 from lumi_pipeline.days import day_end, day_start
-from lumi_pipeline.errors import ChainBroken, ConcurrentRun, LakeError, LumiError
+from lumi_pipeline.errors import ChainBroken, ConcurrentRun, LakeError, LumiError, RecordError
 from lumi_pipeline.events import from_micros
 from lumi_pipeline.genesis import write_genesis
 from lumi_pipeline.hashing import genesis_hash, tenant_key
@@ -29,7 +29,7 @@ from lumi_pipeline.pending import DayRange, Pending
 from lumi_pipeline.records import Manifest, StoredFile, TenantDay
 from lumi_pipeline.tenantdays import DayTenants, SealedTenant, read_day_tenants, stored_tenants
 from transparency.entries import DayRecord, Genesis, day_index
-from transparency.errors import ObjectConflict, ObjectMissing
+from transparency.errors import EntryError, ObjectConflict, ObjectMissing
 
 SHOWN_BREAKS: Final = 5
 """How many breaks an error message spells out; the report holds them all."""
@@ -80,21 +80,31 @@ class _Draft:
 
 def load_sealed_day(lake: Lake, day: date) -> SealedDay:
     """Read a sealed day's record, manifest and tenants, checked against each other (the events are not read)."""
-    record = DayRecord.parse(_get(lake, day, "day.txt"))
+    key = f"{seal_prefix(day)}day.txt"
+    try:
+        record = DayRecord.parse(lake.store.get(key))
+    except EntryError as error:
+        raise LakeError(f"{key} was altered: {error}; restore it, from the log if it is published") from None
+    if record.day != day:
+        raise LakeError(f"{key} was altered: it is the record of {record.day}")
     manifest = load_manifest(lake, day)
-    if hashlib.sha256(manifest.encode()).digest() != record.manifest or record.day != day:
-        raise LakeError(f"{seal_prefix(day)}manifest.json was altered: it is not the one that the day record names")
+    if hashlib.sha256(manifest.encode()).digest() != record.manifest:
+        raise LakeError(f"{seal_prefix(day)}manifest.json is not the one that {key} names: one of the two was altered")
     tenants = read_day_tenants(lake, manifest)
     if tenants.tenant_map().root != record.map_root:
-        raise LakeError(f"{stored_tenants(manifest).path} was altered: its tenant map is not the day record's")
+        raise LakeError(f"{key} was altered: its tenant map is not that of {stored_tenants(manifest).path}")
     return SealedDay(tenants, record, manifest)
 
 
 def load_manifest(lake: Lake, day: date) -> Manifest:
     """Read a day's manifest, checked only for its form and its day."""
-    manifest = Manifest.parse(_get(lake, day, "manifest.json"))
+    key = f"{seal_prefix(day)}manifest.json"
+    try:
+        manifest = Manifest.parse(lake.store.get(key))
+    except RecordError as error:
+        raise LakeError(f"{key} was altered: {error}; restore it from a backup") from None
     if manifest.day != day:
-        raise LakeError(f"{seal_prefix(day)}manifest.json is the manifest of {manifest.day}")
+        raise LakeError(f"{key} was altered: it is the manifest of {manifest.day}")
     return manifest
 
 
@@ -189,8 +199,12 @@ class Sealer:
         except ObjectMissing:
             tenants, breaks, files = self._build(day, before, pending)
         else:
-            # A run crashed between manifest and day record: what the manifest fixed stands, if it verifies.
+            # A run crashed between manifest and day record: what the manifest fixed stands, if it verifies and leaves
+            # nothing out.
             tenants, breaks = self.recompute(manifest, before)
+            _check_holds_landed(tenants, _ranges(day, before, pending), pending)
+            if breaks:
+                self._require_acknowledgement(day, breaks)
             record = self._record(day, before, tenants, manifest)
             return _Draft(SealedDay(tenants, record, manifest, breaks), None, None, started)
         stored, data = describe_parquet(f"{seal_prefix(day)}tenant_days", tenants.table())
@@ -364,6 +378,18 @@ def _ranges(day: date, before: SealedDay | None, pending: Pending) -> dict[str, 
     return ranges
 
 
+def _check_holds_landed(tenants: DayTenants, ranges: Mapping[str, DayRange], pending: Pending) -> None:
+    """Raise if any row that was landed for the day lies past what a manifest's records hold of its tenant."""
+    known = tenants.tenants
+    left = {t: DayRange(known[t].record.next if t in known else 0, r.end) for t, r in ranges.items()}
+    for rows in pending.rows(left):
+        tenant_id, seq = rows.column("tenant_id")[0], rows.column("seq")[0]
+        raise LakeError(
+            f"{seal_prefix(tenants.day)}manifest.json was altered: it leaves out tenant {tenant_id} seq {seq}, which "
+            f"was landed for {tenants.day}. Nothing is sealed yet; move the manifest away and seal the day again"
+        )
+
+
 def _records(
     day: date,
     fold: ChainFold,
@@ -407,7 +433,3 @@ def _check_totals(manifest: Manifest, fold: ChainFold, tenants: DayTenants, brea
             f"{manifest.day}: the files hold {rows} events, {len(tenants.tenants)} tenants and {len(breaks)} breaks, "
             f"the manifest says {manifest.events}, {manifest.tenants} and {manifest.breaks}"
         )
-
-
-def _get(lake: Lake, day: date, name: str) -> bytes:
-    return lake.store.get(f"{seal_prefix(day)}{name}")
