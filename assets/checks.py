@@ -83,7 +83,7 @@ def published_day_checks(
 
 def _result(asset: dg.AssetsDefinition, name: str, verdicts: Sequence[Verdict]) -> dg.AssetCheckResult:
     failed = [verdict for verdict in verdicts if verdict.status is not Status.VERIFIED]
-    declared = all(verdict.reason == "declared-break" for verdict in failed)
+    declared = all(verdict.reason == daychecks.DECLARED_BREAK for verdict in failed)
     return dg.AssetCheckResult(
         asset_key=asset.key,
         check_name=name,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import dagster as dg
+from dagster._core.events import RunFailureReason
 from dagster._core.instance import InstanceRef  # the one way to an instance with a setting of its own
 from dagster_shared.error import SerializableErrorInfo
 
@@ -36,14 +37,19 @@ class Outcome:
 
 
 def run_job(job_name: str, config_file: Path | None, tags: Mapping[str, str]) -> Outcome:
-    """Run a job here and now, printing what its steps have to say; never raises for what fails in a step."""
+    """Run a job here and now, printing what its steps have to say; what fails in a step is in the outcome.
+
+    Raises KeyboardInterrupt when that is what ended the run; Dagster would take it for just another failure.
+    """
     job = defs.resolve_job_def(job_name).with_logger_defs({"lines": _lines})
     run_config: dict[str, object] = {"loggers": {"lines": {}}}
     if config_file is not None:
         run_config["resources"] = {"pipeline": {"config": {"config_file": str(config_file.absolute())}}}
     with embedded_instance() as instance:
         result = job.execute_in_process(run_config, instance, raise_on_error=False, tags=tags)
-        return _outcome(result)
+    if any(event.is_job_failure and _interrupted(event) for event in result.all_events):
+        raise KeyboardInterrupt
+    return _outcome(result)
 
 
 @contextmanager
@@ -97,8 +103,12 @@ def _outcome(result: dg.ExecuteInProcessResult) -> Outcome:
     )
     failures = [_failure(event) for event in result.all_events if event.is_step_failure]
     if not result.success and not failures:
-        failures = ["the run did not end; Dagster's records have more"]
+        failures = [event.message or "" for event in result.all_events if event.is_failure]
     return Outcome(len(evaluations) - len(findings), findings, tuple(failures))
+
+
+def _interrupted(event: dg.DagsterEvent) -> bool:
+    return event.job_failure_data.failure_reason is RunFailureReason.UNEXPECTED_TERMINATION
 
 
 def _failure(event: dg.DagsterEvent) -> str:

@@ -7,6 +7,7 @@ the whole history. Every function here judges one day and returns a verdict; onl
 import hashlib
 from collections.abc import Callable
 from datetime import date
+from typing import Final
 
 from lumi_pipeline.errors import LakeError, LumiError
 from lumi_pipeline.lake import Lake, seal_prefix
@@ -21,7 +22,10 @@ from transparency.errors import VerificationError
 from transparency.logview import LogView
 from transparency.policy import Policy, evaluate
 
-_SHOWN = 20
+DECLARED_BREAK: Final = "declared-break"
+"""The reason of a verdict on a day that is as it was sealed, with breaks that its public record declares."""
+
+_SHOWN: Final = 20
 
 
 def read_day_record(lake: Lake, day: date) -> DayRecord:
@@ -82,7 +86,7 @@ def chains_intact(lake: Lake, day: date) -> Verdict:
         if broken or sealed.manifest.breaks:
             more = f" and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""
             raise VerificationError(
-                "declared-break",
+                DECLARED_BREAK,
                 f"{day} is sealed with {sealed.manifest.breaks} declared break(s), in the chains of"
                 f" {', '.join(broken[:_SHOWN])}{more}",
             )

@@ -118,6 +118,15 @@ def test_acknowledged_breaks_are_a_warning(world: World, instance: dg.DagsterIns
     assert "globex (1)" in str(found.description)
     assert "| globex | 1 | integrity-hash |" in str(materialised(instance, "sealed_events")[str(day(2))]["breaks"])
     assert backlog(world.pipeline()) == []
+    # The weekly audit lists the day, and does not fail because of it: nothing has changed since.
+    audit = run(world, instance, "audit_everything")
+    failed = [event.step_failure_data.user_failure_data for event in audit.all_events if event.is_step_failure]
+    assert not any(told is None or "declared break" in str(told.description) for told in failed)
+    [record] = instance.fetch_observations(dg.AssetKey("published_day"), limit=10).records
+    assert record.event_log_entry.asset_observation is not None
+    assert f"| {day(2)} | failed | declared-break |" in str(
+        record.event_log_entry.asset_observation.metadata["verdicts"].value
+    )
 
 
 def test_a_rewritten_head_fails_the_other_check(world: World, instance: dg.DagsterInstance) -> None:

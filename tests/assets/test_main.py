@@ -3,11 +3,13 @@
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from time import sleep
 
 import dagster as dg
 import pytest
@@ -260,3 +262,20 @@ def test_as_a_program(here: World) -> None:
 def clean() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LUMI_", "DAGSTER_"))}
     return {**kept, "PYTHONPATH": str(REPOSITORY)}
+
+
+@pytest.mark.slow
+def test_interrupted_it_ends_at_once_and_says_so(here: World) -> None:
+    fill(here)
+    own(here).land()
+    connection = here.outbox.connect()
+    connection.execute("BEGIN IMMEDIATE")  # so that closing the day waits
+    command = [sys.executable, "-m", "assets", "--to", str(LAST)]
+    process = subprocess.Popen(command, env=clean(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == f"3 days to do: {FIRST} to {LAST}\n"
+    sleep(3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    connection.close()
+    assert (process.returncode, err.strip()) == (130, "interrupted")
