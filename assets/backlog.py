@@ -5,7 +5,6 @@ Nothing is remembered here: the answer comes from our own seals and log, each ti
 
 import os
 from datetime import date
-from typing import Final
 
 from lumi_pipeline.errors import ConfigError
 from lumi_pipeline.pipeline import Pipeline
@@ -13,19 +12,19 @@ from transparency.encoding import parse_day
 from transparency.errors import FormatError
 
 
-def _first_partition() -> date:
+def first_partition() -> date:
+    """The day on which Dagster's calendar begins.
+
+    Definitions are loaded without a lake or an outbox in reach, so the log's first day can't be asked for here. An
+    early start costs nothing, as nobody fills partitions from it: the gap sensor, the schedule and
+    ``python -m assets`` ask the lake which days are missing. Where the first day is configured in the environment,
+    the calendar begins with it; it has to be set so for events older than this.
+    """
     given = os.environ.get("LUMI_FIRST_DAY", "2000-01-01")
     try:
         return parse_day(given)
     except FormatError as error:
         raise ConfigError(f"LUMI_FIRST_DAY: {error}") from None
-
-
-# Definitions are loaded without a lake or an outbox in reach, so the log's first day can't be asked for here. An early
-# start costs nothing, as nobody fills partitions from it: the gap sensor, the schedule and `python -m assets` ask the
-# lake which days are missing. Where the first day is configured in the environment, Dagster's calendar begins with it;
-# it has to be set so for events older than this.
-FIRST_PARTITION: Final = _first_partition()
 
 
 def backlog(pipeline: Pipeline) -> list[date]:
@@ -35,9 +34,9 @@ def backlog(pipeline: Pipeline) -> list[date]:
     from being published, never what was sealed before it.
     """
     days = pipeline.unpublished_days() or pipeline.missing_days()
-    if days and days[0] < FIRST_PARTITION:
+    if days and days[0] < first_partition():
         raise ConfigError(
-            f"{days[0]} is waiting to be done, but Dagster's calendar begins on {FIRST_PARTITION}; "
+            f"{days[0]} is waiting to be done, but Dagster's calendar begins on {first_partition()}; "
             f"set LUMI_FIRST_DAY={days[0]} in the environment of Dagster and of 'python -m assets'"
         )
     return days

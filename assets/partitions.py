@@ -6,13 +6,13 @@ from typing import Final
 
 import dagster as dg
 
-from assets.backlog import FIRST_PARTITION
+from assets.backlog import first_partition
 from transparency.encoding import parse_day
 
 RANGE_START: Final = "dagster/asset_partition_range_start"
 RANGE_END: Final = "dagster/asset_partition_range_end"
 
-DAYS: Final = dg.DailyPartitionsDefinition(FIRST_PARTITION.isoformat())
+DAYS: Final = dg.DailyPartitionsDefinition(first_partition().isoformat())
 """The UTC days of sequencing, up to yesterday."""
 
 

@@ -218,6 +218,25 @@ def test_a_missing_outbox_is_told_plainly(here: World, call: Call) -> None:
     assert err.startswith("error: there is no outbox at ")
 
 
+def test_events_older_than_the_calendar_name_the_remedy(
+    here: World, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(here)
+    own(here).land()
+    monkeypatch.setattr("assets.backlog.first_partition", lambda: LAST)
+    code, _, err = call("--to", str(LAST))
+    assert code == 2
+    assert f"set LUMI_FIRST_DAY={FIRST}" in err
+
+
+def test_a_first_day_that_is_none_is_told_plainly(here: World, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(here)
+    monkeypatch.setenv("LUMI_FIRST_DAY", "yesterday")
+    code, out, err = call()
+    assert (code, out) == (2, "")
+    assert err.startswith("error: LUMI_FIRST_DAY: ")
+
+
 def test_help_has_examples(call: Call) -> None:
     code, out, _ = call("-h")
     assert code == 0
