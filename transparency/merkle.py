@@ -1,4 +1,4 @@
-"""Merkle trees of RFC 6962 (and RFC 9162): hashes, compact ranges, inclusion and consistency proofs.
+r"""Merkle trees of RFC 6962 (and RFC 9162): hashes, compact ranges, inclusion and consistency proofs.
 
 The tree over the entries ``d[0] … d[n-1]`` has the root ``MTH(D[n])`` of RFC 6962 §2.1::
 
@@ -8,8 +8,20 @@ The tree over the entries ``d[0] … d[n-1]`` has the root ``MTH(D[n])`` of RFC 
 
 A *node* is a complete subtree: level ``l``, index ``i``, covering the leaves ``[i * 2**l, (i + 1) * 2**l)``. Complete
 subtrees never change while the tree grows, so they are what is stored (tiles.py), and every hash that a root or a
-proof needs is folded from a few of them. Nothing here does any input or output: where hashes are kept is behind
-:class:`NodeReader`.
+proof needs is folded from a few of them. The tree of 7 leaves, its nodes written (level, index)::
+
+             (2,0)
+            /     \
+        (1,0)     (1,1)     (1,2)          x    = node_hash((1,2), (0,6))
+        /   \     /   \     /   \          root = node_hash((2,0), x)
+       0     1   2     3   4     5     6   x and root are no complete subtrees: the next leaf changes them
+
+Leaf 2 is proven by the path (0,3), (1,0), x: each is the sibling of what was computed so far. That the tree of 3
+leaves is the beginning of this one is proven by (0,2), (0,3), (1,0), x: from the first and the third follows the old
+root, from all of them the new one.
+
+First come the hashes and the checking of proofs, which is all that a proof's reader needs; then what computes roots
+and makes proofs. Nothing here does any input or output: where hashes are kept is behind :class:`NodeReader`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -22,18 +34,6 @@ HASH_SIZE = 32
 EMPTY_ROOT = sha256(b"").digest()
 
 
-NodeId: TypeAlias = tuple[int, int]
-"""A complete subtree as (level, index): ``2**level`` leaves, the first of which is leaf ``index * 2**level``."""
-
-
-class NodeReader(Protocol):
-    """Where a proof gets its hashes from. Implementations authenticate what they return (see ``tiles.TileReader``)."""
-
-    def read_nodes(self, ids: Sequence[NodeId]) -> list[bytes]:
-        """Return the 32-byte hashes of the given complete subtrees, in the same order."""
-        ...
-
-
 def leaf_hash(entry: bytes) -> bytes:
     """Return the hash of a leaf, ``SHA-256(0x00 || entry)`` (RFC 6962 §2.1)."""
     return sha256(b"\x00" + entry).digest()
@@ -44,11 +44,107 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return sha256(b"\x01" + left + right).digest()
 
 
+def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes) -> None:
+    """Check that the leaf hash ``leaf`` is number ``index`` of the tree with ``size`` leaves and this root.
+
+    The algorithm of RFC 9162 §2.1.3.2. Which side each hash of the path goes on, and how many there are, is not for
+    the path to say: it follows from ``index`` and ``size``, so a path fits one place only. Any proof that does not
+    verify, whatever is wrong with it, raises :class:`VerificationError` with the reason ``inclusion``.
+    """
+    if not 0 <= index < size:
+        raise _not_included(f"a tree of {size} leaves has no leaf {index}")
+    if any(len(digest) != HASH_SIZE for digest in (leaf, root, *path)):
+        raise _not_included(f"a hash is not {HASH_SIZE} bytes long")
+    first, last = index, size - 1  # RFC 9162's fn and sn: the leaf and the last leaf, seen from the current level
+    computed = leaf
+    for sibling in path:
+        if last == 0:
+            raise _not_included("the path is too long")
+        if first & 1 or first == last:  # a right child, or the last node of a level: the sibling is to the left
+            computed = node_hash(sibling, computed)
+            while first and not first & 1:  # last, and no right child: it has no sibling on this level and rises
+                first, last = first >> 1, last >> 1
+        else:
+            computed = node_hash(computed, sibling)
+        first, last = first >> 1, last >> 1
+    if last != 0:
+        raise _not_included("the path is too short")
+    if computed != root:
+        raise _not_included("the path leads to another root")
+
+
+def _not_included(why: str) -> VerificationError:
+    return VerificationError("inclusion", f"inclusion proof does not verify: {why}")
+
+
+def verify_consistency(old: int, new: int, old_root: bytes, new_root: bytes, path: Sequence[bytes]) -> None:
+    """Check that the tree ``(old, old_root)`` is the beginning of the tree ``(new, new_root)``.
+
+    The algorithm of RFC 9162 §2.1.4.2. Anything that does not verify raises :class:`VerificationError` with the
+    reason ``consistency``.
+
+    ``old`` 0 never verifies. The empty tree is the beginning of every tree, so a "proof" from it says nothing about
+    the new root, and accepting one would let a caller who lost its old checkpoint believe it had checked something.
+    A caller that starts from nothing knows so and does not call this.
+    """
+    if not 0 < old <= new:
+        raise _not_consistent(f"there is nothing to prove from size {old} to size {new}")
+    if old == new:
+        if path or old_root != new_root:
+            raise _not_consistent(f"two roots, or a path, for one size {old}")
+        return
+    if any(len(digest) != HASH_SIZE for digest in (old_root, new_root, *path)):
+        raise _not_consistent(f"a hash is not {HASH_SIZE} bytes long")
+    if not path:
+        raise _not_consistent("the path is too short")
+    # A complete old tree (a power of two) is itself the first node, and is left out of the path: RFC 9162 step 2.
+    from_old, from_new = _fold_both(old, new, [old_root, *path] if old & (old - 1) == 0 else path)
+    if from_old != old_root:
+        raise _not_consistent("the path leads to another old root")
+    if from_new != new_root:
+        raise _not_consistent("the path leads to another new root")
+
+
+def _fold_both(old: int, new: int, hashes: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """Compute the old and the new root from a consistency path (RFC 9162 §2.1.4.2, steps 3 to 6).
+
+    The first hash is the largest complete subtree that ends where the old tree ends, a node of both trees. What
+    joins it from the left is in both trees too; what joins it from the right came later, and is in the new one only.
+    """
+    first, last = old - 1, new - 1  # fn and sn: the last leaf of each tree, seen from the current level
+    while first & 1:  # from the old tree's last leaf up to that subtree
+        first, last = first >> 1, last >> 1
+    from_old = from_new = hashes[0]
+    for sibling in hashes[1:]:
+        if last == 0:
+            raise _not_consistent("the path is too long")
+        if first & 1 or first == last:
+            from_old = node_hash(sibling, from_old)
+            from_new = node_hash(sibling, from_new)
+            while first and not first & 1:
+                first, last = first >> 1, last >> 1
+        else:
+            from_new = node_hash(from_new, sibling)
+        first, last = first >> 1, last >> 1
+    if last != 0:
+        raise _not_consistent("the path is too short")
+    return from_old, from_new
+
+
+def _not_consistent(why: str) -> VerificationError:
+    return VerificationError("consistency", f"consistency proof does not verify: {why}")
+
+
+NodeId: TypeAlias = tuple[int, int]
+"""A complete subtree as (level, index): ``2**level`` leaves, the first of which is leaf ``index * 2**level``."""
+
+
 def range_nodes(begin: int, end: int) -> list[NodeId]:
     """Return the fewest complete subtrees that together cover the leaves ``[begin, end)``, from left to right.
 
     From the left the subtrees grow until the largest, then they shrink: at most two of any level. With ``begin`` 0
-    they are one for every bit set in ``end``, the largest first.
+    they are one for every bit set in ``end``, the largest first: those of [0, 7) are (2,0), (1,2), (0,6), and those
+    of [3, 7) are (0,3), (1,2), (0,6).
     """
     _check_range(begin, end)
     nodes = []
@@ -67,9 +163,10 @@ def _check_range(begin: int, end: int) -> None:
 
 
 def _fold(hashes: Sequence[bytes]) -> bytes:
-    """Return MTH of the leaves under the given subtrees, which shrink from left to right as ``range_nodes`` says.
+    """Return MTH of the leaves under the given subtrees, which must shrink from left to right.
 
-    In RFC 6962's definition the largest of them is the left child D[0:k] and everything after it is D[k:n].
+    So do those of [0, n), and of every D[k:n] that RFC 6962's definition splits off, since k is a power of two
+    no smaller than n - k. The largest of them is the left child, everything after it the right one.
     """
     if not hashes:
         return EMPTY_ROOT
@@ -156,7 +253,8 @@ class CompactRange:
     def _push(self, node: NodeId, digest: bytes) -> None:
         """Add a subtree that starts at ``end``; join it with its left sibling for as long as that is in the range.
 
-        No two siblings stand side by side before, so only the last one can find its sibling, and none do after.
+        No two siblings stand side by side before, so only the last one can find its sibling, and none do after. It is
+        the carry of adding 1 in binary: after leaf 7 the nodes (2,0), (1,2), (0,6), (0,7) become (3,0).
         """
         level, index = node
         self._end = (index + 1) << level
@@ -179,6 +277,14 @@ def tree_root(leaf_hashes: Iterable[bytes]) -> bytes:
     tree = CompactRange()
     tree.extend(leaf_hashes)
     return tree.root()
+
+
+class NodeReader(Protocol):
+    """Where a proof gets its hashes from. Implementations authenticate what they return (see ``tiles.TileReader``)."""
+
+    def read_nodes(self, ids: Sequence[NodeId]) -> list[bytes]:
+        """Return the 32-byte hashes of the given complete subtrees, in the same order."""
+        ...
 
 
 class LeafHashes:
@@ -262,89 +368,3 @@ def _read_ranges(reader: NodeReader, ranges: Sequence[tuple[int, int]]) -> list[
     covers = [range_nodes(begin, end) for begin, end in ranges]
     hashes = iter(reader.read_nodes([node for cover in covers for node in cover]))
     return [_fold([next(hashes) for _ in cover]) for cover in covers]
-
-
-def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes) -> None:
-    """Check that the leaf hash ``leaf`` is number ``index`` of the tree with ``size`` leaves and this root.
-
-    The algorithm of RFC 9162 §2.1.3.2. Any proof that does not verify, whatever is wrong with it, raises
-    :class:`VerificationError` with the reason ``inclusion``.
-    """
-    if not 0 <= index < size:
-        raise _not_included(f"a tree of {size} leaves has no leaf {index}")
-    if any(len(digest) != HASH_SIZE for digest in (leaf, root, *path)):
-        raise _not_included(f"a hash is not {HASH_SIZE} bytes long")
-    first, last = index, size - 1  # RFC 9162's fn and sn: the leaf and the last leaf, seen from the current level
-    computed = leaf
-    for sibling in path:
-        if last == 0:
-            raise _not_included("the path is too long")
-        if first & 1 or first == last:
-            computed = node_hash(sibling, computed)
-            while first and not first & 1:  # on the right edge: the levels where this node has no sibling
-                first, last = first >> 1, last >> 1
-        else:
-            computed = node_hash(computed, sibling)
-        first, last = first >> 1, last >> 1
-    if last != 0:
-        raise _not_included("the path is too short")
-    if computed != root:
-        raise _not_included("the path leads to another root")
-
-
-def _not_included(why: str) -> VerificationError:
-    return VerificationError("inclusion", f"inclusion proof does not verify: {why}")
-
-
-def verify_consistency(old: int, new: int, old_root: bytes, new_root: bytes, path: Sequence[bytes]) -> None:
-    """Check that the tree ``(old, old_root)`` is the beginning of the tree ``(new, new_root)``.
-
-    The algorithm of RFC 9162 §2.1.4.2. Anything that does not verify raises :class:`VerificationError` with the
-    reason ``consistency``.
-
-    ``old`` 0 never verifies. The empty tree is the beginning of every tree, so a "proof" from it says nothing about
-    the new root, and accepting one would let a caller who lost its old checkpoint believe it had checked something.
-    A caller that starts from nothing knows so and does not call this.
-    """
-    if not 0 < old <= new:
-        raise _not_consistent(f"there is nothing to prove from size {old} to size {new}")
-    if old == new:
-        if path or old_root != new_root:
-            raise _not_consistent(f"two roots, or a path, for one size {old}")
-        return
-    if any(len(digest) != HASH_SIZE for digest in (old_root, new_root, *path)):
-        raise _not_consistent(f"a hash is not {HASH_SIZE} bytes long")
-    if not path:
-        raise _not_consistent("the path is too short")
-    # A complete old tree (a power of two) is itself the first node, and is left out of the path: RFC 9162 step 2.
-    from_old, from_new = _fold_both(old, new, [old_root, *path] if old & (old - 1) == 0 else path)
-    if from_old != old_root:
-        raise _not_consistent("the path leads to another old root")
-    if from_new != new_root:
-        raise _not_consistent("the path leads to another new root")
-
-
-def _fold_both(old: int, new: int, hashes: Sequence[bytes]) -> tuple[bytes, bytes]:
-    """Compute the old and the new root from a consistency path (RFC 9162 §2.1.4.2, steps 3 to 6)."""
-    first, last = old - 1, new - 1  # fn and sn
-    while first & 1:
-        first, last = first >> 1, last >> 1
-    from_old = from_new = hashes[0]
-    for sibling in hashes[1:]:
-        if last == 0:
-            raise _not_consistent("the path is too long")
-        if first & 1 or first == last:
-            from_old = node_hash(sibling, from_old)
-            from_new = node_hash(sibling, from_new)
-            while first and not first & 1:
-                first, last = first >> 1, last >> 1
-        else:
-            from_new = node_hash(from_new, sibling)
-        first, last = first >> 1, last >> 1
-    if last != 0:
-        raise _not_consistent("the path is too short")
-    return from_old, from_new
-
-
-def _not_consistent(why: str) -> VerificationError:
-    return VerificationError("consistency", f"consistency proof does not verify: {why}")
