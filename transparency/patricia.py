@@ -1,4 +1,4 @@
-"""The tenant map: a Merkle Patricia tree with 32-byte keys and values (docs/formats.md, "Tenant map").
+r"""The tenant map: a Merkle Patricia tree with 32-byte keys and values (docs/formats.md, "Tenant map").
 
 The hashes, with ``v(n)`` the unsigned LEB128 varint of n::
 
@@ -11,7 +11,19 @@ half that bit is 0. Nodes with a single child do not exist, so the shape of the 
 a key can sit in one place only. This is the tree of the ``mpt`` package of FiloSottile/torchwood.
 
 A path leads from a leaf to the root, ``v(B1) H1 v(B2) H2 …``: B strictly decreasing, H the other child. Whether H is
-right or left is not written down: bit B of the key says it.
+right or left is not written down: bit B of the key says it. With the keys 000…, 010…, 011… and 1…, in bits::
+
+              B=0                   the path of 010…:  v(2) 011…  v(1) 000…  v(0) 1…
+             /   \                  the path of 000…:  v(1) (B=2)  v(0) 1…
+          B=1     1…
+         /   \
+      000…   B=2                    where a lookup of 001… ends: B=0 left, B=1 left, at 000…, which is another
+            /   \                   key; so 001… is absent, and that leaf with its path is the proof
+         010…   011…
+
+Proofs hold even against who built the tree. From a given root a lookup has one way to go at every node, by the bit
+of the key that the node's own hash fixes, so it ends at one leaf: no two values can be proven for a key, nor both its
+presence and its absence. A leaf hung where a lookup of its key does not come by can never be proven at all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -77,7 +89,8 @@ class TenantMap:
         if not keys:
             return cls(None)
         # In key order neighbours share the longest prefixes, so one pass from left to right is enough. Waiting on the
-        # stack, from the root down, are the nodes whose left half is done and whose right half is still growing.
+        # stack, from the root down, are the nodes whose left half is done and whose right half is still growing, with
+        # their bits, which rise. A key that differs from the one before it in bit B ends all right halves below B.
         waiting: list[tuple[int, _Node]] = []
         node: _Node = _leaf(keys[0], items[keys[0]])
         for previous, key in pairwise(keys):
@@ -93,7 +106,11 @@ class TenantMap:
         return EMPTY_ROOT if self._root is None else self._root.digest
 
     def prove(self, key: bytes) -> bytes:
-        """Return the proof that ``key`` is in the map with its value, or else the proof that it is not in the map."""
+        """Return the proof that ``key`` is in the map with its value, or else the proof that it is not in the map.
+
+        The bytes do not say which of the two they are: who verifies has to know what is claimed. In a map of one key
+        its presence is proven by no bytes at all, as is the absence of any key in the empty map, under another root.
+        """
         _check_size("key", key, KEY_SIZE)
         if self._root is None:
             return b""
@@ -166,7 +183,10 @@ def _inner_digest(bit: int, left: bytes, right: bytes) -> bytes:
 
 
 def _close(waiting: list[tuple[int, _Node]], node: _Node, *, below: int) -> _Node:
-    """Give every waiting node whose bit is after ``below`` its right half; return the topmost of them."""
+    """Make the waiting nodes whose bit is after ``below``: ``node`` is the last one's right half, that one the next's.
+
+    Return the topmost of them, or ``node`` itself if there are none.
+    """
     while waiting and waiting[-1][0] > below:
         bit, left = waiting.pop()
         node = _Inner(bit, left, node, _inner_digest(bit, left.digest, node.digest))

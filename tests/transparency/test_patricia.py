@@ -2,9 +2,10 @@
 
 import json
 from base64 import b64decode
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from hypothesis import given
@@ -117,6 +118,42 @@ def test_no_other_leaf_proves_absence_of_a_present_key(items: dict[bytes, bytes]
     with pytest.raises(VerificationError) as caught:
         verify_absence(tenant_map.root, present, proof)
     assert caught.value.reason == "tenant-map"
+
+
+FEW_KEYS = [bytes([number << 5]) + bytes(31) for number in range(8)]
+HostileTree: TypeAlias = "tuple[bytes, bytes] | tuple[int, HostileTree, HostileTree]"
+hostile_leaves: st.SearchStrategy[HostileTree] = st.tuples(
+    st.sampled_from(FEW_KEYS), st.sampled_from([VALUE, bytes(32)])
+)
+hostile_trees = st.recursive(hostile_leaves, lambda trees: st.tuples(st.integers(0, 2), trees, trees), max_leaves=10)
+
+
+def hostile_paths(tree: HostileTree) -> tuple[bytes, list[tuple[bytes, bytes, bytes]]]:
+    """The root of a tree of any shape, and each leaf's key and value with the hashes on its way up as a proof."""
+    if len(tree) == 2:
+        key, value = tree
+        return sha256(b"\x00\x20" + key + b"\x20" + value).digest(), [(key, value, b"")]
+    bit, left, right = tree
+    (left_root, left_paths), (right_root, right_paths) = hostile_paths(left), hostile_paths(right)
+    paths = [(key, value, path + bytes([bit]) + right_root) for key, value, path in left_paths]
+    paths += [(key, value, path + bytes([bit]) + left_root) for key, value, path in right_paths]
+    return sha256(b"\x01" + bytes([bit]) + left_root + right_root).digest(), paths
+
+
+@given(hostile_trees)
+def test_no_tree_however_made_proves_two_things_about_a_key(tree: HostileTree) -> None:
+    """Leaves in the wrong place, a key with two values, bits in any order: the operator may build what it likes."""
+    root, paths = hostile_paths(tree)
+    for key in FEW_KEYS:
+        proven = set()
+        for other, value, path in paths:
+            with suppress(VerificationError, ProofFormatError):
+                verify_presence(root, key, value, path)
+                proven.add(value)
+            with suppress(VerificationError, ProofFormatError):
+                verify_absence(root, key, b"\x20" + other + b"\x20" + value + path)
+                proven.add(b"absent")
+        assert len(proven) <= 1
 
 
 @given(maps.filter(bool), keys, st.data())
