@@ -1,7 +1,11 @@
 """Checkpoints: what a log signs about its tree (C2SP tlog-checkpoint).
 
 Ours are exactly three lines, ``origin``, ``size`` and base64 ``root``; extension lines are refused, because nobody
-could audit them. The origin is also the name of the log's key.
+could audit them. The origin is also the name of the log's key. That a log is signed says nothing of its tree: whether
+size and root belong to anything is found by proofs (merkle.py) and tiles (tiles.py).
+
+Verdicts go through :func:`transparency.policy.evaluate`, which is :func:`verify_checkpoint` and the witnesses;
+:func:`open_checkpoint` is for who trusts keys and asks for no witnesses.
 """
 
 from collections.abc import Sequence
@@ -74,7 +78,8 @@ def parse_signed_checkpoint(data: bytes) -> SignedCheckpoint:
 def verify_checkpoint(signed: SignedCheckpoint, keys: Sequence[VerifierKey]) -> list[VerifierKey]:
     """Check that a trusted key of the log itself signed; return those of the log's keys that did.
 
-    Raises VerificationError: ``checkpoint-origin`` when none of ``keys`` belongs to this log at all,
+    ``keys`` may hold those of other logs too, as a policy does; a line by one of them counts for nothing here, but
+    must verify. Raises VerificationError: ``checkpoint-origin`` when none of ``keys`` belongs to this log at all,
     ``checkpoint-signature`` when one of them signed wrongly, or none of the log's signed.
     """
     origin = signed.checkpoint.origin

@@ -1,7 +1,8 @@
 """Cosignatures: a witness's word that a checkpoint follows from all it saw before (C2SP tlog-cosignature, v1).
 
 A witness signs ``cosignature/v1``, its time, and the checkpoint's text. In the signature line the signature is
-preceded by the time, as eight bytes, big endian, in seconds since 1970.
+preceded by the time, as eight bytes, big endian, in seconds since 1970. The time is what the witness says; it is
+reported and compared with no clock.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,8 @@
 """Keys: who may sign, and the text forms in which keys travel (C2SP signed-note, "Verifier keys").
 
 A verifier key (vkey) is public: ``name+key id+base64(type ‖ public key)``. A signing key holds the secret seed and
-lives in a file that only its owner can read.
+lives in a file that only its owner can read. The key id says which key a signature line means and proves nothing:
+four bytes can be made to agree. What is trusted is the whole key, and what is checked is the signature.
 """
 
 import contextlib
@@ -99,7 +100,11 @@ class VerifierKey:
         return hashlib.sha256(self.vkey.encode()).hexdigest()
 
     def verify(self, message: bytes, signature: bytes) -> bool:
-        """Tell whether ``signature`` (64 bytes) is this key's pure Ed25519 signature of ``message`` (RFC 8032)."""
+        """Tell whether ``signature`` (64 bytes) is this key's pure Ed25519 signature of ``message`` (RFC 8032).
+
+        The key's ``algorithm`` says what a ``message`` is made of, and is for the caller to look at (note.py,
+        cosignature.py). libsodium refuses a second form of a good signature (S not below the group's order).
+        """
         if len(signature) != SIGNATURE_SIZE:
             return False
         try:
@@ -130,7 +135,7 @@ class SigningKey:
 
     @classmethod
     def parse(cls, text: str) -> "SigningKey":
-        """Read secret key text as Go's ``sumdb/note`` writes it; no error repeats any of the text."""
+        """Read secret key text as Go's ``sumdb/note`` writes it; no error repeats more of the text than the name."""
         if not text.startswith(_SIGNING_KEY_PREFIX):
             raise KeyFormatError(f"not a secret key: it does not start with {_SIGNING_KEY_PREFIX}")
         parts = None

@@ -1,4 +1,14 @@
-"""Signed notes: text, a blank line, and one line per signature (C2SP signed-note)."""
+"""Signed notes: text, a blank line, and one line per signature (C2SP signed-note).
+
+::
+
+    any text that ends with a line feed
+
+    — <name of the key> <base64(key id ‖ signature)>
+    — <name of another key> <base64(key id ‖ signature)>
+
+Anybody can append lines. So those of unknown keys count for nothing, and those of known keys must verify.
+"""
 
 import re
 from collections.abc import Sequence

@@ -144,6 +144,7 @@ def _describe_quorum(quorum: Quorum | None) -> str:
 
 
 def _has_witnessed(quorum: Quorum, cosigners: set[VerifierKey]) -> bool:
+    """Tell whether these witnesses are enough. No deeper than the number of groups: none can contain itself."""
     if isinstance(quorum, Witness):
         return quorum.key in cosigners
     return sum(_has_witnessed(member, cosigners) for member in quorum.members) >= quorum.threshold
