@@ -2,8 +2,13 @@
 
 The day fixes the index, so that no day can be left out, moved or told twice. The records hold no tenant data: only
 commitments (the tenant map's root, the manifest's hash) and what a reader needs to check them.
+
+Parsing checks form, and what can be seen in one entry; verify.py adds what holds between the entries. Nobody here
+checks what an entry says of the world outside the log: ``breaks`` is the operator's count, ``sealed`` its clock,
+``previous`` its word, and ``manifest`` and ``map`` are hashes of what only others hold.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -52,7 +57,10 @@ def day_at(first_day: date, index: int) -> date:
 
 @dataclass(frozen=True, slots=True)
 class PreviousLog:
-    """The log that another one succeeds: its origin, and the size and root at which it is taken over."""
+    """The log that another one succeeds: its origin, and the size and root at which it is taken over.
+
+    A claim: a reader who follows it verifies that other log on its own, and compares.
+    """
 
     origin: str
     size: int
@@ -206,14 +214,13 @@ class _Fields:
             raise EntryError(f"the {tag} entry does not end with a line feed")
         self._tag = tag
         self._values: dict[str, str] = {}
-        expected = [*required, *optional]
+        due = deque([*required, *optional])
         for number, line in enumerate(lines[1:], start=2):
             name, space, value = line.partition(" ")
-            # A line may skip optional fields that were due before it, never a required one.
-            skipped = expected.index(name) if name in expected else -1
-            if not space or skipped < 0 or any(field in required for field in expected[:skipped]):
+            while due and due[0] != name and due[0] in optional:  # an optional field that was left out
+                due.popleft()
+            if not space or not due or due.popleft() != name:
                 raise EntryError(f"line {number}: unknown, repeated or misplaced field {excerpt(line)}")
-            del expected[: skipped + 1]
             self._values[name] = value
         missing = [field for field in required if field not in self._values]
         if missing:
@@ -255,7 +262,8 @@ def _check_origin(field: str, origin: str) -> None:
 def _check_keys(origin: str, prefix: str, key: VerifierKey | None, evidence: VerifierKey | None) -> None:
     """Check the names and types of a log key and an evidence key, either of which may be absent.
 
-    They must differ: the log key signs checkpoints and nothing else.
+    They must differ, since the log key signs checkpoints and nothing else. Keys of two different entries are not
+    compared: it is the operator's to keep them apart, and no format yet carries a signature of an evidence key.
     """
     checks = ((f"{prefix}key", origin, key), (f"{prefix}evidence-key", evidence_key_name(origin), evidence))
     for field, wanted, given in checks:

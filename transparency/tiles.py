@@ -9,6 +9,17 @@ of a log they are found as::
     tile/<L>/<N>.p/<W>      tile/entries/<N>.p/<W>       the W < 256 there were at some published size; likewise
 
 with N in groups of three digits, all but the last marked with an x: 1234067 is ``x001/x234/067``.
+
+A log of 70,500 entries has the tiles::
+
+    level 2      000.p/1                                         1 hash, of 65,536 leaves
+    level 1      000 (full)         001.p/19                     275 hashes, of 256 leaves each
+    level 0      000 … 255 (full)   256 … 274 (full)  275.p/100  70,500 leaf hashes
+    entries      000 … 255 (full)   256 … 274 (full)  275.p/100  70,500 entries
+
+The three partial tiles of hashes are its right edge, and 1 · 65,536 + 19 · 256 + 100 = 70,500. Entry 70,000 is number
+112 of bundle 273. Its leaf hash is number 112 of ``tile/0/273``, whose own root is number 17 of ``tile/1/001.p/19``,
+which is of the edge; and from the hashes of the edge follows the root that the log has signed.
 """
 
 import re
@@ -24,8 +35,6 @@ TILE_WIDTH = 1 << TILE_HEIGHT
 MAX_LEVEL = 63
 MAX_ENTRY_SIZE = 0xFFFF
 """The most bytes an entry can have: its length is written with 16 bits."""
-MAX_BUNDLE_SIZE = TILE_WIDTH * (2 + MAX_ENTRY_SIZE)
-"""The most bytes that a tile or bundle can have, for those who fetch one from somebody they do not trust."""
 
 _MAX_CACHED_TILES = 1024
 _PATH = re.compile(
@@ -136,9 +145,10 @@ class TileReader:
     against level 0. Whatever does not match raises :class:`VerificationError` with the reason ``tile``, what is
     malformed a :class:`TileError`.
 
-    ``fetch`` gets a path below the log's prefix and returns the bytes, at most ``MAX_BUNDLE_SIZE``; it raises
-    :class:`ObjectMissing` when there is nothing. A partial tile that is gone is read from the full one that has
-    replaced it. Tiles that were checked are remembered, up to a bound. Implements ``merkle.NodeReader``.
+    ``fetch`` gets a path below the log's prefix and returns the bytes; it raises :class:`ObjectMissing` when there is
+    nothing, and should refuse more than the 16 MiB of the largest bundle. A partial tile that is gone is read from the
+    full one that has replaced it. Tiles that were checked are remembered, up to a bound. Implements
+    ``merkle.NodeReader``.
     """
 
     __slots__ = ("_cache", "_edge", "_fetch", "_root", "_size")
@@ -185,7 +195,7 @@ class TileReader:
             start = (index + 1) * TILE_WIDTH
 
     def _node(self, level: int, index: int) -> bytes:
-        """Return the hash of a subtree: that of a tile's hashes which lie below it, 2**(level mod 8) of them."""
+        """Return the hash of a subtree: the root over those of a tile's hashes that lie in it, 2**(level mod 8)."""
         if level < 0 or index < 0 or (index + 1) << level > self._size:
             raise ValueError(f"a tree of {self._size} entries has no complete subtree {index} of level {level}")
         tile_level, height = divmod(level, TILE_HEIGHT)
@@ -195,7 +205,7 @@ class TileReader:
     def _hashes(self, level: int, index: int) -> list[bytes]:
         """Return the checked hashes of a tile of this tree."""
         complete = (self._size >> TILE_HEIGHT * level) // TILE_WIDTH
-        if index == complete:
+        if index == complete:  # the partial tile after all full ones; callers ask for no other tile than the tree has
             return self._right_edge()[level]
         if (level, index) not in self._cache:
             above, offset = divmod(index, TILE_WIDTH)
@@ -236,7 +246,7 @@ class TileReader:
         return entries
 
     def _read_tile(self, tile: Tile, decode: Callable[[bytes, int], list[bytes]]) -> list[bytes]:
-        """Fetch and decode a tile, unchecked."""
+        """Fetch and decode a tile (or the beginning of the full one in its place), unchecked."""
         stored = tile
         try:
             data = self._fetch(tile.path)

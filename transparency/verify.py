@@ -1,8 +1,9 @@
 """Offline verification: of a whole log, of one day in it, and of the files that a log has published.
 
 The reader brings the policy (which keys, which witnesses) and a function that fetches the log's files; neither files
-nor server are trusted. Nothing is used before it has been checked against the signed root. Every failure is a
-:class:`~transparency.errors.VerificationError`; docs/formats.md gives the rules and their order. Its reasons:
+nor server are trusted. Nothing is used before it has been checked against the signed root. What does not verify is a
+:class:`~transparency.errors.VerificationError`, malformed bytes included; what cannot be fetched is the error of who
+fetches. docs/formats.md gives the rules and their order. The reasons:
 
 ``checkpoint-format``, ``checkpoint-origin``, ``checkpoint-signature``, ``witness-signature``, ``witness-quorum``,
 ``tile``, ``genesis-inclusion``, ``genesis``, ``genesis-origin``, ``genesis-key``, ``day-inclusion``, ``day-record``,
@@ -42,6 +43,9 @@ class VerifiedDay:
 @dataclass(frozen=True, slots=True)
 class LogVerdict:
     """A log whose every published byte follows from its entries, and whose entries follow the rules.
+
+    It says what the log has committed to, not that this is true: see entries.py for what is the operator's word, and
+    the policy's verdict for whether others may have been shown another log.
 
     ``last_day`` is None for a log that has only its genesis. ``breaks`` is the sum over all days and ``broken_days``
     names those that declare any: they verify, and are a finding. ``log_keys`` and ``evidence_keys`` are the keys of
@@ -86,22 +90,24 @@ def verify_day_inclusion(  # noqa: PLR0917 - the parts of a proof, in the order 
 ) -> VerifiedDay:
     """Check that a log of this policy commits to the day record, at the one index where it may be.
 
-    ``checkpoint`` is the signed checkpoint; ``genesis`` and ``day_record`` are the entries' bytes with their inclusion
-    paths in it. The genesis is needed because it fixes the first day. Its key must be one that the policy pins for
-    the log: a reader follows the replacement of a key by pinning both.
+    This is the upper half of every proof file (docs/formats.md, "Proof files"): of one day only, so neither the days
+    around it nor announcements of keys are looked at. ``checkpoint`` is the signed checkpoint; ``genesis`` and
+    ``day_record`` are the entries' bytes with their inclusion paths in it. The genesis is needed because it fixes the
+    first day. Its key must be one that the policy pins for the log: a reader follows the replacement of a key by
+    pinning both.
     """
     signed, verdict = _verify_checkpoint(checkpoint, policy)
     head = signed.checkpoint
     _verify_inclusion(genesis, 0, genesis_path, head, "genesis-inclusion")
-    first = _parse_genesis(genesis, head.origin)
-    if first.key not in policy.pinned_keys(head.origin):
+    start = _parse_genesis(genesis, head.origin)
+    if start.key not in policy.pinned_keys(head.origin):
         raise VerificationError(
             "genesis-key",
-            f"the log began with the key {first.key.vkey}, which is not trusted; if the log has replaced its key, "
+            f"the log began with the key {start.key.vkey}, which is not trusted; if the log has replaced its key, "
             "trust the old one as well, or verify the whole log, which follows the announcement",
         )
     _verify_inclusion(day_record, index, path, head, "day-inclusion")
-    return VerifiedDay(head, verdict, first, _parse_record(day_record, index, first))
+    return VerifiedDay(head, verdict, start, _parse_record(day_record, index, start))
 
 
 def verify_log(
@@ -114,8 +120,9 @@ def verify_log(
 
     Each file is compared with what its entries make of it: a tile or bundle is fully determined by its hashes, and
     those by the signed root. The partial files of the checkpoint's size must be there. Memory does not grow with the
-    log. ``on_record`` gets each day record once it is checked; the verdict on the whole comes with the return.
-    A missing checkpoint raises ObjectMissing: then there is no log to judge.
+    log, but for the days that declare breaks and the keys announced. ``on_record`` gets each day record once it is
+    checked; the verdict on the whole comes with the return. A missing checkpoint raises ObjectMissing: then there is
+    no log to judge.
     """
     signed, verdict = _verify_checkpoint(fetch("checkpoint"), policy)
     head = signed.checkpoint
@@ -202,6 +209,7 @@ class _History:
         """Check that one of the trusted keys that signed the checkpoint was the log's to sign with.
 
         That is the genesis key, or one that a record announced: valid from the next record on, so not the last one's.
+        No announcement ends a key: a reader who has stopped trusting one takes it out of the policy.
         """
         announced_last = self.last is not None and self.last.next_key is not None
         in_force = self.log_keys[:-1] if announced_last else self.log_keys
@@ -300,7 +308,10 @@ def _parse_record(entry: bytes, index: int, genesis: Genesis) -> DayRecord:
 
 
 def _requiring(fetch: Fetch) -> Fetch:
-    """Make a missing file a failure of the log, not a reason to look for the data in another one."""
+    """Make a missing file a failure of the log.
+
+    Otherwise TileReader would do with the full tile in place of a partial one, and partial ones have to stay.
+    """
 
     def fetch_present(path: str) -> bytes:
         try:
