@@ -3,6 +3,9 @@
 Published bytes are hashed, so a second spelling of the same value would be a second truth. Every decoder here
 therefore rejects whatever its encoder would not have written, and checks sizes before it allocates. All of them raise
 :class:`~transparency.errors.EncodingError` and nothing else, whatever text or bytes they are given.
+
+What a log publishes is text, base64, decimals and varints. JSON is only for the operator's journal (journal.py) and
+for what users of this package put into entries and proofs.
 """
 
 import base64

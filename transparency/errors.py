@@ -57,7 +57,8 @@ class EntryError(FormatError):
 class VerificationError(TransparencyError):
     """Well-formed, but it does not verify.
 
-    ``reason`` is a stable, short, lower-case code (``checkpoint-signature``, ``inclusion``, …) for machines and tests.
+    ``reason`` is a stable, short, lower-case code (``checkpoint-signature``, ``inclusion``, …) for machines and tests;
+    docs/formats.md lists those of verdicts.
     """
 
     def __init__(self, reason: str, message: str) -> None:

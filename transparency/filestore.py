@@ -40,7 +40,7 @@ class FileStore:
         """Use the directory ``root``; nothing is touched yet."""
         self._root = root.absolute()
         self._temporaries = self._root / TEMPORARY
-        self._durable: set[Path] = set()
+        self._durable: set[Path] = set()  # directories that this object has made, or found, and synced
 
     def __repr__(self) -> str:
         """Show where the objects are."""

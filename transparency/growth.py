@@ -1,4 +1,8 @@
-"""How a log's tree grows: the new root, the new tiles, and the proof that nothing old was touched."""
+"""How a log's tree grows: the new root, the new tiles, and the proof that nothing old was touched.
+
+Pure, but for reading the old tiles: nothing is written and nothing signed. Of the old tree only the right edge, the
+last partial bundle and what a proof needs are read, however long it is.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,7 +59,7 @@ def grow(old: TileReader, entries: Sequence[bytes]) -> Growth:
 
 @dataclass(frozen=True, slots=True)
 class _Grown:
-    """The nodes of the extended tree: new ones from memory, old ones from the old tree's tiles."""
+    """The nodes of the extended tree, as a NodeReader: new ones from memory, old ones from the old tree's tiles."""
 
     old: NodeReader
     new: Mapping[NodeId, bytes]
@@ -66,7 +70,7 @@ class _Grown:
 
 @dataclass(frozen=True, slots=True)
 class _Contents:
-    """What the files of the extended tree contain."""
+    """What the files of the extended tree contain: its entries and nodes, old ones in partial files included."""
 
     old: TileReader
     entries: Sequence[bytes]

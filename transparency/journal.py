@@ -4,7 +4,8 @@ Below the log's private prefix, with sizes padded to twelve digits so that listi
 
     staging/<old size>-<hex new root>   the entries of an append, from before it is committed until it is published
     commits/<old size>                  create-only: the one append that extends the tree of this size
-    cosigned/<size>                     create-only, kept for ever: the signed checkpoint of this size
+    cosigned/<size>                     create-only, kept for ever: the signed checkpoint of this size, with the
+                                        witnesses' signatures if there were any
 
 Commits form a chain from size 0. The journal decides what is part of the log; everything public follows from it.
 """

@@ -106,7 +106,7 @@ class Log(LogView):
         if last is None:
             return None
         entries = self._journal.staged(last)
-        if entries is None:
+        if entries is None:  # it is finished; at worst a slow run put an older checkpoint over the public one
             self._check_signers(last.new_size, last.new_root)
             self._publish()
             return last
@@ -132,20 +132,23 @@ class Log(LogView):
         self._finish(commit, growth)
 
     def _finish(self, commit: Commit, growth: Growth) -> None:
-        """Do steps 4 to 8, as the run that made the commit or one that found it; repeating them changes nothing."""
+        """Do steps 4 to 8, as the run that made the commit or one that found it; repeating them changes nothing.
+
+        ``growth`` was checked by who made it: its new root extends the old one (grow), and is the commit's.
+        """
         # 4. The signature is only in memory yet. What was signed before a crash is signed again, with the same bytes.
         checkpoint = Checkpoint(self._origin, commit.new_size, commit.new_root)
         kept = self._journal.cosigned(commit.new_size)
-        signed = sign_checkpoint(checkpoint, self._signers) if kept is None else self._same(checkpoint, kept)
+        signed = sign_checkpoint(checkpoint, self._signers) if kept is None else self._checked_kept(checkpoint, kept)
         # 5. A crash in between leaves some tiles of a size that no checkpoint names yet.
         for path, data in growth.files.items():
             self._store.put_new(self._public + path, data)
         # 6. A crash before this has at worst troubled witnesses for a checkpoint that they will be asked about again;
         # a crash after it leaves the checkpoint as it will be published.
         if kept is None:
-            cosigned = signed if self._cosign is None else self._checked(signed, self._cosign(signed))
-            self._same(checkpoint, self._journal.keep_cosigned(commit.new_size, cosigned))
-        # 7.
+            cosigned = signed if self._cosign is None else self._checked_cosigned(signed, self._cosign(signed))
+            self._checked_kept(checkpoint, self._journal.keep_cosigned(commit.new_size, cosigned))
+        # 7. A crash before this leaves everything public but the checkpoint; see there for one during it.
         self._publish()
         # 8. A crash before this makes the next run repeat steps 4 to 7 for nothing.
         self._journal.clear_staging(commit.old_size)
@@ -181,7 +184,7 @@ class Log(LogView):
         kept = self._journal.cosigned(size)
         if kept is None:
             raise LogError(f"{key} is missing, though this size was committed and nothing is staged for it; restore it")
-        signed = parse_signed_checkpoint(self._same(Checkpoint(self._origin, size, root), kept))
+        signed = parse_signed_checkpoint(self._checked_kept(Checkpoint(self._origin, size, root), kept))
         try:
             verify_checkpoint(signed, [signer.verifier for signer in self._signers])
         except VerificationError as error:
@@ -190,7 +193,7 @@ class Log(LogView):
                 "key, and both while it is being replaced"
             ) from None
 
-    def _same(self, checkpoint: Checkpoint, kept: bytes) -> bytes:
+    def _checked_kept(self, checkpoint: Checkpoint, kept: bytes) -> bytes:
         """Return a signed checkpoint that was kept, having checked that it says exactly this."""
         if parse_signed_checkpoint(kept).checkpoint != checkpoint:
             raise LogError(
@@ -200,7 +203,7 @@ class Log(LogView):
         return kept
 
     @staticmethod
-    def _checked(signed: bytes, cosigned: bytes) -> bytes:
+    def _checked_cosigned(signed: bytes, cosigned: bytes) -> bytes:
         """Return what cosigning gave, having checked that it only added signature lines."""
         before, after = parse_signed_checkpoint(signed).note, parse_signed_checkpoint(cosigned).note
         if after.text != before.text or not set(before.signatures) <= set(after.signatures):
