@@ -1,4 +1,4 @@
-"""Every command and snippet in README.md, CONTRIBUTING.md and docs/ runs, in order, as a reader would run it.
+"""Every command and snippet in our documents (DOCUMENTS, below) runs, in order, as a reader would run it.
 
 A document is read from top to bottom in a fresh copy of the repository: its ``bash``, ``console`` and ``python`` blocks
 run one after the other, variables and directory carried over, with the environment under test as ``.venv``. In a
@@ -21,7 +21,12 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-DOCUMENTS = sorted([REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *(REPOSITORY / "docs").rglob("*.md")])
+DOCUMENTS = sorted(
+    [
+        *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "transparency/README.md")),
+        *(REPOSITORY / "docs").rglob("*.md"),
+    ]
+)
 ENVIRONMENT = Path(sys.prefix)
 
 RUN = {"bash", "console", "python"}

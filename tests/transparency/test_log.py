@@ -17,6 +17,7 @@ from transparency.encoding import b64encode
 from transparency.errors import (
     ConcurrentAppend,
     EncodingError,
+    FormatError,
     LogError,
     ObjectConflict,
     ObjectMissing,
@@ -467,12 +468,21 @@ def test_two_runs_with_the_same_entries_are_one(key: RecordingKey) -> None:
     assert snapshot(store) == snapshot(reference)
 
 
-def test_the_example_of_the_readme_runs() -> None:
+def test_the_examples_of_the_readme_show_what_they_say(capsys: pytest.CaptureFixture[str]) -> None:
     readme = (Path(transparency.__file__).parent / "README.md").read_text()
-    [example] = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    exec(example, {})  # noqa: S102 - our own text
-    with pytest.raises(VerificationError):
-        exec(example.replace('leaf_hash(b"second")', 'leaf_hash(b"other")'), {})  # noqa: S102
+    lies, days = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    exec(lies, {})  # noqa: S102 - our own text
+    reasons = re.findall(r"^another \w+: ([\w-]+):", capsys.readouterr().out, re.MULTILINE)
+    assert reasons == ["inclusion", "inclusion", "tile", "checkpoint-signature"]
+    exec(days, {})  # noqa: S102
+    assert capsys.readouterr().out == "2026-11-21 False\n"
+    for example, true, false in (
+        (lies, 'leaf_hash(b"second")', 'leaf_hash(b"2nd")'),
+        (days, "initech, ten", "acme, ten"),
+    ):
+        assert true in example
+        with pytest.raises((VerificationError, FormatError)):
+            exec(example.replace(true, false), {})  # noqa: S102
 
 
 def test_the_readme_names_every_file() -> None:
