@@ -7,16 +7,17 @@ a commit object (a landing, a manifest) lists it with its SHA-256; every reader 
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lumi_pipeline.errors import LakeError
-from lumi_pipeline.events import EVENT_SCHEMA
+from lumi_pipeline.events import EVENT_SCHEMA, MAX_MICROS, MIN_MICROS, NULLABLE_COLUMNS
 from lumi_pipeline.records import StoredFile
 from transparency.encoding import parse_day
 from transparency.errors import EncodingError, ObjectMissing
@@ -45,9 +46,36 @@ class Lake:
             raise LakeError(f"{file.path} was altered: its SHA-256 is not {file.sha256}, as committed")
         return data
 
+    def open_events(self, file: StoredFile) -> pq.ParquetFile:
+        """Open a committed event file, which has to have the columns of ``EVENT_SCHEMA``; values are not looked at."""
+        parquet = _open(self.read(file), file.path)
+        if not parquet.schema_arrow.equals(EVENT_SCHEMA):
+            raise LakeError(f"{file.path} does not have the columns of an event file")
+        return parquet
+
     def read_events(self, file: StoredFile) -> Iterator[pa.Table]:
-        """Yield a committed event file's rows in order, a row group's worth at a time."""
-        yield from parquet_events(self.read(file), file.path)
+        """Yield a committed event file's rows in order, a row group's worth at a time, every value checked."""
+        batches = self.open_events(file).iter_batches(ROW_GROUP_ROWS)
+        while True:
+            with reading(file.path):
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                table = pa.Table.from_batches([batch])
+                check_values(table, file.path)
+            yield table
+
+    def read_table(self, file: StoredFile, schema: pa.Schema) -> pa.Table:
+        """Return a committed file whose columns have to be those of ``schema``, none of them with a null.
+
+        What the file says of itself besides (its metadata) is not compared; it is in the returned table's schema.
+        """
+        with reading(file.path):
+            table = _open(self.read(file), file.path).read()
+            if not table.schema.equals(schema):
+                raise LakeError(f"{file.path} does not have the columns {', '.join(schema.names)}")
+            check_values(table, file.path)
+        return table
 
     def put_parquet(self, prefix: str, table: pa.Table) -> StoredFile:
         """Write ``table`` as ``<prefix>-<hash>.parquet`` (create-only, durable) and describe what was written."""
@@ -109,24 +137,17 @@ def describe_parquet(prefix: str, table: pa.Table) -> tuple[StoredFile, bytes]:
     return StoredFile(f"{prefix}-{digest[:16]}.parquet", len(data), len(table), digest), data
 
 
-def decode_parquet(data: bytes, name: str) -> pq.ParquetFile:
-    """Open Parquet bytes; :class:`~lumi_pipeline.errors.LakeError` with ``name`` when they aren't Parquet."""
-    try:
-        return pq.ParquetFile(pa.BufferReader(data))
-    except pa.ArrowException as error:
-        raise LakeError(f"{name} is not a readable Parquet file: {error}") from None
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Make what goes wrong with the Parquet file ``name`` a :class:`~lumi_pipeline.errors.LakeError`.
 
-
-def parquet_events(data: bytes, name: str) -> Iterator[pa.Table]:
-    """Yield the events in Parquet bytes, checking that the columns are exactly ``EVENT_SCHEMA``."""
-    file = decode_parquet(data, name)
-    if not file.schema_arrow.equals(EVENT_SCHEMA):
-        raise LakeError(f"{name} does not have the columns of an event file")
+    Arrow finds some damage when it opens a file, some when it decodes a page, and some only when a value is looked at.
+    """
     try:
-        for batch in file.iter_batches(ROW_GROUP_ROWS):
-            yield pa.Table.from_batches([batch])
-    except pa.ArrowException as error:
-        raise LakeError(f"{name} can't be read: {error}") from None
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
+        reason = str(error).partition("\n")[0]
+        raise LakeError(f"{name} is not a readable Parquet file: {reason}") from None
 
 
 def in_parts(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
@@ -143,3 +164,23 @@ def in_parts(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
             size += batch.nbytes
     if held:
         yield pa.concat_tables(held)
+
+
+def check_values(table: pa.Table, name: str) -> None:
+    """Raise unless every value is one that its column can hold: text in UTF-8, a time in the calendar, no stray null.
+
+    Outbox and lake only ever held such values, so others were put into the file ``name`` by somebody else.
+    """
+    table.validate(full=True)
+    for field, column in zip(table.schema, table.columns, strict=True):
+        if column.null_count and field.name not in NULLABLE_COLUMNS:
+            raise LakeError(f"{name} has a null in its column {field.name}")
+        if pa.types.is_timestamp(field.type):
+            times = pc.cast(column, pa.int64()).drop_null()
+            if len(times) and not MIN_MICROS <= pc.min(times).as_py() <= pc.max(times).as_py() <= MAX_MICROS:
+                raise LakeError(f"{name} has a time outside the years 0001 to 9999 in its column {field.name}")
+
+
+def _open(data: bytes, name: str) -> pq.ParquetFile:
+    with reading(name):
+        return pq.ParquetFile(pa.BufferReader(data))

@@ -20,11 +20,12 @@ from lumi_pipeline.days import DAY_MICROS, day_end
 from lumi_pipeline.errors import ConcurrentRun, LandingError, RecordError, ReplacedOutbox, RewoundOutbox
 from lumi_pipeline.events import MIN_MICROS, from_micros
 from lumi_pipeline.hashing import genesis_hash
-from lumi_pipeline.lake import Lake, decode_parquet, in_parts
+from lumi_pipeline.lake import Lake, in_parts
 from lumi_pipeline.outbox import Outbox, Snapshot
 from lumi_pipeline.records import StoredFile, json_text
 from lumi_pipeline.sealedjson import encode_sealed, parse_sealed
 from lumi_pipeline.tenantdays import DayTenants
+from transparency.encoding import excerpt
 from transparency.errors import ObjectConflict
 
 LANDING_FORMAT: Final = "lumi/landing/v1"
@@ -155,9 +156,7 @@ def landings(lake: Lake, floor: int = 0) -> Iterator[Landing]:
 
 def landed_tenants(lake: Lake, landing: Landing) -> list[LandedTenant]:
     """Return the tenants that a landing read, with where it left each."""
-    table = decode_parquet(lake.read(landing.tenants), landing.tenants.path).read()
-    if not table.schema.equals(_TENANTS):
-        raise RecordError(f"{landing.tenants.path} does not have the columns of landed tenants")
+    table = lake.read_table(landing.tenants, _TENANTS)
     return [
         LandedTenant(tenant_id, first, rows, Cursor(chain_id, after, head, not_before))
         for tenant_id, chain_id, first, after, rows, head, not_before in zip(
@@ -170,11 +169,12 @@ def landed_breaks(lake: Lake, landing: Landing) -> Iterator[Break]:
     """Yield the breaks that a landing found."""
     if landing.breaks is None:
         return
-    table = decode_parquet(lake.read(landing.breaks), landing.breaks.path).read()
-    if not table.schema.equals(_BREAKS):
-        raise RecordError(f"{landing.breaks.path} does not have the columns of landed breaks")
+    table = lake.read_table(landing.breaks, _BREAKS)
     for tenant_id, seq, kind, expected, found in zip(*(column.to_pylist() for column in table.columns), strict=True):
-        yield Break(tenant_id, seq, BreakKind(kind), expected, found)
+        try:
+            yield Break(tenant_id, seq, BreakKind(kind), expected, found)
+        except ValueError:
+            raise RecordError(f"{landing.breaks.path}: {excerpt(kind)} is not a kind of break") from None
 
 
 def read_cursors(lake: Lake, sealed: DayTenants | None) -> dict[str, Cursor]:

@@ -27,7 +27,7 @@ from lumi_pipeline.chain import BreakKind, ChainEnd
 from lumi_pipeline.days import DAY_MICROS, day_end
 from lumi_pipeline.errors import LakeError
 from lumi_pipeline.events import EVENT_SCHEMA, MIN_MICROS, from_micros
-from lumi_pipeline.lake import ROW_GROUP_ROWS, Lake
+from lumi_pipeline.lake import ROW_GROUP_ROWS, Lake, check_values
 from lumi_pipeline.landing import Cursor, Landing, landed_breaks, landed_tenants, landings
 
 _MEMORY_LIMIT = "512MB"
@@ -85,7 +85,7 @@ class Pending:
             self._reach.append(_Reach(landing.number, next_seqs, latest))
         files = [file for landing in self._landings for file in landing.files]
         for file in files:
-            lake.read(file)
+            lake.open_events(file)
         self._spans: dict[str, list[_Span]] = {}
         with ExitStack() as opened:
             spill = opened.enter_context(TemporaryDirectory(prefix="lumi-"))
@@ -151,7 +151,9 @@ class Pending:
                 "ORDER BY tenant_id, seq"
             ).to_arrow_reader(ROW_GROUP_ROWS)
             for batch in reader:
-                yield pa.Table.from_batches([batch]).cast(EVENT_SCHEMA)
+                table = pa.Table.from_batches([batch]).cast(EVENT_SCHEMA)
+                check_values(table, "landed/")
+                yield table
         self._db.unregister("wanted")
 
     def floor_after(self, sealed: Mapping[str, int]) -> int:
@@ -163,6 +165,9 @@ class Pending:
 
     def _load_spans(self) -> dict[str, list[_Span]]:
         """The days of each tenant's rows, without those whose time is in doubt."""
+        nulls = "tenant_id IS NULL OR seq IS NULL OR recorded_at IS NULL"
+        if self._db.sql(f"SELECT 1 FROM landed WHERE {nulls} LIMIT 1").fetchall():  # noqa: S608 - constants
+            raise LakeError("landed/ has a row without tenant, seq or time, which no landing wrote; restore its files")
         self._db.register("doubtful", _rows_table(self._doubtful))
         spans: dict[str, list[_Span]] = {}
         for tenant_id, day, first_seq, last_seq in self._db.sql(

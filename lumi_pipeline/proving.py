@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from lumi_pipeline.errors import LakeError, ProofNotFound
 from lumi_pipeline.events import CORE_COLUMNS, EVENT_ID_SYNTAX, HASH_COLUMNS, PAYLOAD_COLUMNS
 from lumi_pipeline.hashing import event_leaf
-from lumi_pipeline.lake import Lake, decode_parquet, events_prefix
+from lumi_pipeline.lake import Lake, events_prefix, reading
 from lumi_pipeline.proofs import EVENT_PROOF
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.rowhash import digest_column
@@ -127,13 +127,14 @@ def _event_files(lake: Lake, day: date) -> list[StoredFile]:
 
 
 def _row(lake: Lake, file: StoredFile, event_id: str) -> dict[str, object] | None:
-    parquet = decode_parquet(lake.read(file), file.path)
-    for group in range(parquet.num_row_groups):
-        ids = parquet.read_row_group(group, columns=["event_id"]).column("event_id")
-        at = pc.index(ids, event_id).as_py()
-        if at >= 0:
-            row: dict[str, object] = parquet.read_row_group(group).slice(at, 1).to_pylist()[0]
-            return row
+    parquet = lake.open_events(file)
+    with reading(file.path):
+        for group in range(parquet.num_row_groups):
+            ids = parquet.read_row_group(group, columns=["event_id"]).column("event_id")
+            at = pc.index(ids, event_id).as_py()
+            if at >= 0:
+                row: dict[str, object] = parquet.read_row_group(group).slice(at, 1).to_pylist()[0]
+                return row
     return None
 
 
@@ -142,10 +143,10 @@ def _leaves(lake: Lake, files: list[StoredFile], row: dict[str, object]) -> tupl
     leaves: list[bytes] = []
     index = -1
     for file in files:
-        parquet = decode_parquet(lake.read(file), file.path)
-        columns = ["tenant_id", "seq", "integrity_hash"]
-        table = parquet.read(columns=columns)
-        table = table.filter(pc.equal(table.column("tenant_id"), pa.scalar(str(row["tenant_id"]))))
+        parquet = lake.open_events(file)
+        with reading(file.path):
+            table = parquet.read(columns=["tenant_id", "seq", "integrity_hash"])
+            table = table.filter(pc.equal(table.column("tenant_id"), pa.scalar(str(row["tenant_id"]))))
         at = pc.index(table.column("seq"), row["seq"]).as_py()
         if at >= 0:
             index = len(leaves) + at

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from lumi_pipeline.errors import RecordError
 from lumi_pipeline.hashing import tenant_key
-from lumi_pipeline.lake import Lake, decode_parquet, seal_prefix
+from lumi_pipeline.lake import Lake, seal_prefix
 from lumi_pipeline.records import Manifest, StoredFile, TenantDay
 from transparency.encoding import parse_decimal
 from transparency.errors import EncodingError
@@ -90,21 +90,20 @@ def stored_tenants(manifest: Manifest) -> StoredFile:
 def read_day_tenants(lake: Lake, manifest: Manifest) -> DayTenants:
     """Read a sealed day's tenant-day records, checked against the manifest."""
     file = stored_tenants(manifest)
-    table = decode_parquet(lake.read(file), file.path).read()
-    metadata = table.schema.metadata or {}
-    if not table.schema.remove_metadata().equals(_SCHEMA) or _FLOOR_KEY not in metadata:
-        raise RecordError(f"{file.path} does not have the columns of tenant-day records")
+    table = lake.read_table(file, _SCHEMA)
     try:
-        floor = parse_decimal(metadata[_FLOOR_KEY].decode("ascii"))
+        floor = parse_decimal((table.schema.metadata or {}).get(_FLOOR_KEY, b"").decode("ascii"))
     except (UnicodeDecodeError, EncodingError) as error:
         raise RecordError(f"{file.path}: landing floor: {error}") from None
-    tenants = {}
+    tenants: dict[str, SealedTenant] = {}
     columns = [column.to_pylist() for column in table.columns]
     for tenant_id, key, chain_id, first, count, after, root, head_before, head_after, breaks in zip(
         *columns, strict=True
     ):
         if key != tenant_key(tenant_id):
             raise RecordError(f"{file.path}: the tenant key of {tenant_id} is not its own")
+        if tenant_id in tenants:
+            raise RecordError(f"{file.path} has two records of {tenant_id}")
         record = TenantDay(manifest.day, key, first, count, after, root, head_before, head_after, breaks)
         tenants[tenant_id] = SealedTenant(tenant_id, chain_id, record)
     return DayTenants(manifest.day, tenants, floor)
