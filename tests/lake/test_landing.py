@@ -9,8 +9,7 @@ import pytest
 from lumi_pipeline.chain import Break, BreakKind
 from lumi_pipeline.errors import LakeError, LandingError, LumiError, OutboxError, ReplacedOutbox, RewoundOutbox
 from lumi_pipeline.events import EVENT_SCHEMA, Event
-from lumi_pipeline.lake import decode_parquet
-from lumi_pipeline.landing import Landing, landed_tenants, landings
+from lumi_pipeline.landing import Landing, landed_breaks, landed_tenants, landings
 from tests.lake.chains import places
 from tests.lake.world import World, at, day
 
@@ -249,10 +248,7 @@ def test_a_changed_cell_of_any_column_is_landed_as_found_and_named(world: World)
     assert _landed(world, 0) == [row for row in _outbox_rows(world) if row["tenant_id"] != "nobody"]
 
     (landing,) = _landings(world)
-    assert landing.breaks is not None
-    lake = world.pipeline().lake
-    stored = decode_parquet(lake.read(landing.breaks), "breaks").read().to_pylist()
-    assert [Break(**{**row, "kind": BreakKind(row["kind"])}) for row in stored] == list(found)
+    assert list(landed_breaks(world.pipeline().lake, landing)) == list(found)
 
 
 @pytest.mark.parametrize(
