@@ -131,7 +131,8 @@ class Pipeline:
         genesis = self.genesis()
         if genesis is None:
             return []
-        size = LogView(self.lake.store).state().committed_size
+        # What was committed but not published yet counts as missing too: publishing is what completes it.
+        size = LogView(self.lake.store).state().published_size
         return [day for day in self.sealed_days() if (day - genesis.first_day).days + 1 >= size]
 
     def seal(self, days: Sequence[date]) -> Iterator[SealReport]:
