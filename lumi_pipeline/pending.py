@@ -3,9 +3,9 @@
 A day's rows are a range of seqs for each tenant. Where chains are intact the range follows from ``recorded_at`` alone.
 Where they are not, two rules see to it that a tampered time costs few breaks and leaves no row out:
 
-- A row is *in doubt* when its landing found that its hash, or the hash next to it, does not fit. The time of such a row
-  counts only if it lies between those of the rows around it; otherwise the row goes where the row before it goes. So a
-  last row that was moved into the far future does not wait for that day, outside every sealed day and unreported.
+- A row is *in doubt* when its landing found that its hash does not fit, or that what follows does not link to it. Its
+  time counts only if it lies between those of the rows around it; otherwise the row goes where the row before it goes.
+  So a last row that was moved into the far future does not wait for it, outside every sealed day and unreported.
 - A chain that is out of order all the same is cut so that the fewest rows end up on the wrong side of midnight.
 """
 
@@ -238,9 +238,10 @@ def _doubtful_rows(lake: Lake, read: Sequence[Landing]) -> dict[str, set[int]]:
     for landing in read:
         for found in landed_breaks(lake, landing):
             if found.kind in _DOUBTS:
-                # Of two rows that do not link, either may be the wrong one.
-                seqs = (found.seq - 1, found.seq) if found.kind is BreakKind.LINK else (found.seq,)
-                doubtful.setdefault(found.tenant_id, set()).update(seqs)
+                # A row that does not link casts doubt on the one before it. Were it itself the wrong one, its own hash
+                # would not fit, or else the row after it, or the head, would not link to it.
+                seq = found.seq - 1 if found.kind is BreakKind.LINK else found.seq
+                doubtful.setdefault(found.tenant_id, set()).add(seq)
     return doubtful
 
 
