@@ -17,7 +17,7 @@ from lumi_pipeline.lake import Lake, seal_prefix
 from lumi_pipeline.records import json_text
 from lumi_pipeline.sealedjson import encode_sealed, parse_sealed
 from transparency.encoding import Json, canonical_json
-from transparency.errors import ObjectMissing
+from transparency.errors import ObjectConflict, ObjectMissing
 
 REPORT_FORMAT: Final = "lumi/breaks/v1"
 ACKNOWLEDGEMENT_FORMAT: Final = "lumi/acknowledgement/v1"
@@ -54,7 +54,11 @@ def break_report(day: date, breaks: Sequence[Break]) -> BreakReport:
 
 def keep_report(lake: Lake, report: BreakReport) -> None:
     """Keep a day's report. Earlier ones that nobody acknowledged are out of date and go: one is left to read."""
-    lake.store.put_new(report.key, report.data)
+    try:
+        lake.store.put_new(report.key, report.data)
+    except ObjectConflict:  # altered since it was kept
+        lake.discard(report.key)
+        lake.store.put_new(report.key, report.data)
     for key in list(lake.store.list(f"{seal_prefix(report.day)}breaks-")):
         with suppress(ObjectMissing):  # another run removes the same
             other = BreakReport(report.day, lake.store.get(key))
