@@ -264,6 +264,16 @@ def test_events_of_other_days_stay_there_when_a_neighbour_is_tampered_with_in_an
     assert _sealed_rows(world) == {("acme", seq): [seq // 3] for seq in range(7)}
 
 
+def test_a_lost_event_leaves_all_others_where_they_were(world: World) -> None:
+    for lost in range(7):
+        world.record(f"t.{lost}", *TIMES, at(2))
+    world.tamper("DELETE FROM audit_outbox WHERE tenant_id = 't.' || seq")
+    # In the middle of a day the next row does not link; on the edge of a day what is lost is all that can be told.
+    assert _seal_everything(world) == {f"t.{lost}": 1 if lost in {2, 3, 5, 6} else 2 for lost in range(7)}
+    rows = [(lost, seq) for lost in range(7) for seq in range(7) if lost != seq]
+    assert _sealed_rows(world) == {(f"t.{lost}", seq): [seq // 3] for lost, seq in rows}
+
+
 def test_a_landed_file_that_vanishes_while_it_is_read_is_an_error_of_ours(world: World) -> None:
     world.record("acme", at(0))
     world.pipeline().land()
