@@ -106,8 +106,8 @@ def is_acknowledged(lake: Lake, report: BreakReport) -> bool:
     return json_text(parse_sealed(ACKNOWLEDGEMENT_FORMAT, data, _FIELDS, key)["report"]) == report.sha256
 
 
-def check_acknowledgements(lake: Lake, day: date) -> set[str]:
-    """Check every report and acknowledgement of a day; return their keys."""
+def check_acknowledgements(lake: Lake, day: date, breaks: Sequence[Break]) -> set[str]:
+    """Check every report and acknowledgement of a day that was sealed with these breaks; return their keys."""
     prefix = seal_prefix(day)
     reports = {key: BreakReport(day, lake.store.get(key)) for key in lake.store.list(f"{prefix}breaks-")}
     for key, report in reports.items():
@@ -116,6 +116,9 @@ def check_acknowledgements(lake: Lake, day: date) -> set[str]:
     acknowledgements = set(lake.store.list(f"{prefix}acknowledged-"))
     for key in acknowledgements - {_acknowledgement_key(r) for r in reports.values() if is_acknowledged(lake, r)}:
         raise SealError(f"{key} acknowledges a report that is not there")
+    if breaks and not is_acknowledged(lake, break_report(day, breaks)):
+        key = _acknowledgement_key(break_report(day, breaks))
+        raise SealError(f"{key} is missing, although the day is sealed with these breaks; restore it from a backup")
     return acknowledgements | set(reports)
 
 

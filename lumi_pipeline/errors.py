@@ -36,6 +36,7 @@ __all__ = [
     "RewoundOutbox",
     "SealError",
     "TimeRefused",
+    "UnfinishedLanding",
 ]
 
 
@@ -113,6 +114,10 @@ class RecordError(LakeError):
 
 class LandingError(LumiError):
     """The outbox could not be landed."""
+
+
+class UnfinishedLanding(LandingError):
+    """Landed files without a commit object: a landing is under way or was interrupted, or its commit object is lost."""
 
 
 class ReplacedOutbox(LandingError):

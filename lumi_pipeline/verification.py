@@ -3,7 +3,8 @@
 Goes on after a failure, so that one run names everything that is wrong. Nothing here writes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, timedelta
 
 import pyarrow as pa
@@ -11,25 +12,36 @@ import pyarrow.compute as pc
 
 from lumi_pipeline.acknowledging import check_acknowledgements
 from lumi_pipeline.chain import Break, ChainEnd, ChainFold, ChainState
-from lumi_pipeline.days import day_range
-from lumi_pipeline.errors import LakeError, LandingError, LumiError, OutboxLocked, OutboxMissing, ReplacedOutbox
-from lumi_pipeline.events import MIN_MICROS
+from lumi_pipeline.days import day_end, day_range
+from lumi_pipeline.errors import (
+    LakeError,
+    LandingError,
+    LumiError,
+    OutboxLocked,
+    OutboxMissing,
+    ReplacedOutbox,
+    UnfinishedLanding,
+)
+from lumi_pipeline.events import MIN_MICROS, from_micros, to_micros
 from lumi_pipeline.genesis import GENESIS_KEY
 from lumi_pipeline.hashing import genesis_hash
 from lumi_pipeline.lake import Lake, events_prefix, seal_prefix
-from lumi_pipeline.landing import Cursor, heads_ahead, landings, read_cursors
+from lumi_pipeline.landing import Cursor, heads_ahead, landing_key, landings, read_cursors
 from lumi_pipeline.outbox import Outbox, Snapshot
 from lumi_pipeline.pending import DayRange, Pending
 from lumi_pipeline.sealing import Progress, SealedDay, Sealer, SealReport, load_sealed_day
 from lumi_pipeline.tenantdays import DayTenants
 from lumi_pipeline.verdict import Status, Verdict
 from transparency.audit import check_journal
+from transparency.encoding import format_timestamp, parse_day
 from transparency.entries import Genesis
-from transparency.errors import FormatError, ObjectMissing, StoreError, VerificationError
+from transparency.errors import EncodingError, FormatError, ObjectMissing, StoreError, VerificationError
 from transparency.logview import LogView
 from transparency.policy import Policy
 from transparency.verify import LogVerdict, Problem, fsck
 
+_OF_A_DAY = re.compile(r"(?:events|seals)/day=([^/]+)/[^/]+")
+_LANDED = re.compile(r"landed/([0-9]{12})/[^/]+")
 _SHOWN = 20
 """How many breaks a verdict spells out; it always says how many there are."""
 
@@ -80,11 +92,25 @@ def verify_days(
             yield failure(str(day), error)
 
 
+def verify_folders(lake: Lake, genesis: Genesis | None) -> Iterator[Verdict]:
+    """Name what lies beside the days of the log, where a reader of plain Parquet would count it; nothing is as usual.
+
+    What lies under a day that is not sealed yet counts for nothing: an interrupted seal leaves it, and the next one
+    clears it away.
+    """
+    strays = [
+        key for prefix in ("events/", "seals/") for key in lake.store.list(prefix) if not _is_of_a_day(key, genesis)
+    ]
+    if strays:
+        found = (f"{key} lies under no day of the log; move it away" for key in strays)
+        yield Verdict("lake", Status.FAILED, "stray", tuple(found))
+
+
 def verify_landings(lake: Lake, sealed: DayTenants | None) -> Verdict:
     """Check every landing's commit object and files, and the chains of the rows that are not sealed yet."""
 
     def check() -> _Found:
-        floor = sealed.landing_floor if sealed else 0
+        floor, sealed_day = (sealed.landing_floor, sealed.day) if sealed else (0, None)
         present = set(lake.store.list("landed/"))
         known: set[str] = set()
         number = -1
@@ -94,14 +120,19 @@ def verify_landings(lake: Lake, sealed: DayTenants | None) -> Verdict:
                 known.add(file.path)
                 if number >= floor or file.path in present:
                     lake.read(file)
-        for key in sorted(present - known):
-            if int(key.split("/")[1]) <= number:
-                raise LandingError(
-                    f"{key} is not part of its landing: the commit object does not list it; move it away"
-                )
+        if number < floor - 1:
+            raise LandingError(
+                f"{landing_key(floor - 1)} was lost, although {sealed_day} is sealed from it; restore it"
+            )
+        uncommitted = _check_landed_files(present - known, number)
         with Pending(lake, floor) as pending:
             rows, breaks = _fold_pending(pending, sealed)
-        _raise_breaks(breaks)
+        _raise_found(breaks)
+        if uncommitted:
+            raise UnfinishedLanding(
+                f"{uncommitted[0]} belongs to no landing yet. Either a landing is under way or was interrupted; then "
+                f"'lumi land' completes it. Or {landing_key(number + 1)} was lost; then restore it from a backup"
+            )
         return _Found(f"{number + 1} landing(s); {rows} landed event(s) are not sealed yet.", events=rows)
 
     return _judged("landings", check)
@@ -111,15 +142,17 @@ def verify_outbox(outbox: Outbox, lake: Lake, sealed: DayTenants | None, progres
     """Recompute every chain in the outbox from its beginning, and hold it against what was landed."""
 
     def check() -> _Found:
+        # Read before the snapshot is taken: what is landed meanwhile must not look like rows that the outbox has lost.
+        last = max(landings(lake, sealed.landing_floor if sealed else 0), key=lambda x: x.number, default=None)
+        cursors = read_cursors(lake, sealed)
         with outbox.snapshot() as snapshot:
-            last = max(landings(lake, sealed.landing_floor if sealed else 0), key=lambda x: x.number, default=None)
             if last is not None and snapshot.system_id != last.system_id:
                 raise ReplacedOutbox(f"the outbox is another database than the one landed before ({last.system_id})")
-            cursors = read_cursors(lake, sealed)
             heads_ahead(snapshot, cursors)
-            rows, tenants, breaks = _fold_outbox(snapshot, cursors, progress)
-        _raise_breaks(breaks)
-        line = f"{rows} event(s) of {tenants} tenant(s) in the outbox; what was landed of them is unchanged."
+            fold, breaks = _fold_outbox(snapshot, cursors, progress)
+            _raise_found(breaks, list(_closing_problems(snapshot, fold, sealed)))
+        rows = sum(tenant.count for tenant in fold.tenants.values())
+        line = f"{rows} event(s) of {len(fold.tenants)} tenant(s) in the outbox; what was landed of them is unchanged."
         return _Found(line, events=rows)
 
     return _judged("outbox", check)
@@ -129,6 +162,8 @@ def failure(subject: str, error: LumiError) -> Verdict:
     """An error as a verdict: what could not be read at all leaves the verification incomplete, all else fails it."""
     if isinstance(error, VerificationError):
         return Verdict(subject, Status.FAILED, error.reason, (str(error),))
+    if isinstance(error, UnfinishedLanding):
+        return Verdict(subject, Status.INCOMPLETE, "unfinished", (str(error),))
     if isinstance(error, OutboxMissing | OutboxLocked):
         return Verdict(subject, Status.INCOMPLETE, "unavailable", (str(error),))
     if isinstance(error, StoreError) and not isinstance(error, ObjectMissing):
@@ -183,11 +218,32 @@ def _check_partition(lake: Lake, sealed: SealedDay) -> None:
     day = sealed.manifest.day
     known = {file.path for file in sealed.manifest.files}
     known |= {f"{seal_prefix(day)}{name}" for name in ("manifest.json", "day.txt")}
-    known |= check_acknowledgements(lake, day)
+    known |= check_acknowledgements(lake, day, sealed.breaks)
     for prefix in (events_prefix(day), seal_prefix(day)):
         for key in lake.store.list(prefix):
             if key not in known:
                 raise LakeError(f"{key} is not part of the sealed day: its manifest does not list it; move it away")
+
+
+def _is_of_a_day(key: str, genesis: Genesis | None) -> bool:
+    match = _OF_A_DAY.fullmatch(key)
+    try:
+        return match is not None and (genesis is None or parse_day(match[1]) >= genesis.first_day)
+    except EncodingError:
+        return False
+
+
+def _check_landed_files(unlisted: Iterable[str], number: int) -> list[str]:
+    """Return which of these files, which no landing lists, may be those of a landing after the last, ``number``."""
+    uncommitted = []
+    for key in sorted(unlisted):
+        match = _LANDED.fullmatch(key)
+        if match is None:
+            raise LandingError(f"{key} does not belong to a landing; move it away")
+        if int(match[1]) <= number:
+            raise LandingError(f"{key} is not part of its landing: the commit object does not list it; move it away")
+        uncommitted.append(key)
+    return uncommitted
 
 
 def _fold_pending(pending: Pending, sealed: DayTenants | None) -> tuple[int, list[Break]]:
@@ -209,7 +265,7 @@ def _fold_pending(pending: Pending, sealed: DayTenants | None) -> tuple[int, lis
 
 def _fold_outbox(
     snapshot: Snapshot, cursors: dict[str, Cursor], progress: Progress | None
-) -> tuple[int, int, list[Break]]:
+) -> tuple[ChainFold, list[Break]]:
     heads = snapshot.heads()
     columns = (heads.column(name).to_pylist() for name in ("tenant_id", "chain_id", "next_seq", "head_hash"))
     known = {
@@ -224,7 +280,28 @@ def _fold_outbox(
             progress(len(table))
     for tenant_id, head in known.items():
         breaks += fold.finish(tenant_id, ChainEnd(head.next_seq, head.head)).breaks
-    return sum(tenant.count for tenant in fold.tenants.values()), len(known), breaks
+    return fold, breaks
+
+
+def _closing_problems(snapshot: Snapshot, fold: ChainFold, sealed: DayTenants | None) -> Iterator[str]:
+    """What keeps new events out of closed days must be as recorder and closing left it, and no chain without head."""
+    closed = to_micros(snapshot.closed_before)
+    if sealed is not None and closed < day_end(sealed.day):
+        yield f"audit_close was altered: {from_micros(closed):%Y-%m-%d} is open, and {sealed.day} is sealed"
+    headless = snapshot.headless()
+    if headless is not None:
+        yield f"tenant {headless} has events but no chain head, so they are never landed; restore the head"
+    heads = snapshot.heads()
+    times: list[int] = heads.column("last_recorded_at").cast(pa.int64()).to_numpy().tolist()
+    for tenant_id, found in zip(heads.column("tenant_id").to_pylist(), times, strict=True):
+        rows = fold.tenants[str(tenant_id)].state
+        expected = max(rows.not_before, closed)
+        if found != expected:
+            yield (
+                f"tenant {tenant_id} seq {rows.next_seq}: the next event could be given any time from "
+                f"{format_timestamp(from_micros(found))} on, and not {format_timestamp(from_micros(expected))}; "
+                "last_recorded_at of its chain head was altered"
+            )
 
 
 def _check_landed(rows: pa.Table, cursors: dict[str, Cursor]) -> None:
@@ -245,9 +322,10 @@ def _check_landed(rows: pa.Table, cursors: dict[str, Cursor]) -> None:
         )
 
 
-def _raise_breaks(breaks: Sequence[Break]) -> None:
-    if breaks:
-        raise VerificationError("chain-broken", f"{len(breaks)} break(s):\n" + "\n".join(_spelled_out(breaks)))
+def _raise_found(breaks: Sequence[Break], problems: Sequence[str] = ()) -> None:
+    found = [f"{len(breaks)} break(s):", *_spelled_out(breaks)] if breaks else []
+    if found or problems:
+        raise VerificationError("chain-broken" if breaks else "outbox-altered", "\n".join([*found, *problems]))
 
 
 def _spelled_out(breaks: Sequence[Break]) -> list[str]:

@@ -9,7 +9,14 @@ from lumi_pipeline.errors import LumiError, OutboxError
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.sealing import load_sealed_day
 from lumi_pipeline.verdict import Status, Verdict
-from lumi_pipeline.verification import failure, verify_days, verify_landings, verify_outbox, verify_published
+from lumi_pipeline.verification import (
+    failure,
+    verify_days,
+    verify_folders,
+    verify_landings,
+    verify_outbox,
+    verify_published,
+)
 from transparency.policy import Policy
 
 
@@ -30,6 +37,7 @@ def judge_history(
         yield from _judge_days(pipeline, chosen)
     elif first or last:
         yield Verdict("lake", Status.INCOMPLETE, "no-days", ("No day of that period is sealed.",))
+    yield from verify_folders(pipeline.lake, genesis)
     yield verify_landings(pipeline.lake, sealed)
     try:
         outbox = pipeline.outbox

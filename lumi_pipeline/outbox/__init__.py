@@ -59,8 +59,17 @@ class Snapshot(Protocol):
         """Random name drawn when the outbox was initialised; another one means another database."""
         ...
 
+    @property
+    def closed_before(self) -> datetime:
+        """The midnight before which no event can be recorded any more; 1970 when nothing was closed yet."""
+        ...
+
     def heads(self) -> pa.Table:
         """Return every chain head in :data:`HEAD_SCHEMA`, sorted by tenant_id (code points)."""
+        ...
+
+    def headless(self) -> str | None:
+        """Return a tenant that has events but no chain head, so that nobody will ask for them; None as it should be."""
         ...
 
     def rows(

@@ -42,6 +42,17 @@ _FIND_EVENTS: Final = (
 _FIND_IDS: Final = 10_000
 """Ids looked for in one query, so that their list stays far below the limit on the length of a value."""
 
+# One step of the index a tenant, however many events each has.
+_SELECT_HEADLESS: Final = """
+WITH RECURSIVE tenants (tenant_id) AS (
+    SELECT min(tenant_id) FROM audit_outbox
+    UNION ALL
+    SELECT (SELECT min(tenant_id) FROM audit_outbox WHERE tenant_id > tenants.tenant_id)
+    FROM tenants WHERE tenants.tenant_id IS NOT NULL
+)
+SELECT tenant_id FROM tenants
+WHERE tenant_id IS NOT NULL AND tenant_id NOT IN (SELECT tenant_id FROM audit_chain_head) LIMIT 1
+"""
 _DATABASE_CLOCK: Final = "SELECT CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) * 1000"
 
 
@@ -154,6 +165,16 @@ class SqliteSnapshot:
         # The first read is what fixes the snapshot in SQLite, so it happens here and not when a caller asks.
         (system_id,) = connection.execute("SELECT system_id FROM audit_identity").fetchone() or (b"",)
         self.system_id = bytes(system_id).decode("utf-8", "replace")
+
+    @property
+    def closed_before(self) -> datetime:
+        """Return the midnight before which every day is closed."""
+        return read_closed_before(self._connection.cursor())
+
+    def headless(self) -> str | None:
+        """Return a tenant that has events but no chain head, or None."""
+        row = self._connection.execute(_SELECT_HEADLESS).fetchone()
+        return None if row is None else str(row[0], "utf-8", "backslashreplace")
 
     def heads(self) -> pa.Table:
         """Return every chain head in HEAD_SCHEMA, sorted by tenant_id."""
