@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from lumi_pipeline.errors import LakeError, ProofNotFound
 from lumi_pipeline.events import CORE_COLUMNS, EVENT_ID_SYNTAX, HASH_COLUMNS, PAYLOAD_COLUMNS
 from lumi_pipeline.hashing import event_leaf
-from lumi_pipeline.lake import Lake, events_prefix, reading
+from lumi_pipeline.lake import Lake, check_values, events_prefix, reading
 from lumi_pipeline.proofs import EVENT_PROOF
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.rowhash import digest_column
@@ -40,12 +40,11 @@ def prove_event(lake: Lake, genesis: Genesis, event_id: str, *, redact: bool = F
     """
     place = _find(lake, event_id)
     sealed = load_sealed_day(lake, place.day)
-    tenant = sealed.tenants.tenants[str(place.event["tenant_id"])]
+    tenant_id = str(place.event["tenant_id"])
+    tenant = sealed.tenants.tenants.get(tenant_id)
     leaves = LeafHashes(place.leaves)
-    if leaves.root() != tenant.record.root:
-        raise LakeError(
-            f"{place.day}: the rows of tenant {tenant.tenant_id} were altered: they don't give the sealed root"
-        )
+    if tenant is None or leaves.root() != tenant.record.root:
+        raise LakeError(f"{place.day}: the rows of tenant {tenant_id} were altered: they don't give the sealed root")
     payload = {name: _json_value(place.event[name]) for name in PAYLOAD_COLUMNS}
     erased = place.event["erased_at"] is not None
     core = {name: _json_value(place.event[name]) for name in (*CORE_COLUMNS, *HASH_COLUMNS)}
@@ -133,7 +132,9 @@ def _row(lake: Lake, file: StoredFile, event_id: str) -> dict[str, object] | Non
             ids = parquet.read_row_group(group, columns=["event_id"]).column("event_id")
             at = pc.index(ids, event_id).as_py()
             if at >= 0:
-                row: dict[str, object] = parquet.read_row_group(group).slice(at, 1).to_pylist()[0]
+                found = parquet.read_row_group(group).slice(at, 1)
+                check_values(found, file.path)
+                row: dict[str, object] = found.to_pylist()[0]
                 return row
     return None
 
