@@ -1,0 +1,59 @@
+"""The rows there are, in the order of the table, and the data each works on."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from benchmarks import chains, history, landing, proofs, sealing, trees
+from benchmarks.dataset import Dataset
+from benchmarks.row import Row
+
+Benchmark = Callable[[Dataset, int], Row]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    measure: Benchmark
+    days: int
+
+
+_HISTORY_DAYS: Final = 7
+_SUITE: Final = {
+    "chain": _Entry(chains.measure, 1),
+    "tree": _Entry(trees.measure, 1),
+    "land": _Entry(landing.measure, 1),
+    "seal": _Entry(sealing.measure, 1),
+    "verify-all": _Entry(history.measure, _HISTORY_DAYS),
+    "prove": _Entry(proofs.prove, 1),
+    "prove-cold": _Entry(proofs.prove_cold, 1),
+    "verify-proof": _Entry(proofs.verify, 1),
+    "verify-proof-cold": _Entry(proofs.verify_cold, 1),
+}
+NAMES: Final = tuple(_SUITE)
+
+
+def run_suite(
+    names: Sequence[str], home: Path, events: int, runs: int, progress: Callable[[str], None]
+) -> Iterator[Row]:
+    """Measure the rows of these names, in the table's order; ``progress`` is told what comes next."""
+    with _datasets(home, events) as dataset:
+        for name in NAMES:
+            if name in names:
+                progress(name)
+                yield _SUITE[name].measure(dataset(_SUITE[name].days), runs)
+
+
+@contextmanager
+def _datasets(home: Path, events: int) -> Iterator[Callable[[int], Dataset]]:
+    """Give data sets by their number of days, each made once; their lakes are gone afterwards."""
+    home.mkdir(parents=True, exist_ok=True)
+    made: dict[int, Dataset] = {}
+    with TemporaryDirectory(prefix="run-", dir=home) as scratch:
+
+        def dataset(days: int) -> Dataset:
+            return made.setdefault(days, Dataset(home, Path(scratch), events, days))
+
+        yield dataset
