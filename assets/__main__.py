@@ -9,8 +9,9 @@ import click
 
 from assets.backlog import backlog
 from lumi_pipeline.cli.command import Command, ExitCode, Stop, examples
+from lumi_pipeline.cli.ending import execute
 from lumi_pipeline.cli.options import DAY, PATH
-from lumi_pipeline.cli.output import count, note, safe, say
+from lumi_pipeline.cli.output import count, note, say
 from lumi_pipeline.config import load_config
 from lumi_pipeline.days import day_range, last_complete_day
 from lumi_pipeline.pipeline import Pipeline
@@ -111,19 +112,7 @@ def _span(days: Sequence[date]) -> str:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit code: 0 success, 1 failure, 2 usage."""
-    try:
-        daily.main(list(arguments), PROGRAM, standalone_mode=False)
-    except Stop as stop:
-        note(f"error: {safe(stop.message)}")
-        return stop.code
-    except click.ClickException as error:
-        error.show()
-        return ExitCode.USAGE
-    except click.Abort:
-        # Every durable step can be interrupted, so there is nothing to undo.
-        note("interrupted")
-        return ExitCode.INTERRUPTED
-    return ExitCode.SUCCESS
+    return execute(daily, PROGRAM, arguments)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ break, and how breaks are counted, is docs/formats.md §3.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,8 @@ from lumi_pipeline.hashing import event_leaf
 from lumi_pipeline.rowhash import Digests, digest_column, recompute_hashes
 from transparency.encoding import format_timestamp
 from transparency.merkle import CompactRange
+
+_Flags: TypeAlias = npt.NDArray[np.bool_]
 
 
 class BreakKind(StrEnum):
@@ -170,24 +172,25 @@ class _Columns:
         self.payload = digest_column(events.column("payload_hash"))
         self.integrity = digest_column(events.column("integrity_hash"))
         self.payload_expected, self.integrity_expected = recompute_hashes(events)
-        marked, erased = _erased(events)
-        self.payload_bad = (_differ(self.payload, self.payload_expected) & ~erased) | (marked & ~erased)
+        differs = _differ(self.payload, self.payload_expected)
+        marked, unsalted, erased = _erased(events)
+        # An erased payload can't be recomputed. Anything between whole and erased as a whole was tampered with.
+        self.payload_bad = ~erased & (differs | marked | unsalted)
         self.integrity_bad = _differ(self.integrity, self.integrity_expected)
 
 
-def _erased(events: pa.Table) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Which rows are marked as erased, and which of them hold no payload indeed.
-
-    Of the latter no payload hash can be recomputed. A row that is marked but still has a payload was tampered with.
-    """
+def _erased(events: pa.Table) -> tuple[_Flags, _Flags, _Flags]:
+    """Which rows are marked as erased, which have no salt, and which of the marked hold no payload at all."""
     marked = pc.is_valid(events.column("erased_at"))
+    unsalted = pc.is_null(events.column("payload_salt"))
     erased = marked
     for name in PAYLOAD_COLUMNS:
         erased = pc.and_(erased, pc.is_null(events.column(name)))
-    return (
-        np.asarray(marked.to_numpy(zero_copy_only=False), np.bool_),
-        np.asarray(erased.to_numpy(zero_copy_only=False), np.bool_),
-    )
+    return _flags(marked), _flags(unsalted), _flags(erased)
+
+
+def _flags(column: "pa.ChunkedArray[Any] | pa.BooleanArray") -> _Flags:
+    return np.asarray(column.to_numpy(zero_copy_only=False), np.bool_)
 
 
 def _runs(tenants: "pa.ChunkedArray[Any]") -> Iterator[tuple[str, int, int]]:

@@ -12,7 +12,7 @@ from typing import Final
 from lumi_pipeline.errors import LakeError, LumiError
 from lumi_pipeline.lake import Lake, seal_prefix
 from lumi_pipeline.profile import day_profile
-from lumi_pipeline.sealing import load_manifest, load_sealed_day
+from lumi_pipeline.sealedday import load_manifest, load_sealed_day
 from lumi_pipeline.verdict import Status, Verdict
 from lumi_pipeline.verification import failure
 from transparency.checkpoint import parse_signed_checkpoint

@@ -17,14 +17,15 @@ from lumi_pipeline.days import day_end, day_range, last_complete_day
 from lumi_pipeline.errors import ConcurrentRun, ConfigError, LakeError, LumiError, SealError
 from lumi_pipeline.events import to_micros
 from lumi_pipeline.genesis import GENESIS_KEY, read_genesis
-from lumi_pipeline.lake import Lake
+from lumi_pipeline.lake import Lake, seal_prefix
 from lumi_pipeline.landing import LandingReport, land
 from lumi_pipeline.outbox.sqlite import SqliteOutbox
 from lumi_pipeline.pending import Pending
 from lumi_pipeline.publishing import PublishReport, publish
 from lumi_pipeline.recorder import AuditRecorder
-from lumi_pipeline.sealing import Progress, SealedDay, Sealer, SealReport, load_sealed_day
-from transparency.entries import Genesis
+from lumi_pipeline.sealedday import SealedDay, load_sealed_day
+from lumi_pipeline.sealing import Progress, Sealer, SealReport
+from transparency.entries import Genesis, day_at, day_index
 from transparency.filestore import FileStore
 from transparency.keys import SigningKey
 from transparency.logview import LogView
@@ -110,10 +111,16 @@ class Pipeline:
 
     def sealed_days(self) -> list[date]:
         """The sealed days; :class:`~lumi_pipeline.errors.LakeError` when one in between has lost its record."""
+        # The log first: a day is sealed before it is logged, so whatever the log holds by now has to be listed.
+        logged = LogView(self.lake.store).state().committed_size - 1
         days = self.lake.sealed_days()
+        genesis = self.genesis()
+        if logged > len(days) and genesis is not None:
+            lost = next(i for i in range(1, logged + 1) if not self.lake.is_sealed(day_at(genesis.first_day, i)))
+            key = f"{seal_prefix(day_at(genesis.first_day, lost))}day.txt"
+            raise LakeError(f"{key} is missing, although the log holds that record; restore it: it is entry {lost}")
         if not days:
             return []
-        genesis = self.genesis()
         if genesis is None:
             raise LakeError(
                 f"{GENESIS_KEY} is missing although {days[0]} is sealed; restore it: it is the log's entry 0"
@@ -133,7 +140,7 @@ class Pipeline:
             return []
         # What was committed but not published yet counts as missing too: publishing is what completes it.
         size = LogView(self.lake.store).state().published_size
-        return [day for day in self.sealed_days() if (day - genesis.first_day).days + 1 >= size]
+        return [day for day in self.sealed_days() if day_index(genesis.first_day, day) >= size]
 
     def seal(self, days: Sequence[date]) -> Iterator[SealReport]:
         """Seal these days in order: close the last in the outbox, land once more, then one day after the other.
@@ -178,7 +185,12 @@ class Pipeline:
                     on_sealed(report)
         except LumiError as error:
             failure = error
-        publication = self.publish() if self.genesis() is not None else None
+        try:
+            publication = self.publish() if self.genesis() is not None else None
+        except LumiError as error:
+            if failure is not None:
+                raise failure from error  # the first thing that went wrong is the one to look at first
+            raise
         if failure is not None:
             raise failure
         return RunReport(landing, tuple(seals), publication, time.monotonic() - started)
@@ -283,7 +295,7 @@ class Pipeline:
         return complete if through is None else through
 
     def _last_sealed(self) -> SealedDay | None:
-        days = self.lake.sealed_days()
+        days = self.sealed_days()
         return load_sealed_day(self.lake, days[-1]) if days else None
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import duckdb
 
 from lumi_pipeline.lake import Lake, events_prefix
-from lumi_pipeline.sealing import load_manifest
+from lumi_pipeline.sealedday import load_manifest
 
 HOURS: Final = 24
 

@@ -14,7 +14,7 @@ from lumi_pipeline.lake import Lake, check_values, events_prefix, reading
 from lumi_pipeline.proofs import EVENT_PROOF
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.rowhash import digest_column
-from lumi_pipeline.sealing import SealedDay, load_manifest, load_sealed_day
+from lumi_pipeline.sealedday import SealedDay, load_manifest, load_sealed_day
 from transparency.checkpoint import parse_signed_checkpoint
 from transparency.encoding import Json, b64encode, canonical_json, format_timestamp, parse_day
 from transparency.entries import Genesis, day_index

@@ -1,14 +1,14 @@
 """Publishing: append the sealed days' records to the log, where anyone can see them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
-from lumi_pipeline.errors import ConcurrentRun, LakeError
+from lumi_pipeline.errors import ConcurrentRun, ConfigError, LakeError
 from lumi_pipeline.lake import Lake, seal_prefix
-from lumi_pipeline.sealing import load_sealed_day
-from transparency.entries import Genesis, day_index
+from lumi_pipeline.sealedday import load_sealed_day
+from transparency.entries import DayRecord, Genesis, day_index
 from transparency.errors import ConcurrentAppend
 from transparency.keys import SigningKey
 from transparency.log import Log
@@ -25,22 +25,19 @@ class PublishReport:
     seconds: float
 
 
-def open_log(lake: Lake, key: SigningKey) -> Log:
-    """The log under a lake's root."""
-    return Log(lake.store, [key])
-
-
 def publish(lake: Lake, key: SigningKey, genesis: Genesis, sealed: Sequence[date]) -> PublishReport:
     """Append the records of ``sealed`` (all sealed days, in order) that the log doesn't hold yet.
 
     Also finishes what a crashed run left, and removes landed files that published days have made superfluous.
     """
     started = time.monotonic()
-    log = open_log(lake, key)
+    log = Log(lake.store, [key])
     size = log.state().committed_size
+    if not size and genesis.key != key.verifier:
+        raise ConfigError(f"the log begins with the key {genesis.key.vkey}, not with {key.verifier.vkey}; use that key")
     days = tuple(day for day in sealed if day_index(genesis.first_day, day) >= size)
     entries = [] if size else [genesis.encode()]
-    entries += [lake.store.get(f"{seal_prefix(day)}day.txt") for day in days]
+    entries += [record.encode() for record in _records(lake, genesis, days)]
     try:
         state = log.append(entries, old_size=size)
     except ConcurrentAppend as error:
@@ -51,6 +48,20 @@ def publish(lake: Lake, key: SigningKey, genesis: Genesis, sealed: Sequence[date
     return PublishReport(state.committed_size, state.root, days, checkpoint, time.monotonic() - started)
 
 
+def _records(lake: Lake, genesis: Genesis, days: Sequence[date]) -> Iterator[DayRecord]:
+    """The records to publish, each held against what it commits to: what is signed once can't be taken back."""
+    sealed = None
+    if days and days[0] > genesis.first_day:
+        sealed = load_sealed_day(lake, days[0] - timedelta(days=1)).record.sealed
+    for day in days:
+        record = load_sealed_day(lake, day).record
+        index = day_index(genesis.first_day, day)
+        if record.origin != genesis.origin or record.index != index or (sealed is not None and record.sealed < sealed):
+            raise LakeError(f"{seal_prefix(day)}day.txt was altered: it does not fit the log that it is meant for")
+        sealed = record.sealed
+        yield record
+
+
 def _remove_sealed_landings(lake: Lake, floor: int) -> None:
     """Delete the files of the landings below ``floor``: their rows are sealed, published and read back.
 
@@ -58,7 +69,5 @@ def _remove_sealed_landings(lake: Lake, floor: int) -> None:
     """
     for key in list(lake.store.list("landed/")):
         number = key.removeprefix("landed/").partition("/")[0]
-        if not number.isdecimal():
-            raise LakeError(f"{key} does not belong to a landing; move it out of the lake")
-        if int(number) < floor:
+        if number.isdecimal() and int(number) < floor:
             lake.discard(key)

@@ -9,6 +9,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
@@ -20,16 +21,17 @@ import pyarrow as pa
 from lumi_pipeline.acknowledging import break_report, is_acknowledged, keep_report
 from lumi_pipeline.chain import Break, ChainEnd, ChainFold, ChainState
 from lumi_pipeline.days import day_end, day_start
-from lumi_pipeline.errors import ChainBroken, ConcurrentRun, LakeError, LumiError, RecordError
+from lumi_pipeline.errors import ChainBroken, ConcurrentRun, LakeError, LumiError
 from lumi_pipeline.events import from_micros
 from lumi_pipeline.genesis import write_genesis
 from lumi_pipeline.hashing import genesis_hash, tenant_key
 from lumi_pipeline.lake import Lake, describe_parquet, events_prefix, in_parts, seal_prefix
 from lumi_pipeline.pending import DayRange, Pending
 from lumi_pipeline.records import Manifest, StoredFile, TenantDay
+from lumi_pipeline.sealedday import SealedDay, load_manifest, load_sealed_day
 from lumi_pipeline.tenantdays import DayTenants, SealedTenant, read_day_tenants, stored_tenants
 from transparency.entries import DayRecord, Genesis, day_index
-from transparency.errors import EntryError, ObjectConflict, ObjectMissing
+from transparency.errors import ObjectConflict, ObjectMissing
 
 SHOWN_BREAKS: Final = 5
 """How many breaks an error message spells out; the report holds them all."""
@@ -59,16 +61,6 @@ class SealReport:
 
 
 @dataclass(frozen=True, slots=True)
-class SealedDay:
-    """A day's state as the next day builds on it: its tenants, its public record, and the breaks found in it."""
-
-    tenants: DayTenants
-    record: DayRecord
-    manifest: Manifest
-    breaks: tuple[Break, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class _Draft:
     """A day worked out: what it will be, and the objects that fix it (key, bytes) unless they are there already."""
 
@@ -76,36 +68,6 @@ class _Draft:
     tenants: tuple[str, bytes] | None
     manifest: tuple[str, bytes] | None
     started: float
-
-
-def load_sealed_day(lake: Lake, day: date) -> SealedDay:
-    """Read a sealed day's record, manifest and tenants, checked against each other (the events are not read)."""
-    key = f"{seal_prefix(day)}day.txt"
-    try:
-        record = DayRecord.parse(lake.store.get(key))
-    except EntryError as error:
-        raise LakeError(f"{key} was altered: {error}; restore it, from the log if it is published") from None
-    if record.day != day:
-        raise LakeError(f"{key} was altered: it is the record of {record.day}")
-    manifest = load_manifest(lake, day)
-    if hashlib.sha256(manifest.encode()).digest() != record.manifest:
-        raise LakeError(f"{seal_prefix(day)}manifest.json is not the one that {key} names: one of the two was altered")
-    tenants = read_day_tenants(lake, manifest)
-    if tenants.tenant_map().root != record.map_root:
-        raise LakeError(f"{key} was altered: its tenant map is not that of {stored_tenants(manifest).path}")
-    return SealedDay(tenants, record, manifest)
-
-
-def load_manifest(lake: Lake, day: date) -> Manifest:
-    """Read a day's manifest, checked only for its form and its day."""
-    key = f"{seal_prefix(day)}manifest.json"
-    try:
-        manifest = Manifest.parse(lake.store.get(key))
-    except RecordError as error:
-        raise LakeError(f"{key} was altered: {error}; restore it from a backup") from None
-    if manifest.day != day:
-        raise LakeError(f"{key} was altered: it is the manifest of {manifest.day}")
-    return manifest
 
 
 class Sealer:
@@ -140,6 +102,7 @@ class Sealer:
                 # starts over; a crash in between leaves manifests that the next run verifies and builds on.
                 self._put_all([draft.manifest for draft in drafts if draft.manifest])
             except ObjectConflict:
+                self._tidy(stretch)
                 raise ConcurrentRun(
                     f"another run is sealing {stretch[0]} and was first; run again to carry on from there"
                 ) from None
@@ -257,6 +220,14 @@ class Sealer:
         except ObjectConflict:
             raise ConcurrentRun(f"another run sealed {day} first; run again to carry on from there") from None
         return seal_report(sealed, fresh=True, seconds=time.monotonic() - draft.started)
+
+    def _tidy(self, days: Sequence[date]) -> None:
+        """Remove what this run wrote for days whose manifests another run has fixed differently."""
+        for day in days:
+            with suppress(ObjectMissing):
+                files = load_manifest(self._lake, day).files
+                self._lake.remove_unlisted(events_prefix(day), files)
+                self._lake.remove_unlisted(seal_prefix(day), files)
 
     def _put_all(self, objects: Sequence[tuple[str, bytes]]) -> None:
         """Create several objects, none of which depends on another; together they wait less for the disk or network."""

@@ -11,7 +11,7 @@ from lumi_pipeline.acknowledging import waiting_reports
 from lumi_pipeline.errors import LumiError
 from lumi_pipeline.landing import read_cursors
 from lumi_pipeline.pipeline import Pipeline
-from lumi_pipeline.sealing import load_sealed_day
+from lumi_pipeline.sealedday import load_sealed_day
 from transparency.checkpoint import parse_signed_checkpoint
 from transparency.encoding import Json, b64encode
 from transparency.logview import LogView

@@ -29,7 +29,8 @@ from lumi_pipeline.lake import Lake, events_prefix, seal_prefix
 from lumi_pipeline.landing import Cursor, heads_ahead, landing_key, landings, read_cursors
 from lumi_pipeline.outbox import Outbox, Snapshot
 from lumi_pipeline.pending import DayRange, Pending
-from lumi_pipeline.sealing import Progress, SealedDay, Sealer, SealReport, load_sealed_day
+from lumi_pipeline.sealedday import SealedDay, load_sealed_day
+from lumi_pipeline.sealing import Progress, Sealer, SealReport
 from lumi_pipeline.tenantdays import DayTenants
 from lumi_pipeline.verdict import Status, Verdict
 from transparency.audit import check_journal

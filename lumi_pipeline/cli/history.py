@@ -1,13 +1,14 @@
 """The verdicts on our own whole history, as ``lumi verify --all`` and ``lumi fsck`` give them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 
 from lumi_pipeline.cli.logs import claimed_key, unconfirmed
 from lumi_pipeline.cli.progress import progress
-from lumi_pipeline.errors import LumiError, OutboxError
+from lumi_pipeline.errors import LumiError
 from lumi_pipeline.pipeline import Pipeline
-from lumi_pipeline.sealing import load_sealed_day
+from lumi_pipeline.sealedday import load_sealed_day
+from lumi_pipeline.tenantdays import DayTenants
 from lumi_pipeline.verdict import Status, Verdict
 from lumi_pipeline.verification import (
     failure,
@@ -28,7 +29,6 @@ def judge_history(
     try:
         days = pipeline.sealed_days()
         genesis = pipeline.genesis()
-        sealed = load_sealed_day(pipeline.lake, days[-1]).tenants if days else None
     except LumiError as error:
         yield failure("lake", error)
         return
@@ -38,14 +38,24 @@ def judge_history(
     elif first or last:
         yield Verdict("lake", Status.INCOMPLETE, "no-days", ("No day of that period is sealed.",))
     yield from verify_folders(pipeline.lake, genesis)
-    yield verify_landings(pipeline.lake, sealed)
-    try:
-        outbox = pipeline.outbox
-    except OutboxError as error:
-        yield Verdict("outbox", Status.INCOMPLETE, "unavailable", (str(error),))
-        return
+    yield _on_what_is_sealed(pipeline, "landings", lambda sealed: verify_landings(pipeline.lake, sealed))
     with progress("Outbox", "events") as meter:
-        yield verify_outbox(outbox, pipeline.lake, sealed, meter.advance)
+        yield _on_what_is_sealed(
+            pipeline, "outbox", lambda sealed: verify_outbox(pipeline.outbox, pipeline.lake, sealed, meter.advance)
+        )
+
+
+def _on_what_is_sealed(pipeline: Pipeline, subject: str, check: Callable[[DayTenants | None], Verdict]) -> Verdict:
+    """Check what builds on the last sealed day. When a day is sealed meanwhile, check once more, on top of that one."""
+    try:
+        before = pipeline.sealed_days()
+        verdict = check(load_sealed_day(pipeline.lake, before[-1]).tenants if before else None)
+        after = pipeline.sealed_days()
+        if verdict.status is Status.VERIFIED or after == before:
+            return verdict
+        return check(load_sealed_day(pipeline.lake, after[-1]).tenants)
+    except LumiError as error:
+        return failure(subject, error)
 
 
 def judge_published(pipeline: Pipeline, policy: Policy | None) -> Verdict:

@@ -66,7 +66,7 @@ def tour(given: Given) -> None:
 
 def _some_event(pipeline: "Pipeline") -> str:
     """Return the id of an event in the middle of the newest sealed day that has any."""
-    from lumi_pipeline.sealing import load_manifest
+    from lumi_pipeline.sealedday import load_manifest
 
     for day in reversed(pipeline.sealed_days()):
         for file in load_manifest(pipeline.lake, day).files:

@@ -12,7 +12,7 @@ from lumi_pipeline.events import Event, to_micros
 from lumi_pipeline.outbox.sqlite_chain import SqliteChains
 from lumi_pipeline.pending import DayRange, Pending
 from lumi_pipeline.proving import prove_event
-from lumi_pipeline.sealing import load_sealed_day
+from lumi_pipeline.sealedday import load_sealed_day
 from tests.lake.chains import as_table, extend, new_head, rehashed
 from tests.lake.world import World, at, day
 

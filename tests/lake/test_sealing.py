@@ -20,7 +20,7 @@ from lumi_pipeline.lake import Lake
 from lumi_pipeline.outbox.sqlite_chain import SqliteChains
 from lumi_pipeline.recorder import AuditRecorder
 from lumi_pipeline.records import Manifest, TenantDay
-from lumi_pipeline.sealing import SealedDay, load_sealed_day
+from lumi_pipeline.sealedday import SealedDay, load_sealed_day
 from tests.lake.chains import chain_id, extend, new_head
 from tests.lake.world import EVIDENCE_KEY, LOG_KEY, ORIGIN, World, at, day, new_event
 from transparency.encoding import b64encode

@@ -31,7 +31,8 @@ from lumi_pipeline.proving import prove_event
 from lumi_pipeline.publishing import publish
 from lumi_pipeline.records import Manifest, TenantDay
 from lumi_pipeline.rowhash import recompute_hashes
-from lumi_pipeline.sealing import SealedDay, Sealer, load_sealed_day
+from lumi_pipeline.sealedday import SealedDay, load_sealed_day
+from lumi_pipeline.sealing import Sealer
 from lumi_pipeline.tenantdays import DayTenants, SealedTenant
 from lumi_pipeline.verdict import Status
 from tests.lake.chains import as_table

@@ -1,0 +1,60 @@
+"""A sealed day as it is stored: its public record, its private manifest and its tenants, checked against each other."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import date
+
+from lumi_pipeline.chain import Break
+from lumi_pipeline.errors import LakeError, RecordError
+from lumi_pipeline.lake import Lake, events_prefix, seal_prefix
+from lumi_pipeline.records import Manifest
+from lumi_pipeline.tenantdays import DayTenants, read_day_tenants, stored_tenants
+from transparency.entries import DayRecord
+from transparency.errors import EntryError
+
+
+@dataclass(frozen=True, slots=True)
+class SealedDay:
+    """A day's state as the next day builds on it: its tenants, its public record, and the breaks found in it."""
+
+    tenants: DayTenants
+    record: DayRecord
+    manifest: Manifest
+    breaks: tuple[Break, ...] = ()
+
+
+def load_sealed_day(lake: Lake, day: date) -> SealedDay:
+    """Read a sealed day's record, manifest and tenants, checked against each other (the events are not read)."""
+    key = f"{seal_prefix(day)}day.txt"
+    try:
+        record = DayRecord.parse(lake.store.get(key))
+    except EntryError as error:
+        raise LakeError(f"{key} was altered: {error}; restore it, from the log if it is published") from None
+    if record.day != day:
+        raise LakeError(f"{key} was altered: it is the record of {record.day}")
+    manifest = load_manifest(lake, day)
+    if hashlib.sha256(manifest.encode()).digest() != record.manifest:
+        raise LakeError(f"{seal_prefix(day)}manifest.json is not the one that {key} names: one of the two was altered")
+    tenants = read_day_tenants(lake, manifest)
+    if record.breaks != manifest.breaks:
+        raise LakeError(f"{seal_prefix(day)}day.txt was altered: it does not have the breaks of the manifest")
+    if tenants.tenant_map().root != record.map_root:
+        raise LakeError(f"{key} was altered: its tenant map is not that of {stored_tenants(manifest).path}")
+    return SealedDay(tenants, record, manifest)
+
+
+def load_manifest(lake: Lake, day: date) -> Manifest:
+    """Read a day's manifest, checked only for its form and its day."""
+    key = f"{seal_prefix(day)}manifest.json"
+    try:
+        manifest = Manifest.parse(lake.store.get(key))
+    except RecordError as error:
+        raise LakeError(f"{key} was altered: {error}; restore it from a backup") from None
+    if manifest.day != day:
+        raise LakeError(f"{key} was altered: it is the manifest of {manifest.day}")
+    for file in manifest.files:
+        if not file.path.startswith((events_prefix(day), seal_prefix(day))):
+            raise LakeError(
+                f"{seal_prefix(day)}manifest.json was altered: {file.path} is not in the folders of the day"
+            )
+    return manifest

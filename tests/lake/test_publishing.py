@@ -1,0 +1,67 @@
+"""Publishing signs nothing that could not have been sealed here, and notices what the log has and the lake lost."""
+
+import pytest
+
+from lumi_pipeline.errors import ConfigError, LakeError
+from lumi_pipeline.lake import seal_prefix
+from tests.lake.world import ORIGIN, World, at, day
+from transparency.keys import SigningKey
+
+
+def sealed_only(world: World) -> None:
+    world.record("acme", at(0), at(1))
+    list(world.pipeline().seal([day(0), day(1)]) if world.pipeline().land().number is not None else [])
+
+
+def overwrite(world: World, key: str, data: bytes) -> None:
+    path = world.store.path(key)
+    path.chmod(0o644)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b"lumi/day/v1", b"garbage"), (b"index 2", b"index 3"), (b"/test\n", b"/else\n"), (b"breaks 0", b"breaks 1")],
+)
+def test_an_altered_record_is_never_signed(world: World, old: bytes, new: bytes) -> None:
+    sealed_only(world)
+    key = f"{seal_prefix(day(1))}day.txt"
+    data = world.store.get(key)
+    altered = data.replace(old, new)
+    assert altered != data
+    overwrite(world, key, altered)
+    with pytest.raises(Exception, match=r"day|record|manifest") as caught:
+        world.pipeline().publish()
+    assert type(caught.value).__module__.startswith(("lumi_pipeline", "transparency"))
+    assert list(world.store.list("log-private/commits/")) == []
+    overwrite(world, key, data)
+    assert world.pipeline().publish().days == (day(0), day(1))
+
+
+def test_a_log_begins_with_the_key_of_its_genesis(world: World) -> None:
+    sealed_only(world)
+    other = world.directory / "other.key"
+    SigningKey.generate(ORIGIN).save_new(other)
+    with pytest.raises(ConfigError, match="use that key"):
+        world.pipeline(log_key_file=other).publish()
+    assert list(world.store.list("log/")) == []
+    assert world.pipeline().publish().size == 3
+
+
+def test_a_day_that_the_log_holds_is_not_sealed_anew(sealed: World) -> None:
+    key = f"{seal_prefix(day(2))}day.txt"
+    record = sealed.store.get(key)
+    sealed.store.delete(key)
+    with pytest.raises(LakeError, match=r"2024-03-01/day\.txt is missing.*entry 3"):
+        sealed.pipeline().run()
+    sealed.store.put_new(key, record)
+    assert sealed.pipeline().run().seals == ()
+
+
+def test_a_committed_append_that_is_not_public_is_still_to_publish(sealed: World) -> None:
+    checkpoint = sealed.store.path("log/checkpoint")
+    published = checkpoint.read_bytes()
+    checkpoint.unlink()
+    assert sealed.pipeline().unpublished_days() == [day(0), day(1), day(2)]
+    sealed.pipeline().publish()
+    assert checkpoint.read_bytes() == published
