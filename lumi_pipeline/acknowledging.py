@@ -16,12 +16,13 @@ from lumi_pipeline.errors import SealError
 from lumi_pipeline.lake import Lake, seal_prefix
 from lumi_pipeline.records import json_text
 from lumi_pipeline.sealedjson import encode_sealed, parse_sealed
-from transparency.encoding import Json, canonical_json
+from transparency.encoding import Json, canonical_json, parse_canonical_json, parse_day
 from transparency.errors import ObjectConflict, ObjectMissing
 
 REPORT_FORMAT: Final = "lumi/breaks/v1"
 ACKNOWLEDGEMENT_FORMAT: Final = "lumi/acknowledgement/v1"
 _FIELDS: Final = frozenset({"event_id", "reason", "report"})
+_MAX_REPORT: Final = 256 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,25 @@ def is_acknowledged(lake: Lake, report: BreakReport) -> bool:
     except ObjectMissing:
         return False
     return json_text(parse_sealed(ACKNOWLEDGEMENT_FORMAT, data, _FIELDS, key)["report"]) == report.sha256
+
+
+def declared_breaks(lake: Lake) -> set[tuple[str, int, str]]:
+    """Every break (tenant, seq, kind) of every report that was acknowledged."""
+    declared = set()
+    for key in lake.store.list("seals/day="):
+        folder, _, name = key.rpartition("/")
+        if not name.startswith("breaks-"):
+            continue
+        report = BreakReport(parse_day(folder.removeprefix("seals/day=")), lake.store.get(key))
+        if not is_acknowledged(lake, report):
+            continue
+        match parse_canonical_json(report.data.removesuffix(b"\n"), _MAX_REPORT):
+            case {"breaks": list(rows)}:
+                for row in rows:
+                    match row:
+                        case {"kind": str(kind), "seq": str(seq), "tenant": str(tenant_id)}:
+                            declared.add((tenant_id, int(seq), kind))
+    return declared
 
 
 def check_acknowledgements(lake: Lake, day: date, breaks: Sequence[Break]) -> set[str]:

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lumi_pipeline.acknowledging import check_acknowledgements
+from lumi_pipeline.acknowledging import check_acknowledgements, declared_breaks
 from lumi_pipeline.chain import Break, ChainEnd, ChainFold, ChainState
 from lumi_pipeline.days import day_end, day_range
 from lumi_pipeline.errors import (
@@ -151,7 +151,12 @@ def verify_outbox(outbox: Outbox, lake: Lake, sealed: DayTenants | None, progres
                 raise ReplacedOutbox(f"the outbox is another database than the one landed before ({last.system_id})")
             heads_ahead(snapshot, cursors)
             fold, breaks = _fold_outbox(snapshot, cursors, progress)
-            _raise_found(breaks, list(_closing_problems(snapshot, fold, sealed)))
+            declared = declared_breaks(lake) if breaks else set()
+            undeclared = [found for found in breaks if (found.tenant_id, found.seq, found.kind.value) not in declared]
+            _raise_found(undeclared, list(_closing_problems(snapshot, fold, sealed)))
+        if breaks:
+            found = "\n".join(_spelled_out(breaks))
+            raise VerificationError("declared-break", f"{len(breaks)} break(s), all acknowledged:\n{found}")
         rows = sum(tenant.count for tenant in fold.tenants.values())
         line = f"{rows} event(s) of {len(fold.tenants)} tenant(s) in the outbox; what was landed of them is unchanged."
         return _Found(line, events=rows)

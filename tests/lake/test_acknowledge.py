@@ -10,6 +10,7 @@ from lumi_pipeline.errors import ChainBroken, RecordError, SealError
 from lumi_pipeline.events import COLUMNS
 from lumi_pipeline.sealedday import load_sealed_day
 from lumi_pipeline.verdict import Status
+from lumi_pipeline.verification import verify_outbox
 from tests.lake.judging import judge
 from tests.lake.world import World, at, day
 from transparency.entries import DayRecord
@@ -243,3 +244,19 @@ def test_the_last_event_of_a_day_lost_before_a_following_day(world: World) -> No
     records = [load_sealed_day(world.pipeline().lake, day(n)).tenants.tenants["acme"].record for n in (0, 1)]
     assert records[0].head_after == records[1].head_before == events[1].integrity_hash
     assert [(record.first, record.count, record.next) for record in records] == [(0, 1, 2), (2, 1, 3)]
+
+
+def test_the_outbox_shows_acknowledged_breaks_as_declared_and_any_other_as_broken(world: World) -> None:
+    _broken(world)
+    world.pipeline().acknowledge(day(0), "a support case, see ticket 17")
+    world.pipeline().run()
+    assert _outbox_verdict(world) == (Status.FAILED, "declared-break")
+    world.tamper("UPDATE audit_outbox SET ip = '192.0.2.9' WHERE tenant_id = 'acme' AND seq = 1")
+    assert _outbox_verdict(world) == (Status.FAILED, "chain-broken")
+
+
+def _outbox_verdict(world: World) -> tuple[Status, str]:
+    pipeline = world.pipeline()
+    sealed = load_sealed_day(pipeline.lake, pipeline.sealed_days()[-1]).tenants
+    verdict = verify_outbox(pipeline.outbox, pipeline.lake, sealed)
+    return verdict.status, verdict.reason
