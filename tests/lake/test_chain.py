@@ -91,6 +91,14 @@ CASES: dict[str, tuple[Edit, list[tuple[BreakKind, int]]]] = {
     "a time equal to that of the row before": (_forge(2, recorded_at=HOURS[1]), [(LINK, 3)]),
     "a time within the day, after the next row": (_forge(2, recorded_at=HOURS[4]), [(LINK, 3), (TIME, 3)]),
     "a time before the day": (_forge(0, recorded_at=at(-1, "23:59:59.999999")), [(LINK, 1), (TIME, 0)]),
+    "two times before the day": (
+        _both(_forge(0, recorded_at=at(-1, "10:00:00")), _forge(1, recorded_at=at(-1, "11:00:00"))),
+        [(LINK, 1), (LINK, 2), (TIME, 0), (TIME, 1)],
+    ),
+    "a number used again": (
+        lambda events: [*events[:3], rehashed(events[3], seq=1), *events[4:]],
+        [(LINK, 1), (LINK, 4), (MISSING, 2)],
+    ),
     "a time after the day": (_forge(5, recorded_at=at(1, "00:00:00")), [(HEAD, 5), (TIME, 5)]),
     "a far past": (_with(3, recorded_at=datetime.min.replace(tzinfo=HOURS[0].tzinfo)), [(INTEGRITY, 3), (TIME, 3)]),
     "a far future": (
