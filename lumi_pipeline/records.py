@@ -5,7 +5,6 @@ from datetime import date
 from typing import Final
 
 from lumi_pipeline.errors import RecordError
-from lumi_pipeline.hashing import tenant_key
 from transparency.encoding import (
     Json,
     b64decode,
@@ -78,10 +77,6 @@ class TenantDay:
     def unbroken(self) -> bool:
         """Whether the record claims an intact chain, and its own numbers agree with that."""
         return self.breaks == 0 and self.next == self.first + self.count
-
-    def is_of(self, tenant_id: str) -> bool:
-        """Whether this is that tenant's record."""
-        return self.key == tenant_key(tenant_id)
 
 
 @dataclass(frozen=True, slots=True, order=True)

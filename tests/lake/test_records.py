@@ -161,8 +161,6 @@ def test_an_unbroken_record_adds_up() -> None:
     assert RECORD.unbroken
     assert not TenantDay.parse(RECORD_TEXT.replace("breaks 0", "breaks 1").encode()).unbroken
     assert not TenantDay.parse(RECORD_TEXT.replace("count 2", "count 3").encode()).unbroken
-    assert RECORD.is_of("acme")
-    assert not RECORD.is_of("Acme")
 
 
 MANIFEST_VALUE = json.loads(MANIFEST_TEXT)
