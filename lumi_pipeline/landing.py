@@ -38,6 +38,7 @@ _TENANTS_TYPES: Final[Mapping[str, pa.DataType]] = {
     "rows": pa.int64(),
     "head": pa.binary(32),
     "not_before": pa.int64(),
+    "last_hash": pa.binary(32),
 }
 _TENANTS: Final = pa.schema(_TENANTS_TYPES)
 _BREAKS_TYPES: Final[Mapping[str, pa.DataType]] = {
@@ -52,12 +53,17 @@ _BREAKS: Final = pa.schema(_BREAKS_TYPES)
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far one tenant's chain has been read: the next seq, the head it must link to, its latest time (µs)."""
+    """How far one tenant's chain has been read: the next seq, the head as it was found, its latest time (µs).
+
+    ``last_hash`` is the hash of the last row itself, which the next row must link to. Where the two differ the head
+    was wrong, and a head that is put right later is no contradiction.
+    """
 
     chain_id: bytes
     next_seq: int
     head: bytes
     not_before: int
+    last_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +164,8 @@ def landed_tenants(lake: Lake, landing: Landing) -> list[LandedTenant]:
     """Return the tenants that a landing read, with where it left each."""
     table = lake.read_table(landing.tenants, _TENANTS)
     return [
-        LandedTenant(tenant_id, first, rows, Cursor(chain_id, after, head, not_before))
-        for tenant_id, chain_id, first, after, rows, head, not_before in zip(
+        LandedTenant(tenant_id, first, rows, Cursor(chain_id, after, head, not_before, last_hash))
+        for tenant_id, chain_id, first, after, rows, head, not_before, last_hash in zip(
             *(column.to_pylist() for column in table.columns), strict=True
         )
     ]
@@ -183,7 +189,8 @@ def read_cursors(lake: Lake, sealed: DayTenants | None) -> dict[str, Cursor]:
     if sealed is not None:
         end = day_end(sealed.day)
         for tenant_id, tenant in sealed.tenants.items():
-            cursors[tenant_id] = Cursor(tenant.chain_id, tenant.record.next, tenant.record.head_after, end)
+            head = tenant.record.head_after
+            cursors[tenant_id] = Cursor(tenant.chain_id, tenant.record.next, head, end, head)
     for landing in landings(lake, sealed.landing_floor if sealed else 0):
         cursors.update({share.tenant_id: share.cursor for share in landed_tenants(lake, landing)})
     return cursors
@@ -246,7 +253,7 @@ def _start(cursors: Mapping[str, Cursor], heads: Mapping[str, Cursor]) -> Callab
         cursor = cursors.get(tenant_id)
         if cursor is None:
             return ChainState(0, genesis_hash(tenant_id, heads[tenant_id].chain_id), MIN_MICROS)
-        return ChainState(cursor.next_seq, cursor.head, cursor.not_before)
+        return ChainState(cursor.next_seq, cursor.last_hash, cursor.not_before)
 
     return start
 
@@ -270,15 +277,17 @@ def _settle(fold: ChainFold, heads: Mapping[str, Cursor]) -> tuple[list[LandedTe
     for tenant_id, head in heads.items():
         found = fold.finish(tenant_id, ChainEnd(head.next_seq, head.head))
         breaks += found.breaks
-        # Rows past the head are landed too; then the cursor is past the head as well, and the next landing stops there.
+        # Rows past the head are landed too; then the cursor is past the head, and the next landing stops there until
+        # the head is put right.
         reached = max(head.next_seq, found.state.next_seq)
-        cursor = Cursor(head.chain_id, reached, head.head, found.state.not_before)
+        last_hash = found.state.head if found.state.next_seq == reached else head.head
+        cursor = Cursor(head.chain_id, reached, head.head, found.state.not_before, last_hash)
         tenants.append(LandedTenant(tenant_id, found.start.next_seq, found.count, cursor))
     return tenants, breaks
 
 
 def heads_ahead(snapshot: Snapshot, cursors: Mapping[str, Cursor]) -> dict[str, Cursor]:
-    """Compare every chain head with our cursor; return the heads that are past it, as the cursors to reach.
+    """Compare every chain head with our cursor; return those past it, or put right since, as the cursors to reach.
 
     Raises :class:`~lumi_pipeline.errors.RewoundOutbox` when a head is behind what was landed, or differs there.
     """
@@ -290,9 +299,9 @@ def heads_ahead(snapshot: Snapshot, cursors: Mapping[str, Cursor]) -> dict[str, 
         unseen.discard(tenant_id)
         cursor = cursors.get(tenant_id)
         if cursor is not None:
-            _check_not_rewound(tenant_id, cursor, Cursor(chain_id, next_seq, head, 0))
-        if next_seq > (cursor.next_seq if cursor else 0):
-            ahead[tenant_id] = Cursor(chain_id, next_seq, head, 0)
+            _check_not_rewound(tenant_id, cursor, Cursor(chain_id, next_seq, head, 0, head))
+        if next_seq > (cursor.next_seq if cursor else 0) or (cursor is not None and head != cursor.head):
+            ahead[tenant_id] = Cursor(chain_id, next_seq, head, 0, head)
     if unseen:
         tenant_id = min(unseen)
         raise _rewound(tenant_id, cursors[tenant_id].next_seq, "its chain head is gone from the outbox")
@@ -304,7 +313,7 @@ def _check_not_rewound(tenant_id: str, cursor: Cursor, head: Cursor) -> None:
         raise _rewound(tenant_id, cursor.next_seq, "the chain was started anew (another chain_id)")
     if head.next_seq < cursor.next_seq:
         raise _rewound(tenant_id, cursor.next_seq, f"the chain head is back at seq {head.next_seq}")
-    if head.next_seq == cursor.next_seq and head.head != cursor.head:
+    if head.next_seq == cursor.next_seq and head.head not in {cursor.head, cursor.last_hash}:
         found = f"the head hash was {cursor.head.hex()} when it was landed and is {head.head.hex()} now"
         raise _rewound(tenant_id, cursor.next_seq, found)
 
@@ -356,8 +365,8 @@ def _count_days(part: pa.Table, days: dict[date, int]) -> None:
 
 def _tenants_table(tenants: list[LandedTenant]) -> pa.Table:
     rows: list[tuple[object, ...]] = [
-        (t.tenant_id, t.cursor.chain_id, t.first, t.cursor.next_seq, t.rows, t.cursor.head, t.cursor.not_before)
-        for t in tenants
+        (t.tenant_id, c.chain_id, t.first, c.next_seq, t.rows, c.head, c.not_before, c.last_hash)
+        for t, c in ((tenant, tenant.cursor) for tenant in tenants)
     ]
     return _table(rows, _TENANTS)
 

@@ -31,7 +31,7 @@ from lumi_pipeline.lake import ROW_GROUP_ROWS, Lake, check_values
 from lumi_pipeline.landing import Cursor, Landing, landed_breaks, landed_tenants, landings
 
 _MEMORY_LIMIT = "512MB"
-_DOUBTS = frozenset({BreakKind.INTEGRITY, BreakKind.LINK, BreakKind.HEAD})
+_DOUBTS = frozenset({BreakKind.INTEGRITY, BreakKind.LINK})
 _DAY_OF = f"(epoch_us(recorded_at) - {MIN_MICROS}) // {DAY_MICROS} + {MIN_MICROS // DAY_MICROS}"
 """SQL for a row's UTC day since 1970: in integers, and from a time that is never negative, as // cuts towards zero."""
 
@@ -235,13 +235,24 @@ def _reading() -> Iterator[None]:
 def _doubtful_rows(lake: Lake, read: Sequence[Landing]) -> dict[str, set[int]]:
     """The rows (tenant → seqs) that may be other than they were recorded, by what their landings found."""
     doubtful: dict[str, set[int]] = {}
+    by_head: dict[str, int] = {}
     for landing in read:
-        for found in landed_breaks(lake, landing):
-            if found.kind in _DOUBTS:
+        breaks = list(landed_breaks(lake, landing))
+        unlinked = {(found.tenant_id, found.seq) for found in breaks if found.kind is BreakKind.LINK}
+        for share in landed_tenants(lake, landing):
+            # A head that did not fit, and what came next does: then the head was wrong, and not the row before it.
+            if (share.tenant_id, share.first) not in unlinked:
+                by_head.pop(share.tenant_id, None)
+        for found in breaks:
+            if found.kind is BreakKind.HEAD:
+                by_head[found.tenant_id] = found.seq
+            elif found.kind in _DOUBTS:
                 # A row that does not link casts doubt on the one before it. Were it itself the wrong one, its own hash
                 # would not fit, or else the row after it, or the head, would not link to it.
                 seq = found.seq - 1 if found.kind is BreakKind.LINK else found.seq
                 doubtful.setdefault(found.tenant_id, set()).add(seq)
+    for tenant_id, seq in by_head.items():
+        doubtful.setdefault(tenant_id, set()).add(seq)
     return doubtful
 
 

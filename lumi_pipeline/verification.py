@@ -275,7 +275,8 @@ def _fold_outbox(
     heads = snapshot.heads()
     columns = (heads.column(name).to_pylist() for name in ("tenant_id", "chain_id", "next_seq", "head_hash"))
     known = {
-        tenant_id: Cursor(chain_id, after, head, 0) for tenant_id, chain_id, after, head in zip(*columns, strict=True)
+        tenant_id: Cursor(chain_id, after, head, 0, head)
+        for tenant_id, chain_id, after, head in zip(*columns, strict=True)
     }
     fold = ChainFold(lambda t: ChainState(0, genesis_hash(t, known[t].chain_id), MIN_MICROS), trees=False)
     breaks: list[Break] = []

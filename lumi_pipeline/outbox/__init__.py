@@ -14,7 +14,7 @@ import pyarrow as pa
 from lumi_pipeline.events import Event
 from lumi_pipeline.outbox.head import ChainHead
 
-CHUNK_ROWS: Final = 250_000
+CHUNK_ROWS: Final = 65_536
 CHUNK_BYTES: Final = 128 << 20
 
 _HEAD_TYPES: Final[Mapping[str, pa.DataType]] = {

@@ -1,6 +1,7 @@
 """Landing: reads what is new, verifies it, keeps it as it was found, and stops when the past has changed."""
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import asdict
 
 import pyarrow as pa
@@ -304,7 +305,7 @@ def test_a_break_does_not_hide_the_next_and_chains_go_on_from_what_was_landed(wo
     world.tamper("UPDATE audit_outbox SET integrity_hash = zeroblob(32) WHERE seq = 1")
     assert places(world.pipeline().land().breaks) == [(HEAD, 1), (INTEGRITY, 1)]
     world.record("acme", at(0, "11:00:00"))
-    assert world.pipeline().land().breaks == ()
+    assert places(world.pipeline().land().breaks) == [(LINK, 2)]  # to the row before it, whatever the head said
     world.record("acme", at(0, "12:00:00"))
     world.tamper("UPDATE audit_outbox SET ip = 'other' WHERE seq = 3")
     assert places(world.pipeline().land().breaks) == [(PAYLOAD, 3)]
@@ -384,3 +385,17 @@ def test_a_lost_landing_between_sealed_days_and_the_newest_is_noticed(sealed: Wo
     with pytest.raises(LumiError, match=r"landings/000000000001\.json was lost"):
         sealed.pipeline().land()
     assert sealed.listing() == before
+
+
+@pytest.mark.parametrize("wrong", ["head_hash = zeroblob(32)", "next_seq = next_seq - 1"])
+def test_a_head_that_is_put_right_again_lets_everything_go_on(world: World, wrong: str) -> None:
+    world.record("acme", at(0), at(1))
+    world.record("globex", at(0))
+    with closing(world.outbox.connect()) as db:
+        right = db.execute("SELECT next_seq, head_hash FROM audit_chain_head WHERE tenant_id = 'acme'").fetchone()
+    world.tamper(f"UPDATE audit_chain_head SET {wrong} WHERE tenant_id = 'acme'")  # noqa: S608 - constants
+    assert [found.kind for found in world.pipeline().land().breaks] == [BreakKind.HEAD]
+    world.tamper("UPDATE audit_chain_head SET next_seq = ?, head_hash = ? WHERE tenant_id = 'acme'", right)
+    assert world.pipeline().land().breaks == ()
+    world.record("acme", at(2))
+    assert [len(report.breaks) for report in world.pipeline().run().seals] == [0, 0, 0, 0]
