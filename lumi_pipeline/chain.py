@@ -19,6 +19,7 @@ from lumi_pipeline.events import PAYLOAD_COLUMNS, from_micros
 from lumi_pipeline.hashing import event_leaf
 from lumi_pipeline.rowhash import Digests, digest_column, recompute_hashes
 from transparency.encoding import format_timestamp
+from transparency.errors import VerificationError
 from transparency.merkle import CompactRange
 
 _Flags: TypeAlias = npt.NDArray[np.bool_]
@@ -75,6 +76,7 @@ class TenantRows:
     tree: CompactRange
     first_row: int | None = None
     count: int = 0
+    erased: int = 0
     breaks: list[Break] = field(default_factory=list)
 
 
@@ -87,9 +89,24 @@ class ChainFold:
 
     def __init__(self, start: Callable[[str], ChainState], *, until: int | None = None, trees: bool = True) -> None:
         self.tenants: dict[str, TenantRows] = {}
+        """What was learned of each tenant that has rows, or was finished."""
         self.start = start
         self._until = until
         self._trees = trees
+
+    def refuse_erased(self, where: str) -> None:
+        """Raise :class:`~transparency.errors.VerificationError` if any row has lost its payload.
+
+        A row whose payload was erased verifies by its hash alone, so an erasure that nobody ordered would go unnoticed.
+        Nothing orders one yet: every erased row is a finding.
+        """
+        for tenant_id, rows in sorted(self.tenants.items()):
+            if rows.erased:
+                raise VerificationError(
+                    "erased",
+                    f"{where}: the payload of {rows.erased} event(s) of tenant {tenant_id} is gone, marked as erased, "
+                    "and nothing ordered that; restore it from a backup",
+                )
 
     def add(self, events: pa.Table) -> None:
         """Verify the next rows; ``events`` follows ``EVENT_SCHEMA`` and continues where the last table ended."""
@@ -155,6 +172,7 @@ class ChainFold:
         if rows.first_row is None:
             rows.first_row = int(seq[0])
         rows.count += end - begin
+        rows.erased += int(columns.erased[span].sum())
         rows.state = ChainState(int(seq[-1]) + 1, stored[-1].tobytes(), int(time[-1]))
 
     def _time_rule(self, rows: TenantRows) -> str:
@@ -173,9 +191,9 @@ class _Columns:
         self.integrity = digest_column(events.column("integrity_hash"))
         self.payload_expected, self.integrity_expected = recompute_hashes(events)
         differs = _differ(self.payload, self.payload_expected)
-        marked, unsalted, erased = _erased(events)
+        marked, unsalted, self.erased = _erased(events)
         # An erased payload can't be recomputed. Anything between whole and erased as a whole was tampered with.
-        self.payload_bad = ~erased & (differs | marked | unsalted)
+        self.payload_bad = ~self.erased & (differs | marked | unsalted)
         self.integrity_bad = _differ(self.integrity, self.integrity_expected)
 
 

@@ -218,6 +218,7 @@ def land(outbox: Outbox, lake: Lake, sealed: DayTenants | None) -> LandingReport
                 f"({last.landing.system_id}); nothing was read. Correct 'outbox', or put the original database back"
             )
         ahead = heads_ahead(snapshot, cursors)
+        _check_announced(snapshot, ahead)
         if not ahead:
             return LandingReport(None, 0, 0, 0, (), {}, time.monotonic() - started)
         fold = ChainFold(_start(cursors, ahead), trees=False)
@@ -306,6 +307,24 @@ def heads_ahead(snapshot: Snapshot, cursors: Mapping[str, Cursor]) -> dict[str, 
         tenant_id = min(unseen)
         raise _rewound(tenant_id, cursors[tenant_id].next_seq, "its chain head is gone from the outbox")
     return ahead
+
+
+def _check_announced(snapshot: Snapshot, ahead: Mapping[str, Cursor]) -> None:
+    """Rows that no chain head announces would never be asked for; without this they would be lost in silence."""
+    headless = snapshot.headless()
+    if headless is not None:
+        raise LandingError(
+            f"the outbox holds events of tenant {headless}, but no chain head for it; nothing was landed. Somebody "
+            "removed the head: restore it from a backup"
+        )
+    for tenant_id, seq in snapshot.past_heads().items():
+        if tenant_id not in ahead:
+            raise RewoundOutbox(
+                tenant_id,
+                seq,
+                f"tenant {tenant_id} has an event at seq {seq}, past its chain head; nothing was landed. The head was "
+                "set back, or the event was put there past the recorder: compare both with a backup",
+            )
 
 
 def _check_not_rewound(tenant_id: str, cursor: Cursor, head: Cursor) -> None:

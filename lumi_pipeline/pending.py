@@ -228,6 +228,10 @@ def _reading() -> Iterator[None]:
     """Make DuckDB's errors ours: a landed file that is gone since it was checked, or a disk too full to sort on."""
     try:
         yield
+    except RuntimeError as error:
+        if str(error) == "Query interrupted":  # what DuckDB makes of Control-C
+            raise KeyboardInterrupt from None
+        raise
     except (duckdb.Error, pa.ArrowException) as error:
         raise LakeError(f"the landed events can't be read: {error}") from None
 

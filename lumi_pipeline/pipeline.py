@@ -34,6 +34,7 @@ from transparency.store import ObjectStore
 
 Clock = Callable[[], datetime]
 _MAX_POLICY: Final = 1 << 20
+_PLAUSIBLE_DAYS: Final = 3653
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +104,9 @@ class Pipeline:
         landed there is none.
         """
         last = self._through(through)
-        first = self._first_day()
-        if first is None:
-            return []
         sealed = self.sealed_days()
-        return list(day_range(sealed[-1] + timedelta(days=1) if sealed else first, last))
+        first = sealed[-1] + timedelta(days=1) if sealed else self._first_day()
+        return [] if first is None else list(day_range(first, last))
 
     def sealed_days(self) -> list[date]:
         """The sealed days; :class:`~lumi_pipeline.errors.LakeError` when one in between has lost its record."""
@@ -206,7 +205,7 @@ class Pipeline:
         report = open_report(self.lake, day)
         connection = self.outbox.connect()
         try:
-            event = AuditRecorder(connection).record(
+            event = AuditRecorder(connection, clock=self.clock).record(
                 tenant_id=self.config.operator_tenant,
                 action="DAY_ACKNOWLEDGED",
                 entity_type="day",
@@ -265,6 +264,9 @@ class Pipeline:
             raise SealError(
                 f"'first_day' is {first}, but there are events of {earliest}, which no day would hold; correct it"
             )
+        age = (self.clock().date() - first).days
+        if self.config.first_day is None and age > _PLAUSIBLE_DAYS:
+            raise SealError(f"the first event is of {first}, {age:,} days ago; if that is right, set 'first_day' to it")
         return Genesis(self.config.origin, first, self.log_key.verifier, self.evidence_key.verifier)
 
     def _require_genesis(self) -> Genesis:

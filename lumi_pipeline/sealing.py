@@ -201,6 +201,7 @@ class Sealer:
             files.append(file)
             for table in self._lake.read_events(file):
                 fold.add(table)
+        fold.refuse_erased(f"{day} is not sealed")
         floor = pending.floor_after({tenant_id: r.end.next_seq for tenant_id, r in ranges.items()})
         records, breaks = _records(day, fold, ranges, chain_ids, pending.prev_hash)
         if breaks:

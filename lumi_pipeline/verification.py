@@ -151,6 +151,7 @@ def verify_outbox(outbox: Outbox, lake: Lake, sealed: DayTenants | None, progres
                 raise ReplacedOutbox(f"the outbox is another database than the one landed before ({last.system_id})")
             heads_ahead(snapshot, cursors)
             fold, breaks = _fold_outbox(snapshot, cursors, progress)
+            fold.refuse_erased("outbox")
             declared = declared_breaks(lake) if breaks else set()
             undeclared = [found for found in breaks if (found.tenant_id, found.seq, found.kind.value) not in declared]
             _raise_found(undeclared, list(_closing_problems(snapshot, fold, sealed)))

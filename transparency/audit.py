@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from transparency.checkpoint import Checkpoint, parse_signed_checkpoint
-from transparency.errors import LogError, TransparencyError
+from transparency.errors import LogError, ObjectMissing, StoreError, TransparencyError
 from transparency.journal import Commit, Journal
 from transparency.logview import PRIVATE_PREFIX, PUBLIC_PREFIX
 from transparency.merkle import CompactRange, range_nodes
@@ -42,7 +42,9 @@ def check_journal(
             key = journal.cosigned_key(commit.new_size)
             _check_kept(journal.cosigned(commit.new_size), commit, checkpoint.origin, policy)
         except TransparencyError as error:
-            yield Problem(key, str(error))
+            if isinstance(error, StoreError) and not isinstance(error, ObjectMissing):
+                raise  # it could not be read, which says nothing of what it holds
+            yield Problem(key, str(error).removeprefix(f"{key}: "))
             return
         for tile in new_tiles(size, commit.new_size):
             if public_prefix + tile.path not in published:

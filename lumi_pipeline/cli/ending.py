@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
+from pathlib import Path
 
 import click
 
@@ -13,6 +14,8 @@ from lumi_pipeline.cli.output import safe
 
 def execute(command: click.Command, program: str, arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; whatever goes wrong is on standard error by then."""
+    if sys.stdout is None:  # closed by whoever started us
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open until the end
     _let_anything_be_printed()
     try:
         code = command.main(args=list(arguments), prog_name=program, standalone_mode=False, color=_color())

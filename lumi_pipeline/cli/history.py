@@ -62,7 +62,9 @@ def judge_published(pipeline: Pipeline, policy: Policy | None) -> Verdict:
     """Recompute everything public from the log's entries; without a policy nothing confirms whose log it is."""
     store = pipeline.lake.store
     try:
-        if not any(True for prefix in ("log/", "log-private/commits/") for _ in store.list(prefix)):
+        if not any(
+            True for prefix in ("log/", "log-private/commits/", "log-private/cosigned/") for _ in store.list(prefix)
+        ):
             return Verdict("log", Status.INCOMPLETE, "unpublished", ("Nothing was published yet.",))
         trusted = policy or claimed_key(lambda path: store.get(f"log/{path}"))
     except LumiError as error:

@@ -31,6 +31,10 @@ def judge(target: str, policy: Policy | None, own: Policy | None = None) -> Verd
         return Verdict(target, Status.UNRECOGNISED, "missing", (f"{error}.",))
     except StoreError as error:
         return failed(target, error)
+    except OSError as error:
+        return Verdict(target, Status.INCOMPLETE, "unreachable", (f"{target} can't be read: {error.strerror}.",))
+    except ValueError:
+        return Verdict(target, Status.UNRECOGNISED, "unrecognised", ("It is neither a path nor a URL.",))
 
 
 def _judge_path(subject: str, path: Path, policy: Policy | None) -> Verdict:

@@ -56,6 +56,8 @@ def verify(
     given: Given = ctx.obj
     if everything == bool(targets):
         raise click.UsageError("name what to verify, or use --all for our own history", ctx)
+    if first and last and first > last:
+        raise click.UsageError(f"the period would end on {last}, before it begins on {first}", ctx)
     if not everything and (first or last):
         raise click.UsageError("--from and --to belong to --all", ctx)
     policy = read_trust(key_texts, policy_file or given.config().policy_file)

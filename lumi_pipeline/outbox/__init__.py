@@ -72,6 +72,10 @@ class Snapshot(Protocol):
         """Return a tenant that has events but no chain head, so that nobody will ask for them; None as it should be."""
         ...
 
+    def past_heads(self) -> dict[str, int]:
+        """Return tenants that have an event at or past their head's next_seq, with its seq; none as it should be."""
+        ...
+
     def rows(
         self,
         cursors: Sequence[tuple[str, int]],

@@ -35,6 +35,10 @@ _FETCH_ROWS: Final = 32
 """Rows fetched between two looks at the memory they take: 32 of the largest are still harmless."""
 
 _SELECT_ROWS: Final = f"SELECT {', '.join(ROW_COLUMNS)} FROM audit_outbox WHERE tenant_id = ? AND seq >= ? ORDER BY seq"  # noqa: S608
+_SELECT_PAST_HEADS: Final = (
+    "SELECT tenant_id, (SELECT seq FROM audit_outbox o WHERE o.tenant_id = h.tenant_id AND seq >= next_seq "
+    "ORDER BY seq LIMIT 1) AS past FROM audit_chain_head h WHERE past IS NOT NULL"
+)
 _SELECT_HEADS: Final = f"SELECT {', '.join(HEAD_SCHEMA.names)} FROM audit_chain_head ORDER BY tenant_id"  # noqa: S608
 _FIND_EVENTS: Final = (
     "SELECT event_id, tenant_id, seq FROM audit_outbox WHERE event_id IN (SELECT value FROM json_each(?))"
@@ -175,6 +179,12 @@ class SqliteSnapshot:
         """Return a tenant that has events but no chain head, or None."""
         row = self._connection.execute(_SELECT_HEADLESS).fetchone()
         return None if row is None else str(row[0], "utf-8", "backslashreplace")
+
+    def past_heads(self) -> dict[str, int]:
+        """Return tenants that have an event at or past their head's next_seq, with its seq."""
+        return {
+            str(row[0], "utf-8", "backslashreplace"): row[1] for row in self._connection.execute(_SELECT_PAST_HEADS)
+        }
 
     def heads(self) -> pa.Table:
         """Return every chain head in HEAD_SCHEMA, sorted by tenant_id."""

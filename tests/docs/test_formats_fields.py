@@ -288,9 +288,9 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     schemas = {}
     for key in world.store.list("landed/"):  # now, as they are removed when their rows are sealed and published
         schemas[key.rpartition("/")[2].rpartition("-")[0]] = pq.read_schema(world.store.path(key))
-    with pytest.raises(ChainBroken):
+    with pytest.raises(ChainBroken) as stopped:
         world.pipeline(recording).run()
-    world.pipeline(recording).acknowledge(at(0).date(), "a test")
+    world.pipeline(recording).acknowledge(stopped.value.day, "a test")
     world.pipeline(recording).run()
     [key] = world.store.list(f"seals/day={at(1).date()}/tenant_days-")
     schemas["tenant_days"] = pq.read_schema(world.store.path(key))

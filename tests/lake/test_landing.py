@@ -204,7 +204,6 @@ def test_a_missing_outbox_is_said_to_be_missing(world: World) -> None:
 
 # Of a tenant's rows 0 to 2, row 1 gets another value in one column. What that breaks:
 CELLS: dict[str, tuple[object, list[tuple[BreakKind, int]]]] = {
-    "tenant_id": ("nobody", [(LINK, 2), (MISSING, 1)]),
     "seq": (7, [(HEAD, 3), (INTEGRITY, 7), (LINK, 2), (LINK, 7), (MISSING, 1), (MISSING, 3), (TIME, 7)]),
     "event_id": ("00000000-0000-0000-0000-000000000000", [(INTEGRITY, 1)]),
     "recorded_at": (0, [(INTEGRITY, 1), (TIME, 1)]),
@@ -231,7 +230,7 @@ CELLS: dict[str, tuple[object, list[tuple[BreakKind, int]]]] = {
 
 
 def test_a_changed_cell_of_any_column_is_landed_as_found_and_named(world: World) -> None:
-    assert list(CELLS) == EVENT_SCHEMA.names
+    assert ["tenant_id", *CELLS] == EVENT_SCHEMA.names
     for column in CELLS:
         world.record(f"t.{column}", at(0, "09:00:00"), at(0, "10:00:00"), at(0, "11:00:00"))
     for column, (value, _) in CELLS.items():
@@ -245,11 +244,36 @@ def test_a_changed_cell_of_any_column_is_landed_as_found_and_named(world: World)
     by_tenant = {column: places(b for b in found if b.tenant_id == f"t.{column}") for column in CELLS}
     assert by_tenant == {column: sorted(expected) for column, (_, expected) in CELLS.items()}
     assert {b.tenant_id for b in found} == {f"t.{column}" for column in CELLS}
-    # The row moved to a tenant without a head is nobody's, and is not landed; all others are, as they were found.
-    assert _landed(world, 0) == [row for row in _outbox_rows(world) if row["tenant_id"] != "nobody"]
-
+    assert _landed(world, 0) == _outbox_rows(world)
     (landing,) = _landings(world)
     assert list(landed_breaks(world.pipeline().lake, landing)) == list(found)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE audit_outbox SET tenant_id = 'nobody' WHERE tenant_id = 'acme' AND seq = 1",
+        "DELETE FROM audit_chain_head WHERE tenant_id = 'acme'",
+    ],
+)
+def test_events_that_no_chain_head_announces_stop_the_landing(world: World, sql: str) -> None:
+    world.record("acme", at(0), at(0), at(0))
+    world.record("globex", at(0))
+    world.tamper(sql)
+    with pytest.raises(LandingError, match="no chain head for it; nothing was landed"):
+        world.pipeline().run()
+    assert list(world.store.list("landings/")) == []
+
+
+def test_a_head_set_back_to_what_was_landed_does_not_hide_the_events_after_it(world: World) -> None:
+    world.record("acme", at(0))
+    with closing(world.outbox.connect()) as db:
+        head = db.execute("SELECT next_seq, head_hash FROM audit_chain_head").fetchone()
+    world.pipeline().land()
+    world.record("acme", at(0))
+    world.tamper("UPDATE audit_chain_head SET next_seq = ?, head_hash = ?", head)
+    with pytest.raises(RewoundOutbox, match="tenant acme has an event at seq 1, past its chain head"):
+        world.pipeline().land()
 
 
 @pytest.mark.parametrize(

@@ -231,9 +231,10 @@ def test_when_every_event_is_in_doubt_the_seal_stops_and_no_log_begins(world: Wo
     for moment in (FIRST, at(0)):
         again = world.copy(world.directory.parent / str(moment.year))
         again.tamper("UPDATE audit_outbox SET recorded_at = ?, action = 'OTHER'", (to_micros(moment),))
-        with pytest.raises(ChainBroken) as caught:
+        with pytest.raises(
+            (ChainBroken, SealError), match=rf"{moment.date()} is not sealed|event is of {moment.date()}"
+        ):
             again.pipeline().run()
-        assert caught.value.day == moment.date()
         assert again.pipeline().genesis() is None
 
 
