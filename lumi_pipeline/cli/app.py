@@ -1,6 +1,8 @@
 """The ``lumi`` command itself: its settings and its commands."""
 
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -72,4 +74,10 @@ for _command in (
 
 def main() -> NoReturn:
     """Run the command line and exit with its code."""
-    sys.exit(execute(app, "lumi", sys.argv[1:]))
+    code = execute(app, "lumi", sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    # Arrow's threads may still be winding down, and now and then abort the interpreter's own farewell: a command that
+    # succeeded would end in SIGABRT (apache/arrow#34314). All that was durable is written, so nothing is left to do.
+    os._exit(code)
