@@ -68,7 +68,7 @@ def bring_in(
             read += 1
         with outbox.snapshot() as snapshot:
             for event_ids in spool.ids(BATCH_EVENTS):
-                spool.remove(snapshot.find(event_ids).keys())
+                spool.remove(snapshot.find(event_ids))
             if recorded_at == "occurred":
                 _check_times(spool, outbox.closed_before(), _last_times(snapshot), first_day)
         tally = _Tally()

@@ -1,7 +1,7 @@
 """Where the events of a file wait, on disk, until all of it is read: to be sorted and freed of those known already."""
 
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from json import dumps
@@ -19,6 +19,7 @@ _INSERT: Final = (
     f"INSERT INTO waiting ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"  # noqa: S608
     " ON CONFLICT (event_id) DO NOTHING"
 )
+_OF_ID: Final = f"SELECT {_COLUMNS} FROM waiting WHERE event_id = ?"  # noqa: S608
 _IN_FILE_ORDER: Final = f"SELECT {_COLUMNS} FROM waiting ORDER BY position"  # noqa: S608
 _IN_ORDER_OF_TIME: Final = f"SELECT {_COLUMNS} FROM waiting ORDER BY tenant_id, occurred_at, position"  # noqa: S608
 
@@ -53,16 +54,35 @@ class Spool:
             ) from error
 
     def add(self, event: NewEvent) -> None:
-        """Put an event in; one whose id waits already changes nothing."""
+        """Put an event in; the same event once more changes nothing, another one of the same id is refused."""
         row = [getattr(event, name) for name in _NAMES]
         if event.occurred_at is not None:
             row[_OCCURRED_AT] = to_micros(event.occurred_at)
-        self._database.execute(_INSERT, row)
+        if self._database.execute(_INSERT, row).rowcount == 0:
+            [waiting] = self._database.execute(_OF_ID, (event.event_id,)).fetchall()
+            if list(waiting) != row:
+                raise ImportFailed(
+                    f"event {event.event_id} is there twice, and not the same; nothing was recorded. Give one of the "
+                    "two another id, or leave it out"
+                )
 
-    def remove(self, event_ids: Collection[str]) -> None:
-        """Take events out."""
+    def remove(self, known: Mapping[str, tuple[str, int]]) -> None:
+        """Take out the events that are recorded already, given by id with their tenant and seq.
+
+        An event that is recorded for another tenant is another event, and refused.
+        """
+        event_ids = list(known)
+        for event_id, tenant_id in self._database.execute(
+            "SELECT event_id, tenant_id FROM waiting WHERE event_id IN (SELECT value FROM json_each(?))",
+            (dumps(event_ids),),
+        ):
+            if known[event_id][0] != tenant_id:
+                raise ImportFailed(
+                    f"event {event_id} of tenant {tenant_id} has the id of an event that tenant {known[event_id][0]} "
+                    "has already; nothing was recorded. Ids are unique across tenants: give it another"
+                )
         self._database.execute(
-            "DELETE FROM waiting WHERE event_id IN (SELECT value FROM json_each(?))", (dumps(list(event_ids)),)
+            "DELETE FROM waiting WHERE event_id IN (SELECT value FROM json_each(?))", (dumps(event_ids),)
         )
 
     def ids(self, count: int) -> Iterator[list[str]]:

@@ -236,3 +236,32 @@ def test_the_sample_is_what_its_generator_writes() -> None:
         [sys.executable, SAMPLE.with_name("generate.py")], check=True, capture_output=True, env=environment
     )
     assert made.stdout == SAMPLE.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [({"outcome": "failure"}, "there twice, and not the same"), ({}, "added"), ({"tenant_id": "x"}, "twice")],
+)
+def test_two_records_of_one_id_are_one_event_or_refused(tmp_path: Path, other: dict[str, str], why: str) -> None:
+    outbox = SqliteOutbox.init(tmp_path / "outbox.db")
+    line = {
+        "event_id": "0199f3c2-8b1e-7c40-9d53-1f0f6f1f2a77",
+        "tenant_id": "acme",
+        "action": "LOGIN",
+        "entity_type": "session",
+        "entity_id": "s-1",
+        "actor_type": "user",
+        "actor_id": "u-1",
+    }
+    file = tmp_path / "events.ndjson"
+    file.write_text(f"{json.dumps(line)}\n{json.dumps({**line, **other})}\n")
+    if not other:
+        assert import_ndjson(outbox, file).added == 1
+        file.write_text(json.dumps({**line, "tenant_id": "globex"}))
+        with pytest.raises(ImportFailed, match="that tenant acme has already"):
+            import_ndjson(outbox, file)
+        return
+    with pytest.raises(ImportFailed, match=why):
+        import_ndjson(outbox, file)
+    with outbox.snapshot() as snapshot:
+        assert len(snapshot.heads()) == 0
