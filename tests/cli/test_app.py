@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import click
@@ -119,7 +120,13 @@ def test_interruption_ends_quietly(recorded: System) -> None:
     pipe = recorded.directory / "slow.tlog-proof"
     os.mkfifo(pipe)
     process = subprocess.Popen(
-        [*LUMI, "verify", pipe], cwd=recorded.directory, env=environment(), stderr=subprocess.PIPE, text=True
+        [*LUMI, "verify", pipe],
+        cwd=recorded.directory,
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run in the background of a shell ignores interruptions, and what it starts would too.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads before this
     )
     with pipe.open("wb"):  # returns once the command has opened the pipe for reading
         time.sleep(0.2)
