@@ -1,8 +1,8 @@
 """Chain verification: rows of many tenants in, breaks and tree roots out.
 
 A :class:`ChainFold` is fed tables of events sorted by ``(tenant_id, seq)``, in order, a tenant possibly continuing
-from one table to the next. Per row everything is vectorised; Python runs once per tenant and table. What counts as a
-break, and how breaks are counted, is docs/formats.md §3.
+from one table to the next. Verifying is vectorised: Python runs once per tenant and table, and once per break. Only the
+event trees are folded leaf by leaf. What counts as a break, and how breaks are counted, is docs/formats.md §3.
 """
 
 from collections.abc import Callable, Iterator
@@ -74,7 +74,6 @@ class TenantRows:
     start: ChainState
     state: ChainState
     tree: CompactRange
-    first_row: int | None = None
     count: int = 0
     erased: int = 0
     breaks: list[Break] = field(default_factory=list)
@@ -169,8 +168,6 @@ class ChainFold:
         if self._trees:
             data = stored.tobytes()
             rows.tree.extend(event_leaf(data[at : at + 32]) for at in range(0, len(data), 32))
-        if rows.first_row is None:
-            rows.first_row = int(seq[0])
         rows.count += end - begin
         rows.erased += int(columns.erased[span].sum())
         rows.state = ChainState(int(seq[-1]) + 1, stored[-1].tobytes(), int(time[-1]))

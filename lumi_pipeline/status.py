@@ -1,9 +1,7 @@
 """Where everything stands: what is recorded, landed, sealed and published, and what is left to do."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TypeVar
 
 import pyarrow.compute as pc
 
@@ -15,8 +13,6 @@ from lumi_pipeline.sealedday import load_sealed_day
 from transparency.checkpoint import parse_signed_checkpoint
 from transparency.encoding import Json, b64encode
 from transparency.logview import LogView
-
-_Value = TypeVar("_Value")
 
 
 @dataclass(slots=True)
@@ -78,17 +74,12 @@ def survey(pipeline: Pipeline) -> PipelineStatus:
     """Look at everything and change nothing; what can't be read becomes a problem, not an error."""
     status = PipelineStatus(pipeline.config.origin, pipeline.config.root, pipeline.config.outbox)
 
-    def attempt(look: Callable[[], _Value]) -> _Value | None:
+    for look in (_look_at_outbox, _look_at_lake, _look_at_log):
         try:
-            return look()
+            look(pipeline, status)
         except LumiError as error:
             if str(error) not in status.problems:
                 status.problems.append(str(error))
-            return None
-
-    attempt(lambda: _look_at_outbox(pipeline, status))
-    attempt(lambda: _look_at_lake(pipeline, status))
-    attempt(lambda: _look_at_log(pipeline, status))
     return status
 
 

@@ -35,15 +35,23 @@ def status(ctx: click.Context, /, as_json: bool) -> None:
         present = {purpose: path.exists() for purpose, path in keys.items()}
         say_json({**found.to_json(), "config": None if config.file is None else str(config.file), "keys": present})
     else:
+        nothing = "unknown, see below" if found.problems else "nothing is waiting"
         say_pairs(
             [
                 ("origin", config.origin),
                 ("configuration", config.file or "none; the defaults"),
                 ("outbox", f"{config.outbox_path}: {_recorded(found)}"),
                 ("lake", config.root_path),
-                ("sealed", _period(found.sealed_days) if found.sealed_days else "no day yet"),
-                ("to seal", _period(found.missing) if found.missing else "nothing is waiting"),
-                ("to publish", _period(found.unpublished) if found.unpublished else "nothing is waiting"),
+                (
+                    "sealed",
+                    _period(found.sealed_days)
+                    if found.sealed_days
+                    else "can't be read"
+                    if found.sealed is None
+                    else "no day yet",
+                ),
+                ("to seal", _period(found.missing) if found.missing else nothing),
+                ("to publish", _period(found.unpublished) if found.unpublished else nothing),
                 ("log", _log(found)),
                 *((f"{purpose} key", path if path.exists() else f"none at {path}") for purpose, path in keys.items()),
             ]

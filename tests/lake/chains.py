@@ -87,6 +87,6 @@ def places(breaks: Iterable[Break]) -> list[tuple[BreakKind, int]]:
 def summaries(folded: Mapping[str, TenantRows]) -> dict[str, tuple[object, ...]]:
     """All that a fold found, in a form that can be compared."""
     return {
-        tenant_id: (rows.start, rows.state, rows.first_row, rows.count, rows.tree.root(), sorted(map(str, rows.breaks)))
+        tenant_id: (rows.start, rows.state, rows.count, rows.tree.root(), sorted(map(str, rows.breaks)))
         for tenant_id, rows in folded.items()
     }

@@ -158,7 +158,6 @@ def test_each_break_counts_once(name: str, folded: dict[str, TenantRows]) -> Non
     found = folded[whole[0].tenant_id]
     assert places(found.breaks) == sorted(CASES[name][1])
     assert found.count == len(events)
-    assert found.first_row == (events[0].seq if events else None)
     assert found.tree.root() == tree_root(event_leaf(event.integrity_hash) for event in events)
 
 
@@ -233,7 +232,7 @@ def test_a_chain_goes_on_from_a_state_in_its_middle() -> None:
         folding = ChainFold(lambda _, state=state: state)  # type: ignore[misc]
         folding.add(as_table(events[cut:]))
         found = folding.finish("acme", end_of(events))
-        assert (found.breaks, found.first_row, found.count) == ([], cut, 6 - cut)
+        assert (found.breaks, found.start.next_seq, found.count) == ([], cut, 6 - cut)
         folding = ChainFold(lambda _, state=state: replace(state, head=OTHER))  # type: ignore[misc]
         folding.add(as_table(events[cut:]))
         assert places(folding.finish("acme", end_of(events)).breaks) == [(LINK, cut)]
