@@ -42,14 +42,7 @@ def status(ctx: click.Context, /, as_json: bool) -> None:
                 ("configuration", config.file or "none; the defaults"),
                 ("outbox", f"{config.outbox_path}: {_recorded(found)}"),
                 ("lake", config.root_path),
-                (
-                    "sealed",
-                    _period(found.sealed_days)
-                    if found.sealed_days
-                    else "can't be read"
-                    if found.sealed is None
-                    else "no day yet",
-                ),
+                ("sealed", _sealed(found)),
                 ("to seal", _period(found.missing) if found.missing else nothing),
                 ("to publish", _period(found.unpublished) if found.unpublished else nothing),
                 ("log", _log(found)),
@@ -70,6 +63,12 @@ def _recorded(found: "PipelineStatus") -> str:
         return "can't be read"
     held = f"{count(found.recorded, 'event')} of {count(found.tenants, 'tenant')}"
     return held if found.landed is None else f"{held}, {max(found.recorded - found.landed, 0):,} not landed yet"
+
+
+def _sealed(found: "PipelineStatus") -> str:
+    if found.sealed is None:
+        return "can't be read"
+    return _period(found.sealed_days) if found.sealed_days else "no day yet"
 
 
 def _log(found: "PipelineStatus") -> str:

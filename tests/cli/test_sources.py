@@ -106,3 +106,11 @@ def test_status_of_nothing(tmp_path: Path, lumi: Lumi, monkeypatch: pytest.Monke
     ran = lumi("status")
     assert (ran.code, "lumi outbox init" in ran.err) == (1, True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_status_claims_nothing_of_what_it_cannot_read(published: System, lumi: Lumi) -> None:
+    (published.root / "log-private/genesis.txt").unlink()
+    ran = lumi("status")
+    assert (ran.code, "genesis.txt is missing" in ran.err) == (1, True)
+    assert "nothing is waiting" not in ran.out
+    assert "no day yet" not in ran.out
