@@ -73,7 +73,7 @@ $(VENV)/.installed-ui: requirements-ui.lock $(INSTALLED)
 
 # The larger set is resolved first and constrains the smaller, so that both name the same versions.
 COMPILE = $(UV) pip compile pyproject.toml --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-  --no-emit-index-url --custom-compile-command "make lock" --extra dev
+  --no-emit-index-url --custom-compile-command "make lock" --extra dev --extra dagster-postgres
 
 lock:
 	@command -v "$(UV)" >/dev/null || { echo "make lock needs uv: pip install uv, then make lock UV=/path/to/uv" >&2; exit 1; }
