@@ -4,6 +4,8 @@ import os
 
 from hypothesis import settings
 
+pytest_plugins = ["tests.servers", "tests.postgresql"]
+
 # No deadlines: with a worker on every core, how long one example takes says more about its neighbours than about it.
 settings.register_profile("lumi", deadline=None)
 settings.load_profile("lumi")
