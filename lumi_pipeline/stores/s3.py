@@ -1,0 +1,198 @@
+"""An object store in an S3 bucket, or behind any gateway that honours create-only puts.
+
+Creating is one conditional request (``If-None-Match: *``), which S3 decides atomically. A request whose answer is lost
+is sent again, and then may meet the object that it created itself: the refusal (412) is therefore followed by reading
+what is there, and the same bytes are success. So a retry comes out right without anybody remembering the first try.
+
+Every object carries its SHA-256, which S3 checks on arrival, keeps, and returns with the object, where it is checked
+again. An object of a gateway that keeps no checksums is protected on its way in by the request's signature.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Final
+
+from lumi_pipeline.stores.objectlock import ObjectLock
+from lumi_pipeline.stores.s3client import S3Client, S3Connection, sha256_text
+from lumi_pipeline.stores.s3errors import EXPIRED, FAILURES, Attempt, code_of
+from lumi_pipeline.stores.s3multipart import CREATE_ONLY, upload_parts
+from transparency.errors import ObjectConflict, ObjectMissing, StoreError
+from transparency.objectkeys import check_key, is_key
+
+SCHEME: Final = "s3://"
+
+_CONFLICT_ATTEMPTS: Final = 6
+_CONFLICT_WAIT: Final = 0.05
+"""Seconds before a creation that met another one in flight is tried again; doubled each time."""
+
+_RIGHTS: Final = {
+    "read": ("s3:GetObject", "s3:ListBucket (without it, what is missing is refused too)"),
+    "create": ("s3:PutObject",),
+    "replace": ("s3:PutObject",),
+    "list": ("s3:ListBucket",),
+    "delete": ("s3:GetObject", "s3:DeleteObject"),
+}
+
+
+class _Taken(Exception):
+    """The key holds something already; whether it is what was to be written is not known yet."""
+
+
+class _InFlight(Exception):
+    """Another request on the same key is being decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class S3Store:
+    """Objects in ``bucket`` under ``prefix``, which is empty or ends with ``/``. See :class:`ObjectStore`.
+
+    ``kms_key`` is the SSE-KMS key (id or ARN) that everything is encrypted with; without it the bucket's own setting
+    holds. ``lock`` puts what it applies to under retention. Everything that S3 or the network refuses is raised as
+    :class:`StoreError` with key, bucket, and what to do. Threads may share a store, and other processes get a copy.
+
+    The conditional put decides nothing in a versioned bucket of a gateway that ignores it there (Ceph's does), so
+    commits are only safe in a bucket where it is honoured; on AWS it is in both kinds.
+    """
+
+    connection: S3Connection
+    bucket: str
+    prefix: str
+    kms_key: str | None = None
+    lock: ObjectLock | None = None
+
+    def __str__(self) -> str:
+        return f"{SCHEME}{self.bucket}/{self.prefix}".removesuffix("/")
+
+    def url(self, key: str) -> str:
+        """Return the ``s3://`` URL of an object, for readers that want one; it need not exist."""
+        return f"{SCHEME}{self.bucket}/{self._name(key)}"
+
+    def get(self, key: str) -> bytes:
+        """Return the object's bytes, held against their checksum where S3 has one; raise :class:`ObjectMissing`."""
+        name = self._name(key)
+        with self._explain("read", key) as client:
+            left = self.connection.limits.attempts
+            while True:
+                answer = client.get_object(Bucket=self.bucket, Key=name, ChecksumMode="ENABLED")
+                left -= 1
+                try:
+                    return answer["Body"].read()
+                except FAILURES:  # the answer broke off or arrived damaged, which botocore itself does not retry
+                    if not left:
+                        raise
+
+    def put_new(self, key: str, data: bytes) -> None:
+        """Create the object; the same bytes being there is success, others raise :class:`ObjectConflict`."""
+        self._keep("create", key, data, CREATE_ONLY)
+
+    def put(self, key: str, data: bytes) -> None:
+        """Create or replace the object; in a versioned bucket, what it held before is kept as an older version."""
+        self._keep("replace", key, data, {})
+
+    def list(self, prefix: str, *, start_after: str = "") -> Iterator[str]:
+        """Yield the keys with this prefix after ``start_after``, in code point order, a page at a time.
+
+        S3 sorts by the bytes of UTF-8, which is the order of code points. Names that cannot be keys are passed over.
+        """
+        wanted: dict[str, object] = {"Bucket": self.bucket, "Prefix": self.prefix + prefix}
+        wanted["MaxKeys"] = self.connection.limits.page
+        if start_after:
+            wanted["StartAfter"] = self.prefix + start_after
+        while True:
+            with self._explain("list", prefix or "everything") as client:
+                page = client.list_objects_v2(**wanted)
+            for found in page.get("Contents", []):
+                key = found["Key"].removeprefix(self.prefix)
+                if is_key(key):
+                    yield key
+            if "NextContinuationToken" not in page:
+                return
+            wanted["ContinuationToken"] = page["NextContinuationToken"]
+
+    def delete(self, key: str) -> None:
+        """Remove the object, or raise :class:`ObjectMissing`; in a versioned bucket its versions stay.
+
+        S3 answers alike whether there was something to delete or not, so that is asked first.
+        """
+        name = self._name(key)
+        with self._explain("delete", key) as client:
+            client.head_object(Bucket=self.bucket, Key=name)
+            client.delete_object(Bucket=self.bucket, Key=name)
+
+    def _keep(self, doing: str, key: str, data: bytes, condition: Mapping[str, str]) -> None:
+        """Write the object under a condition. A crash leaves it whole or not at all, and a replay comes out right."""
+        for attempt in range(_CONFLICT_ATTEMPTS):
+            try:
+                with self._explain(doing, key) as client:
+                    self._write(client, key, data, condition)
+            except _InFlight:
+                time.sleep(_CONFLICT_WAIT * 2**attempt)
+            except _Taken:
+                with suppress(ObjectMissing):  # removed since, so it can be written after all
+                    if self.get(key) == data:
+                        return
+                    if condition:
+                        raise ObjectConflict(
+                            f"{key}: already holds other bytes in {self}; nothing was written"
+                        ) from None
+            else:
+                return
+        raise StoreError(f"{key}: cannot {doing} it in {self}: others keep writing it at the same time; run again")
+
+    def _write(self, client: S3Client, key: str, data: bytes, condition: Mapping[str, str]) -> None:
+        target = {"Bucket": self.bucket, "Key": self._name(key)}
+        properties = self._properties(key)
+        limits = self.connection.limits
+        if len(data) < limits.multipart_from:
+            client.put_object(**target, **properties, **condition, Body=data, ChecksumSHA256=sha256_text(data))
+            return
+        # Some gateways ignore the condition of an upload in parts, so whether the key is taken is asked before as well.
+        # In between another writer may come, and on such a gateway be overwritten. That changes nothing: what is large
+        # enough for parts is named after its content, so both write the same bytes, and what decides between different
+        # bytes, a commit object, has a few kilobytes.
+        if condition and self._exists(client, target):
+            raise _Taken
+        upload_parts(client, target, properties, condition, data=data, part_size=limits.part_size)
+
+    def _exists(self, client: S3Client, target: Mapping[str, str]) -> bool:
+        try:
+            client.head_object(**target)
+        except FAILURES as error:
+            if code_of(error) == "404":
+                return False
+            raise
+        return True
+
+    def _properties(self, key: str) -> dict[str, object]:
+        """What is said of every object that is written: its encryption and its retention."""
+        encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key} if self.kms_key else {}
+        return {**encryption, **(self.lock.parameters(key) if self.lock else {})}
+
+    def _name(self, key: str) -> str:
+        check_key(key)
+        check_key(self.prefix + key)  # for its length
+        return self.prefix + key
+
+    @contextmanager
+    def _explain(self, doing: str, key: str) -> Iterator[S3Client]:
+        """Yield the client, and turn what botocore raises into errors of ours."""
+        writing = doing in {"create", "replace"}
+        locked = bool(writing and self.lock and self.lock.parameters(key))
+        rights = (*_RIGHTS[doing], *(["s3:PutObjectRetention"] if locked else []))
+        attempt = Attempt(doing, key, self.bucket, str(self), rights, self.kms_key, locked)
+        try:
+            yield self.connection.client()
+        except FAILURES as error:
+            code = code_of(error)
+            # An upload in parts that is gone was completed, and only the answer was lost; then it was sent again.
+            if writing and code in {"PreconditionFailed", "412", "NoSuchUpload"}:
+                raise _Taken from None
+            if writing and code in {"ConditionalRequestConflict", "OperationAborted"}:
+                raise _InFlight from None
+            raise attempt.failed(error) from None
+        except RuntimeError as error:
+            if "still expired" not in str(error):
+                raise
+            raise attempt.error(EXPIRED) from None  # botocore has no class for renewed credentials that are expired too
