@@ -1,143 +1,22 @@
-"""Both stores keep the promises of ``ObjectStore``; the file store also through crashes, races and full disks."""
+"""The file store keeps its promises through crashes, races and full disks; what all stores promise: tests/stores."""
 
 import os
 import resource
 import subprocess
 import sys
 import textwrap
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import transparency
-from transparency.errors import ObjectConflict, ObjectMissing, StoreError
+from transparency.errors import ObjectConflict, StoreError
 from transparency.filestore import TEMPORARY, FileStore
-from transparency.memorystore import MemoryStore
 from transparency.objectkeys import check_key
-from transparency.store import ObjectStore
 
-# Characters on both sides of "/" in code point order, and few of them, so that keys collide and nest.
-COMPONENTS = st.text(st.sampled_from("a-.0~é"), min_size=1, max_size=3).filter(lambda name: name not in {".", ".."})
 CODE = Path(transparency.__file__).parents[1]
-KEYS = st.lists(COMPONENTS, min_size=1, max_size=3).map("/".join)
-
-
-@pytest.fixture(params=["memory", "file"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
-    return MemoryStore() if request.param == "memory" else FileStore(tmp_path / "root")
-
-
-def test_an_object_is_created_once_and_for_ever(store: ObjectStore) -> None:
-    store.put_new("a/b", b"one")
-    store.put_new("a/b", b"one")
-    for other in (b"two", b"on", b"", b"ones"):
-        with pytest.raises(ObjectConflict, match="a/b"):
-            store.put_new("a/b", other)
-    assert store.get("a/b") == b"one"
-
-
-def test_put_replaces(store: ObjectStore) -> None:
-    store.put("checkpoint", b"one")
-    store.put("checkpoint", b"two")
-    assert store.get("checkpoint") == b"two"
-    assert list(store.list("")) == ["checkpoint"]
-
-
-def test_what_is_not_there_is_missing(store: ObjectStore) -> None:
-    store.put_new("a/b", b"")
-    assert store.get("a/b") == b""
-    for key in ("b", "a", "a/b/c", "a/bb"):
-        with pytest.raises(ObjectMissing, match=key):
-            store.get(key)
-        with pytest.raises(ObjectMissing, match=key):
-            store.delete(key)
-    store.delete("a/b")
-    with pytest.raises(ObjectMissing):
-        store.get("a/b")
-    assert list(store.list("")) == []
-    store.put_new("a/b", b"again")
-    assert store.get("a/b") == b"again"
-
-
-TRAVERSING = ["/", "/a", "a/", "a//b", ".", "..", "a/../b", "../a", "a/."]
-UNPRINTABLE = ["a\\b", "a\nb", "a\x00b", "\ud800", "a\x7f"]
-TOO_LONG = ["x" * 256, "é" * 128, "/".join(["x" * 100] * 11)]
-
-
-@pytest.mark.parametrize("key", ["", *TRAVERSING, *UNPRINTABLE, *TOO_LONG])
-def test_keys_that_lead_elsewhere_are_refused(store: ObjectStore, key: str) -> None:
-    operations: list[Callable[[], object]] = [
-        lambda: store.get(key),
-        lambda: store.put(key, b""),
-        lambda: store.put_new(key, b""),
-        lambda: store.delete(key),
-    ]
-    for operation in operations:
-        with pytest.raises(StoreError, match="object key"):
-            operation()
-    assert list(store.list("")) == []
-
-
-def test_the_longest_keys_are_kept(store: ObjectStore) -> None:
-    for key in ("x" * 255, "é" * 127, "/".join(["x" * 92] * 11)):
-        store.put_new(key, b"long")
-        assert list(store.list(key)) == [key]
-
-
-def test_listing_sorts_whole_keys_not_their_components(store: ObjectStore) -> None:
-    keys = ["a", "a-b", "a-b-/c", "a.b", "b/a", "b/a-", "b/a-/c", "b0", "b~"]
-    for key in ["b/a-/c", "b0", "a-b-/c", "b/a", "a.b", "b~", "a", "a-b"]:
-        store.put_new(key, b"")
-    assert list(store.list("")) == sorted(set(keys) - {"b/a-"})
-    assert list(store.list("b/")) == ["b/a", "b/a-/c"]
-    assert list(store.list("b/a-")) == ["b/a-/c"]
-    assert list(store.list("b", start_after="b/a")) == ["b/a-/c", "b0", "b~"]
-    assert list(store.list("b", start_after="b/a-/c")) == ["b0", "b~"]
-    assert list(store.list("c")) == list(store.list("a/b/")) == list(store.list("../")) == []
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.dictionaries(KEYS, st.binary(max_size=3), max_size=12), KEYS, KEYS)
-def test_both_stores_list_alike(
-    tmp_path_factory: pytest.TempPathFactory, objects: dict[str, bytes], prefix: str, after: str
-) -> None:
-    files, memory = FileStore(tmp_path_factory.mktemp("store")), MemoryStore()
-    for key, data in objects.items():
-        if not any(key.startswith(other + "/") or other.startswith(key + "/") for other in objects):
-            files.put_new(key, data)
-            memory.put_new(key, data)
-    for wanted in {"", prefix, prefix[:1], prefix + "/"}:
-        for start in {"", after, after + "/", next(memory.list(wanted), "")}:
-            assert list(files.list(wanted, start_after=start)) == list(memory.list(wanted, start_after=start))
-    assert {key: files.get(key) for key in files.list("")} == {key: memory.get(key) for key in memory.list("")}
-
-
-def test_one_of_many_concurrent_creators_wins(tmp_path: Path) -> None:
-    outcomes: list[bytes | None] = [None] * 16
-    barrier = threading.Barrier(len(outcomes))
-
-    def create(number: int) -> None:
-        own = FileStore(tmp_path)
-        barrier.wait()
-        try:
-            own.put_new("deep/in/new/directories", bytes([number]))
-            outcomes[number] = bytes([number])
-        except ObjectConflict:
-            pass
-
-    threads = [threading.Thread(target=create, args=(number,)) for number in range(len(outcomes))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    [winner] = [outcome for outcome in outcomes if outcome is not None]
-    assert FileStore(tmp_path).get("deep/in/new/directories") == winner
-    assert list((tmp_path / TEMPORARY).iterdir()) == []
 
 
 def test_an_object_and_a_directory_of_one_name_cannot_both_be(tmp_path: Path) -> None:
