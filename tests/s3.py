@@ -256,7 +256,7 @@ osd data = {directory}/osd
 osd objectstore = memstore
 memstore device bytes = 2147483648
 [client.rgw]
-rgw frontends = beast endpoint=127.0.0.1:{port}
+rgw frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
 rgw data = {directory}/rgw
 rgw crypt require ssl = false
 rgw crypt s3 kms backend = testing
