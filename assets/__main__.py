@@ -71,7 +71,7 @@ def _first_days(pipeline: Pipeline, last: date | None, config: Path | None) -> l
     with pipeline.outbox.snapshot() as snapshot:
         recorded = len(snapshot.heads()) > 0
     if not recorded:
-        say(f"Nothing to do: no event was ever recorded in the outbox {pipeline.outbox.path}.")
+        say(f"Nothing to do: no event was ever recorded in the outbox {pipeline.outbox.name}.")
         return []
     _run("landing", {}, config)
     days = _waiting(pipeline, last)

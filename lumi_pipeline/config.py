@@ -16,6 +16,14 @@ from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from lumi_pipeline.errors import ConfigError
+from lumi_pipeline.outboxaddress import (
+    POSTGRESQL,
+    SQLITE,
+    OutboxAddress,
+    holds_password,
+    postgresql_address,
+    sqlite_address,
+)
 from transparency.encoding import excerpt, parse_day
 from transparency.errors import FormatError
 
@@ -26,7 +34,6 @@ CONFIG_VARIABLE: Final = "LUMI_CONFIG"
 MAX_CONFIG_BYTES: Final = 1 << 20
 
 _PREFIX: Final = "LUMI_"
-_SQLITE: Final = "sqlite:///"
 _Value = TypeVar("_Value")
 
 
@@ -51,7 +58,7 @@ class Setting:
 
 SETTINGS: Final = (
     Setting("root", "data/local/lake", "Where the lake and the log lie: a path or file:// URL."),
-    Setting("outbox", "sqlite:///data/local/outbox.db", "The outbox database: sqlite:///PATH."),
+    Setting("outbox", "sqlite:///data/local/outbox.db", "The outbox database: sqlite:///PATH or postgresql://…"),
     Setting("origin", "localhost/lumi-demo", "The log's name; fixed once the log exists."),
     Setting("first_day", None, "The log's first day (YYYY-MM-DD); default: the day of the first event."),
     Setting("log_key_file", "data/local/keys/log.key", "Secret key that signs checkpoints."),
@@ -67,11 +74,11 @@ _NAMES: Final = tuple(setting.name for setting in SETTINGS)
 class Config:
     """Every setting, checked. Paths are absolute; nothing was opened or created yet.
 
-    ``root`` is a ``file://`` URL and ``outbox`` a ``sqlite:///`` URL. ``file`` is the ``lumi.toml`` that was read.
+    ``root`` is a ``file://`` URL. ``file`` is the ``lumi.toml`` that was read.
     """
 
     root: str
-    outbox: str
+    outbox: OutboxAddress
     origin: str
     first_day: date | None
     log_key_file: Path
@@ -86,11 +93,6 @@ class Config:
         """The local directory of ``root``."""
         return Path(unquote(urlsplit(self.root).path))
 
-    @property
-    def outbox_path(self) -> Path:
-        """The database file of ``outbox``."""
-        return Path(self.outbox.removeprefix(_SQLITE))
-
 
 @dataclass(frozen=True, slots=True)
 class _Given:
@@ -99,6 +101,7 @@ class _Given:
     source: str
     value: object
     base: Path
+    is_option: bool = False
 
     def text(self) -> str:
         """Return the value, which must be text that is neither empty nor holds a NUL."""
@@ -208,7 +211,11 @@ def _from_options(overrides: Mapping[str, str | None], here: Path) -> dict[str, 
         if name not in _NAMES:
             raise ConfigError(f"unknown setting {excerpt(name)}; did you mean {_nearest(name, _NAMES)!r}?")
     options = {setting.name: setting.option for setting in SETTINGS}
-    return {name: _Given(options[name], value, here) for name, value in overrides.items() if value is not None}
+    return {
+        name: _Given(options[name], value, here, is_option=True)
+        for name, value in overrides.items()
+        if value is not None
+    }
 
 
 def _nearest(name: str, known: tuple[str, ...]) -> str:
@@ -227,22 +234,27 @@ def _root(given: _Given) -> str:
     return given.resolve(unquote(rest)).as_uri()
 
 
-def _outbox(given: _Given) -> str:
+def _outbox(given: _Given) -> OutboxAddress:
     text = given.text()
     scheme, separator, _ = text.partition("://")
     if not separator:
-        raise ConfigError(
-            f"{given.source} is a database URL; for the SQLite file {excerpt(text)} write {_SQLITE}{text}"
-        )
+        raise ConfigError(f"{given.source} is a database URL; for the SQLite file {excerpt(text)} write {SQLITE}{text}")
     # A database URL may hold a password, so no message repeats more of it than its scheme.
+    if text.startswith(POSTGRESQL):
+        if given.is_option and holds_password(text):
+            raise ConfigError(
+                f"{given.source}: everybody on this machine can read a password on a command line; put the URL into"
+                " LUMI_OUTBOX, or leave the password out and name a password file in PGPASSFILE"
+            )
+        return postgresql_address(text)
     if scheme != "sqlite":
         raise ConfigError(
-            f"{given.source}: {excerpt(scheme)} URLs are not supported by this version; use {_SQLITE}PATH"
+            f"{given.source}: {excerpt(scheme)} URLs are not supported; use {SQLITE}PATH or postgresql://HOST/DATABASE"
         )
-    path = text.removeprefix(_SQLITE)
+    path = text.removeprefix(SQLITE)
     if path == text or not path or "?" in path or "#" in path or path.startswith(":"):
-        raise ConfigError(f"{given.source} must be {_SQLITE}PATH, naming a database file and no parameters")
-    return f"{_SQLITE}{given.resolve(path)}"
+        raise ConfigError(f"{given.source} must be {SQLITE}PATH, naming a database file and no parameters")
+    return sqlite_address(given.resolve(path))
 
 
 def _origin(given: _Given) -> str:

@@ -5,6 +5,7 @@ The command line and Dagster both work through :class:`Pipeline` and add nothing
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -19,7 +20,8 @@ from lumi_pipeline.events import to_micros
 from lumi_pipeline.genesis import GENESIS_KEY, read_genesis
 from lumi_pipeline.lake import Lake, seal_prefix
 from lumi_pipeline.landing import LandingReport, land
-from lumi_pipeline.outbox.sqlite import SqliteOutbox
+from lumi_pipeline.outbox import Outbox
+from lumi_pipeline.outbox.opening import open_outbox
 from lumi_pipeline.pending import Pending
 from lumi_pipeline.publishing import PublishReport, publish
 from lumi_pipeline.recorder import AuditRecorder
@@ -62,9 +64,9 @@ class Pipeline:
         return cls(config, store, lambda key: str(store.path(key)), clock)
 
     @cached_property
-    def outbox(self) -> SqliteOutbox:
+    def outbox(self) -> Outbox:
         """The outbox; :class:`~lumi_pipeline.errors.OutboxError` when it isn't there or isn't one."""
-        return SqliteOutbox.open(self.config.outbox_path)
+        return open_outbox(self.config.outbox)
 
     @cached_property
     def log_key(self) -> SigningKey:
@@ -203,8 +205,7 @@ class Pipeline:
         if not reason.strip():
             raise SealError("an acknowledgement needs a reason that an auditor can read")
         report = open_report(self.lake, day)
-        connection = self.outbox.connect()
-        try:
+        with closing(self.outbox.connect()) as connection, self.outbox.explained():
             event = AuditRecorder(connection, clock=self.clock).record(
                 tenant_id=self.config.operator_tenant,
                 action="DAY_ACKNOWLEDGED",
@@ -215,8 +216,6 @@ class Pipeline:
                 after_state={"day": day.isoformat(), "reason": reason, "report": report.sha256},
             )
             connection.commit()
-        finally:
-            connection.close()
         acknowledge(self.lake, report, event.event_id, reason)
         return report.sha256
 

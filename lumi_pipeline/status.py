@@ -72,7 +72,7 @@ class PipelineStatus:
 
 def survey(pipeline: Pipeline) -> PipelineStatus:
     """Look at everything and change nothing; what can't be read becomes a problem, not an error."""
-    status = PipelineStatus(pipeline.config.origin, pipeline.config.root, pipeline.config.outbox)
+    status = PipelineStatus(pipeline.config.origin, pipeline.config.root, pipeline.config.outbox.name)
 
     for look in (_look_at_outbox, _look_at_lake, _look_at_log):
         try:

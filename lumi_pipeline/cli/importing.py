@@ -16,7 +16,7 @@ from transparency.encoding import format_timestamp
 if TYPE_CHECKING:
     from lumi_pipeline.importers import ImportReport
     from lumi_pipeline.importers.driver import RecordedAt
-    from lumi_pipeline.outbox.sqlite import SqliteOutbox
+    from lumi_pipeline.outbox import Outbox
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -73,7 +73,7 @@ def ndjson(given: Given, file: Path, tenant: str | None, recorded_at: "RecordedA
 class _Importer(Protocol):
     def __call__(
         self,
-        outbox: "SqliteOutbox",
+        outbox: "Outbox",
         path: Path,
         *,
         tenant: str | None,

@@ -20,8 +20,8 @@ def init(given: Given) -> None:
 
     Where they exist already, nothing changes.
     """
-    from lumi_pipeline.outbox.sqlite import SqliteOutbox
+    from lumi_pipeline.outbox.opening import init_outbox
 
-    path = given.config().outbox_path
-    SqliteOutbox.init(path)
-    say(f"The outbox is ready in {path}.")
+    config = given.config()
+    init_outbox(config.outbox, config.operator_tenant)
+    say(f"The outbox is ready in {config.outbox.name}.")

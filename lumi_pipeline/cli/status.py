@@ -40,7 +40,7 @@ def status(ctx: click.Context, /, as_json: bool) -> None:
             [
                 ("origin", config.origin),
                 ("configuration", config.file or "none; the defaults"),
-                ("outbox", f"{config.outbox_path}: {_recorded(found)}"),
+                ("outbox", f"{config.outbox.name}: {_recorded(found)}"),
                 ("lake", config.root_path),
                 ("sealed", _sealed(found)),
                 ("to seal", _period(found.missing) if found.missing else nothing),

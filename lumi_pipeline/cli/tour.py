@@ -45,7 +45,7 @@ def tour(given: Given) -> None:
     say("\nWhat lies where:")
     say_pairs(
         [
-            ("  outbox", _shown(config.outbox_path)),
+            ("  outbox", _shown(config.outbox.path) if config.outbox.path else config.outbox.name),
             ("  events", f"{_shown(config.root_path / 'events')}/day=…/*.parquet (DuckDB, Polars, Spark)"),
             ("  public log", _shown(config.root_path / "log")),
             ("  the log's key", _shown(config.root_path / "log/log.vkey")),

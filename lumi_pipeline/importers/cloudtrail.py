@@ -14,7 +14,7 @@ from lumi_pipeline.errors import EventRejected, ImportFailed
 from lumi_pipeline.events import MAX_TEXT_BYTES, NewEvent
 from lumi_pipeline.importers.driver import ImportReport, Progress, RecordedAt, bring_in
 from lumi_pipeline.importers.source import Record, read_records
-from lumi_pipeline.outbox.sqlite import SqliteOutbox
+from lumi_pipeline.outbox import Outbox
 
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z", re.ASCII)
 _WORD_STARTS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -54,7 +54,7 @@ _NAME_PARAMETERS: Final = (
 
 
 def import_cloudtrail(
-    outbox: SqliteOutbox,
+    outbox: Outbox,
     path: Path | str,
     *,
     tenant: str | None = None,

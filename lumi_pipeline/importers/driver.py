@@ -5,7 +5,6 @@ id. Events are recorded in transactions of :data:`BATCH_EVENTS`: a crash leaves 
 same file again adds the rest.
 """
 
-import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -17,8 +16,8 @@ import pyarrow as pa
 from lumi_pipeline.errors import ImportFailed
 from lumi_pipeline.events import Event, NewEvent, from_micros
 from lumi_pipeline.importers.spool import Moment, Spool
-from lumi_pipeline.outbox.sqlite import SqliteOutbox, SqliteSnapshot, database_errors
-from lumi_pipeline.outbox.sqlite_chain import SqliteChains
+from lumi_pipeline.outbox import Connection, Outbox, Snapshot
+from lumi_pipeline.outbox.chains import chains_on
 from lumi_pipeline.recorder import AuditRecorder, system_clock
 from transparency.encoding import format_timestamp
 
@@ -45,7 +44,7 @@ class ImportReport:
 
 
 def bring_in(
-    outbox: SqliteOutbox,
+    outbox: Outbox,
     events: Iterable[NewEvent],
     *,
     recorded_at: RecordedAt,
@@ -72,7 +71,7 @@ def bring_in(
             if recorded_at == "occurred":
                 _check_times(spool, outbox.closed_before(), _last_times(snapshot), first_day)
         tally = _Tally()
-        with closing(outbox.connect()) as connection, database_errors(outbox.path):
+        with closing(outbox.connect()) as connection, outbox.explained():
             for batch in spool.batches(BATCH_EVENTS, in_order_of_time=recorded_at == "occurred"):
                 tally.count(_record(connection, batch, recorded_at))
                 if progress is not None:
@@ -97,23 +96,22 @@ class _Tally:
             self.last = max(self.last or event.recorded_at, event.recorded_at)
 
 
-def _record(connection: sqlite3.Connection, batch: Sequence[NewEvent], recorded_at: RecordedAt) -> list[Event]:
+def _record(connection: Connection, batch: Sequence[NewEvent], recorded_at: RecordedAt) -> list[Event]:
     """Record a batch in one transaction, leaving out what another import has recorded meanwhile."""
-    chains = SqliteChains(connection)
+    chains = chains_on(connection)
     try:
         with chains.atomic():
             known = chains.find([event.event_id for event in batch])
             fresh = [event for event in batch if event.event_id not in known]
             times = None
             if recorded_at == "occurred":
-                heads = chains.lock(sorted({event.tenant_id for event in fresh}))
+                heads = chains.lock(sorted({event.tenant_id for event in fresh})).heads
                 times = _raised(fresh, {tenant_id: head.last_recorded_at for tenant_id, head in heads.items()})
             recorded = AuditRecorder(connection).record_many(fresh, recorded_at=times)
         # A crash before this commit leaves the outbox without the batch; the same import adds it again.
-        connection.execute("COMMIT")
+        connection.commit()
     finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        connection.rollback()
     return recorded
 
 
@@ -157,7 +155,7 @@ def _told(moment: Moment) -> str:
     return f"event {moment.event_id} of tenant {moment.tenant_id} occurred at {format_timestamp(moment.occurred_at)}"
 
 
-def _last_times(snapshot: SqliteSnapshot) -> dict[str, datetime]:
+def _last_times(snapshot: Snapshot) -> dict[str, datetime]:
     heads = snapshot.heads()
     micros = heads["last_recorded_at"].cast(pa.int64())
     rows = heads.select(["tenant_id"]).append_column("micros", micros).to_pylist()

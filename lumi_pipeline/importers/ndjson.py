@@ -14,7 +14,7 @@ from lumi_pipeline.errors import EventRejected, ImportFailed
 from lumi_pipeline.events import COLUMNS, MAX_EVENT_BYTES, NewEvent, state_text, uuid8
 from lumi_pipeline.importers.driver import ImportReport, Progress, RecordedAt, bring_in
 from lumi_pipeline.importers.source import Record, read_lines
-from lumi_pipeline.outbox.sqlite import SqliteOutbox
+from lumi_pipeline.outbox import Outbox
 
 MAX_LINE_BYTES: Final = 8 * MAX_EVENT_BYTES
 """Limit of one line: the largest event with all its text escaped as ``\\u00xx`` still fits."""
@@ -25,7 +25,7 @@ _RECORDERS: Final = frozenset(COLUMNS) - frozenset(_KNOWN)
 
 
 def import_ndjson(
-    outbox: SqliteOutbox,
+    outbox: Outbox,
     path: Path | str,
     *,
     tenant: str | None = None,

@@ -6,6 +6,7 @@ own connection, inside its own transaction.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final, Protocol
 
@@ -28,6 +29,14 @@ HEAD_SCHEMA: Final = pa.schema(_HEAD_TYPES)
 """Chain heads as Arrow."""
 
 
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """Chain heads, by tenant, that nobody else can move until the transaction ends, and the database's clock since."""
+
+    heads: dict[str, ChainHead]
+    now: datetime
+
+
 class Chains(Protocol):
     """What the recorder needs of a database: the caller's transaction, the heads under lock, and room for events."""
 
@@ -35,12 +44,12 @@ class Chains(Protocol):
         """Run a block inside the caller's transaction, beginning one if there is none; an error undoes the block."""
         ...
 
-    def now(self) -> datetime:
-        """Return the database's clock."""
+    def lock(self, tenant_ids: Sequence[str]) -> Locked:
+        """Lock the tenants' heads in the order given; a new tenant's chain starts here."""
         ...
 
-    def lock(self, tenant_ids: Sequence[str]) -> dict[str, ChainHead]:
-        """Lock and return the tenants' heads in the order given; a new tenant's chain starts here."""
+    def find(self, event_ids: Collection[str]) -> set[str]:
+        """Return those of the event ids that the outbox holds."""
         ...
 
     def append(self, events: Sequence[Event], heads: Iterable[ChainHead]) -> None:
@@ -97,8 +106,37 @@ class Snapshot(Protocol):
         ...
 
 
+class Connection(Protocol):
+    """A recording connection: what an :class:`sqlite3.Connection` and a :class:`psycopg.Connection` have in common."""
+
+    def commit(self) -> None:
+        """Commit the transaction."""
+        ...
+
+    def rollback(self) -> None:
+        """Roll the transaction back, if there is one."""
+        ...
+
+    def close(self) -> None:
+        """Close the connection; an open transaction is rolled back."""
+        ...
+
+
 class Outbox(Protocol):
-    """A database that holds the outbox tables."""
+    """A database that holds the outbox tables. It holds no connection and may cross processes."""
+
+    @property
+    def name(self) -> str:
+        """Where it is, for messages: no password."""
+        ...
+
+    def connect(self) -> Connection:
+        """Return a connection that :class:`~lumi_pipeline.recorder.AuditRecorder` accepts. The caller closes it."""
+        ...
+
+    def explained(self) -> AbstractContextManager[None]:
+        """Turn the database's errors inside the block into ours, which name the database and what to do."""
+        ...
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
         """Open one consistent reading; it blocks no writer and ends with the ``with`` block."""

@@ -88,6 +88,38 @@ def checked_column(field: Field, values: Sequence[object]) -> Column | None:
     return column
 
 
+def checked_table(rows: pa.RecordBatch, schema: pa.Schema, table: str) -> pa.Table:
+    """Return rows that a database gave as Arrow in ``schema``, each column in one chunk.
+
+    Raises :class:`OutboxTampered`, naming the first row in the way, for a value that no recorder writes. Every schema
+    here begins with tenant_id; ``table`` is the database's table, for the message.
+    """
+    columns: list[Column] = []
+    for index, field in enumerate(schema):
+        column = _fitting(field, rows.column(index))
+        if column is None:
+            bad = next(i for i in range(len(rows)) if _fitting(field, rows.column(index).slice(i, 1)) is None)
+            row = f"tenant {rows.column(0)[bad].as_py()}"
+            if "seq" in schema.names:
+                row += f", seq {rows.column(schema.get_field_index('seq'))[bad].as_py()}"
+            raise OutboxTampered(
+                f"{table} holds a value that no recorder writes: {row}, column {field.name} must be {describe(field)}."
+                " Somebody wrote past the recorder; compare with a backup"
+            )
+        columns.append(column)
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def pieces(rows: pa.Table, max_rows: int, max_bytes: int) -> Iterator[pa.Table]:
+    """Cut rows into tables of at most this many rows and bytes; a single row larger than that comes alone."""
+    if len(rows) > 1 and (len(rows) > max_rows or rows.nbytes > max_bytes):
+        middle = min(len(rows) // 2, max_rows)
+        yield from pieces(rows.slice(0, middle), max_rows, max_bytes)
+        yield from pieces(rows.slice(middle), max_rows, max_bytes)
+    elif len(rows):
+        yield rows
+
+
 def describe(field: Field) -> str:
     """Return in words what a column may hold."""
     null = " or null" if field.name in NULLABLE_COLUMNS else ", not null"
@@ -153,6 +185,20 @@ def _size(tenant_id: str, rows: Sequence[Row]) -> int:
     except TypeError:
         # A number where text belongs. Any size will do: the conversion finds the value and refuses it.
         return fixed
+
+
+def _fitting(field: Field, column: Column) -> Column | None:
+    """Return a column of the field's type; None when one of its values cannot be that, or is null where none may be."""
+    if column.type != field.type:
+        try:
+            column = column.cast(field.type)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            return None
+    if column.null_count and field.name not in NULLABLE_COLUMNS:
+        return None
+    if pa.types.is_timestamp(field.type) and not _in_calendar(column):
+        return None
+    return column
 
 
 def _in_calendar(times: Column) -> bool:

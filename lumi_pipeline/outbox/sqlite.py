@@ -6,7 +6,7 @@ snapshot they began with (WAL) and block nobody.
 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from importlib.resources import files
@@ -113,6 +113,15 @@ class SqliteOutbox:
             raise OutboxMissing(f"there is no outbox at {self.path}; create it with `lumi outbox init`")
         with database_errors(self.path):
             return _connect(self.path, timeout, create=False)
+
+    @property
+    def name(self) -> str:
+        """The file."""
+        return str(self.path)
+
+    def explained(self) -> AbstractContextManager[None]:
+        """Turn the database's errors inside the block into ours, which name the file and what to do."""
+        return database_errors(self.path)
 
     def closed_before(self) -> datetime:
         """Return the midnight before which no event can be recorded any more; 1970 when nothing was closed yet."""

@@ -11,6 +11,7 @@ from typing import Final, NoReturn
 
 from lumi_pipeline.errors import DuplicateEvent, OutboxError, OutboxLocked, OutboxNotInitialised, OutboxTampered
 from lumi_pipeline.events import CHAIN_ID_SIZE, COLUMNS, Event, from_micros, to_micros
+from lumi_pipeline.outbox import Locked
 from lumi_pipeline.outbox.head import ChainHead, start_chain
 from lumi_pipeline.outbox.sqlite import database_now, is_busy, read_closed_before
 
@@ -54,12 +55,8 @@ class SqliteChains:
             self._undo(began)
             raise
 
-    def now(self) -> datetime:
-        """Return the database's clock."""
-        return database_now(self._cursor())
-
-    def lock(self, tenant_ids: Sequence[str]) -> dict[str, ChainHead]:
-        """Return the heads, in the order asked; a tenant without one gets a new chain, stored with its first event."""
+    def lock(self, tenant_ids: Sequence[str]) -> Locked:
+        """Lock the heads, in the order asked; a tenant without one gets a new chain, stored with its first event."""
         # The write lock that atomic() took covers every head, so there is no order to keep among them.
         cursor = self._cursor()
         closed_before = read_closed_before(cursor)
@@ -70,7 +67,7 @@ class SqliteChains:
                 heads[tenant_id] = start_chain(tenant_id, urandom(CHAIN_ID_SIZE), closed_before)
             else:
                 heads[tenant_id] = ChainHead(tenant_id, row[0], row[1], row[2], from_micros(row[3]))
-        return heads
+        return Locked(heads, database_now(cursor))
 
     def append(self, events: Sequence[Event], heads: Iterable[ChainHead]) -> None:
         """Store the events and move their heads."""

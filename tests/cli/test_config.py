@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lumi_pipeline.config import SETTINGS, Config, Setting, load_config
 from lumi_pipeline.errors import ConfigError
+from lumi_pipeline.outboxaddress import postgresql_address, sqlite_address
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def refusal(
 def test_defaults_are_those_of_the_manual(here: Path) -> None:
     assert load_config(env={}) == Config(
         root=(here / "data/local/lake").as_uri(),
-        outbox=f"sqlite:///{here}/data/local/outbox.db",
+        outbox=sqlite_address(here / "data/local/outbox.db"),
         origin="localhost/lumi-demo",
         first_day=None,
         log_key_file=here / "data/local/keys/log.key",
@@ -61,7 +62,7 @@ def test_paths_in_the_file_start_from_the_file_and_others_from_here(here: Path) 
     file = write(here / "etc/lumi.toml", 'root = "lake"\noutbox = "sqlite:///box.db"\npolicy_file = "../policy"\n')
     config = load_config(file, env={"LUMI_EVIDENCE_KEY_FILE": "evidence.key"}, overrides={"log_key_file": "/k/log.key"})
     assert config.root_path == here / "etc/lake"
-    assert config.outbox_path == here / "etc/box.db"
+    assert config.outbox.path == here / "etc/box.db"
     assert config.policy_file == here / "etc/../policy"
     assert config.evidence_key_file == here / "evidence.key"
     assert config.log_key_file == Path("/k/log.key")
@@ -125,7 +126,9 @@ def test_a_misspelt_name_is_answered_with_the_right_one(here: Path) -> None:
         ({"outbox": "sqlite://box.db"}, "sqlite:///PATH"),
         ({"outbox": "sqlite:///:memory:"}, "sqlite:///PATH"),
         ({"outbox": "sqlite:///box.db?mode=ro"}, "no parameters"),
-        ({"outbox": "postgresql://app:hunter2@db/app"}, "'postgresql' URLs"),
+        ({"outbox": "mysql://app:hunter2@db/app"}, "'mysql' URLs"),
+        ({"outbox": "postgresql://app:hunter2@db/app"}, "LUMI_OUTBOX"),
+        ({"outbox": "postgresql://app@db/app?password=hunter2"}, "LUMI_OUTBOX"),
         ({"origin": "two words"}, "white space"),
         ({"origin": "a+b"}, "'+'"),
         ({"first_day": "2026-02-30"}, "no such day"),
@@ -138,6 +141,16 @@ def test_malformed_values_are_refused(overrides: dict[str, str | None], said: st
     message = refusal(Path(os.devnull), overrides=overrides)
     assert said in message
     assert "hunter2" not in message
+
+
+def test_the_password_of_the_outbox_is_never_shown(here: Path) -> None:
+    url = "postgresql://app:hunter2@db.example:6432/app?sslmode=require&password=hunter3"
+    config = load_config(Path(os.devnull), env={"LUMI_OUTBOX": url})
+    assert config.outbox == postgresql_address(url)
+    assert config.outbox.url == url
+    assert config.outbox.name == "postgresql://app@db.example:6432/app"
+    assert "hunter" not in repr(config)
+    assert load_config(Path(os.devnull), env={}, overrides={"outbox": "postgres://db/app"}).outbox.path is None
 
 
 def test_unusable_files_are_refused(here: Path) -> None:

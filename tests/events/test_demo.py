@@ -332,7 +332,7 @@ def test_a_demo_is_an_outbox_with_keys_and_a_configuration(tmp_path: Path) -> No
     assert ids_in(report.outbox) == {event.event_id for _, event in timed}
 
     config = load_config(report.config, env={})
-    assert config.outbox_path == report.outbox
+    assert config.outbox.path == report.outbox
     assert config.root_path == root / "lake"
     for path, name in ((config.log_key_file, config.origin), (config.evidence_key_file, f"{config.origin}/evidence")):
         assert SigningKey.load(path).name == name

@@ -274,7 +274,7 @@ def test_a_database_without_the_tables_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_something_else_than_a_connection_is_refused() -> None:
-    with pytest.raises(RecorderError, match="not str"):
+    with pytest.raises(RecorderError, match="not builtins.str"):
         AuditRecorder("outbox.db")  # type: ignore[arg-type]
 
 

@@ -114,7 +114,7 @@ def start(world: World, *command: str) -> subprocess.Popen[str]:
     environment = {
         **os.environ,
         "LUMI_ROOT": config.root,
-        "LUMI_OUTBOX": config.outbox,
+        "LUMI_OUTBOX": config.outbox.url,
         "LUMI_ORIGIN": config.origin,
         "LUMI_LOG_KEY_FILE": str(config.log_key_file),
         "LUMI_EVIDENCE_KEY_FILE": str(config.evidence_key_file),
