@@ -79,7 +79,7 @@ class PostgresChains:
         mode is refused then, because the event would be committed without what it tells of.
         """
         connection = self._connection
-        _refuse_unusable(connection.info.transaction_status, connection.autocommit)
+        began = _begins(connection.info.transaction_status, connection.autocommit)
         self._appended = []
         try:
             with _recording_errors(), connection.pipeline():
@@ -87,13 +87,18 @@ class PostgresChains:
                 yield
                 self._cursor().execute(_RELEASE)
         except BaseException as error:
-            if _is_open(connection.info.transaction_status):
-                self._cursor().execute(_ROLLBACK)
-                if isinstance(error, _EventTaken):
-                    seen = self.find([event.event_id for event in self._appended])
-                    self._cursor().execute(_RELEASE)
-                    _explain(self._appended, seen)
+            if not _is_open(connection.info.transaction_status):
+                raise
+            self._cursor().execute(_ROLLBACK)
+            # Only without its own statements does the outbox tell what was there before them.
+            taken = isinstance(error, _EventTaken)
+            seen = self.find([event.event_id for event in self._appended]) if taken else ()
+            if began:
+                connection.rollback()
+            else:
                 self._cursor().execute(_RELEASE)
+            if taken:
+                _explain(self._appended, seen)
             raise
 
     def lock(self, tenant_ids: Sequence[str]) -> Locked:
@@ -144,7 +149,7 @@ class AsyncPostgresChains:
     async def atomic(self) -> AsyncIterator[None]:
         """Run the block inside the caller's transaction; an error undoes the block alone."""
         connection = self._connection
-        _refuse_unusable(connection.info.transaction_status, connection.autocommit)
+        began = _begins(connection.info.transaction_status, connection.autocommit)
         self._appended = []
         try:
             with _recording_errors():
@@ -153,13 +158,18 @@ class AsyncPostgresChains:
                     yield
                     await self._cursor().execute(_RELEASE)
         except BaseException as error:
-            if _is_open(connection.info.transaction_status):
-                await self._cursor().execute(_ROLLBACK)
-                if isinstance(error, _EventTaken):
-                    seen = await self.find([event.event_id for event in self._appended])
-                    await self._cursor().execute(_RELEASE)
-                    _explain(self._appended, seen)
+            if not _is_open(connection.info.transaction_status):
+                raise
+            await self._cursor().execute(_ROLLBACK)
+            # Only without its own statements does the outbox tell what was there before them.
+            taken = isinstance(error, _EventTaken)
+            seen = await self.find([event.event_id for event in self._appended]) if taken else ()
+            if began:
+                await connection.rollback()
+            else:
                 await self._cursor().execute(_RELEASE)
+            if taken:
+                _explain(self._appended, seen)
             raise
 
     async def lock(self, tenant_ids: Sequence[str]) -> Locked:
@@ -202,7 +212,8 @@ class _EventTaken(RecorderError):
     """An event with one of the ids exists; which one is found out once the failed statements are undone."""
 
 
-def _refuse_unusable(status: TransactionStatus, autocommit: bool) -> None:
+def _begins(status: TransactionStatus, autocommit: bool) -> bool:
+    """Tell whether a transaction begins with the next statement; raise where no event should be recorded."""
     if status == TransactionStatus.INERROR:
         raise RecorderError("this transaction has failed already, so nothing can be recorded in it; roll it back first")
     if status == TransactionStatus.IDLE and autocommit:
@@ -210,6 +221,7 @@ def _refuse_unusable(status: TransactionStatus, autocommit: bool) -> None:
             "the connection is in autocommit mode and no transaction is open; record the event inside the"
             " transaction of what it tells of: with connection.transaction(): …"
         )
+    return status == TransactionStatus.IDLE
 
 
 def _is_open(status: TransactionStatus) -> bool:
@@ -274,6 +286,10 @@ def _recording_errors() -> Iterator[None]:
         raise OutboxTampered(
             "a chain head is behind its rows: an event of the same tenant and seq exists. The outbox was rewound or"
             " rewritten; compare it with a backup"
+        ) from None
+    except errors.NumericValueOutOfRange:
+        raise OutboxTampered(
+            "audit_chain_head holds a time or number that no recorder writes; compare it with a backup"
         ) from None
     except (
         errors.SerializationFailure,
