@@ -7,6 +7,7 @@ means the same wherever it is used from.
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from lumi_pipeline.outboxaddress import (
     postgresql_address,
     sqlite_address,
 )
+from lumi_pipeline.stores.address import SCHEME, s3_address, split_address
+from lumi_pipeline.stores.objectlock import Retention
 from transparency.encoding import excerpt, parse_day
 from transparency.errors import FormatError
 
@@ -34,6 +37,7 @@ CONFIG_VARIABLE: Final = "LUMI_CONFIG"
 MAX_CONFIG_BYTES: Final = 1 << 20
 
 _PREFIX: Final = "LUMI_"
+_KMS_KEY: Final = re.compile(r"[A-Za-z0-9:/_.-]{1,2048}")
 _Value = TypeVar("_Value")
 
 
@@ -57,7 +61,10 @@ class Setting:
 
 
 SETTINGS: Final = (
-    Setting("root", "data/local/lake", "Where the lake and the log lie: a path or file:// URL."),
+    Setting("root", "data/local/lake", "Where the lake and the log lie: a path, file:// URL or s3://BUCKET/PREFIX."),
+    Setting("kms_key", None, "KMS key (id or ARN) that encrypts what is written to S3; default: as the bucket does."),
+    Setting("object_lock", None, "Retention of sealed days and log in S3: compliance:DAYS or governance:DAYS."),
+    Setting("locked_root", None, "Second copy of sealed days and log, under object_lock: s3://BUCKET/PREFIX."),
     Setting("outbox", "sqlite:///data/local/outbox.db", "The outbox database: sqlite:///PATH or postgresql://…"),
     Setting("origin", "localhost/lumi-demo", "The log's name; fixed once the log exists."),
     Setting("first_day", None, "The log's first day (YYYY-MM-DD); default: the day of the first event."),
@@ -74,7 +81,8 @@ _NAMES: Final = tuple(setting.name for setting in SETTINGS)
 class Config:
     """Every setting, checked. Paths are absolute; nothing was opened or created yet.
 
-    ``root`` is a ``file://`` URL. ``file`` is the ``lumi.toml`` that was read.
+    ``root`` is a ``file://`` or ``s3://`` URL, ``locked_root`` an ``s3://`` URL. ``file`` is the ``lumi.toml`` that was
+    read.
     """
 
     root: str
@@ -86,12 +94,15 @@ class Config:
     policy_file: Path | None
     operator_tenant: str
     compute: str
+    kms_key: str | None = None
+    object_lock: Retention | None = None
+    locked_root: str | None = None
     file: Path | None = None
 
     @property
-    def root_path(self) -> Path:
-        """The local directory of ``root``."""
-        return Path(unquote(urlsplit(self.root).path))
+    def root_path(self) -> Path | None:
+        """The local directory of ``root``; None when it is in S3."""
+        return None if self.root.startswith(SCHEME) else Path(unquote(urlsplit(self.root).path))
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,17 +159,22 @@ def load_config(
     def read(name: str, parse: Callable[[_Given], _Value]) -> _Value:
         return parse(given[name])
 
-    return Config(
-        root=read("root", _root),
-        outbox=read("outbox", _outbox),
-        origin=read("origin", _origin),
-        first_day=read("first_day", _day) if "first_day" in given else None,
-        log_key_file=read("log_key_file", _Given.path),
-        evidence_key_file=read("evidence_key_file", _Given.path),
-        policy_file=read("policy_file", _Given.path) if "policy_file" in given else None,
-        operator_tenant=read("operator_tenant", _tenant),
-        compute=read("compute", _compute),
-        file=file,
+    return _consistent(
+        Config(
+            root=read("root", _root),
+            outbox=read("outbox", _outbox),
+            origin=read("origin", _origin),
+            first_day=read("first_day", _day) if "first_day" in given else None,
+            log_key_file=read("log_key_file", _Given.path),
+            evidence_key_file=read("evidence_key_file", _Given.path),
+            policy_file=read("policy_file", _Given.path) if "policy_file" in given else None,
+            operator_tenant=read("operator_tenant", _tenant),
+            compute=read("compute", _compute),
+            kms_key=read("kms_key", _kms_key) if "kms_key" in given else None,
+            object_lock=read("object_lock", _object_lock) if "object_lock" in given else None,
+            locked_root=read("locked_root", _locked_root) if "locked_root" in given else None,
+            file=file,
+        )
     )
 
 
@@ -227,11 +243,61 @@ def _root(given: _Given) -> str:
     scheme, separator, rest = text.partition("://")
     if not separator:
         return given.resolve(text).as_uri()
+    if scheme == "s3":
+        return _s3(given)
     if scheme != "file":
-        raise ConfigError(f"{given.source}: {excerpt(scheme)} URLs are not supported by this version; give a path")
+        raise ConfigError(
+            f"{given.source}: {excerpt(scheme)} URLs are not supported; give a path or s3://BUCKET/PREFIX"
+        )
     if not rest.startswith("/") or "?" in rest or "#" in rest:
         raise ConfigError(f"{given.source}: {excerpt(text)} is not file:///PATH with an absolute path")
     return given.resolve(unquote(rest)).as_uri()
+
+
+def _s3(given: _Given) -> str:
+    text = given.text()
+    try:
+        return s3_address(text)
+    except ValueError as error:
+        raise ConfigError(f"{given.source}: {excerpt(text)} is not an S3 address: {error}") from None
+
+
+def _locked_root(given: _Given) -> str:
+    if not given.text().startswith(SCHEME):
+        raise ConfigError(f"{given.source} must be {SCHEME}BUCKET/PREFIX: only S3 has Object Lock")
+    return _s3(given)
+
+
+def _kms_key(given: _Given) -> str:
+    text = given.text()
+    if not _KMS_KEY.fullmatch(text):
+        raise ConfigError(f"{given.source}: {excerpt(text)} is neither the id nor the ARN of a KMS key")
+    return text
+
+
+def _object_lock(given: _Given) -> Retention:
+    text = given.text()
+    try:
+        return Retention.parse(text)
+    except ValueError as error:
+        raise ConfigError(f"{given.source}: {excerpt(text)} is not a retention: {error}") from None
+
+
+def _consistent(config: Config) -> Config:
+    """Refuse settings that make no sense together: what nobody would notice missing must not be left out silently."""
+    in_s3 = config.root_path is None
+    if config.locked_root is not None:
+        if config.object_lock is None:
+            raise ConfigError("'locked_root' needs 'object_lock', which says how long its objects can't be deleted")
+        if in_s3 and split_address(config.root)[0] == split_address(config.locked_root)[0]:
+            raise ConfigError(
+                "'root' and 'locked_root' are in one bucket; Object Lock needs another one, which keeps versions"
+            )
+    elif not in_s3 and config.object_lock is not None:
+        raise ConfigError("'object_lock' needs S3: set 'root' or 'locked_root' to s3://BUCKET/PREFIX, or leave it out")
+    elif not in_s3 and config.kms_key is not None:
+        raise ConfigError("'kms_key' needs S3: set 'root' or 'locked_root' to s3://BUCKET/PREFIX, or leave it out")
+    return config
 
 
 def _outbox(given: _Given) -> OutboxAddress:

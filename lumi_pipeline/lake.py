@@ -7,11 +7,14 @@ a commit object (a landing, a manifest) lists it with its SHA-256; every reader 
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -23,18 +26,28 @@ from transparency.encoding import parse_day
 from transparency.errors import EncodingError, ObjectMissing
 from transparency.store import ObjectStore
 
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
+
 PART_ROWS: Final = 250_000
 PART_BYTES: Final = 128 * 2**20
 ROW_GROUP_ROWS: Final = 64 * 1024
 """Small enough that a reader who wants one tenant skips most of a part, large enough to compress well."""
 
+_FETCHERS: Final = 4
+"""Files that are fetched at a time: enough to hide the waiting for small ones, few enough to hold large ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lake:
-    """An object store laid out as a lake; ``locate`` turns a key into what DuckDB and Polars can open."""
+    """An object store laid out as a lake; ``locate`` turns a key into what DuckDB and Polars can open.
+
+    Where that is no path but a URL, ``file_system`` is what opens those under a prefix.
+    """
 
     store: ObjectStore
     locate: Callable[[str], str]
+    file_system: "Callable[[str], AbstractFileSystem] | None" = None
 
     def read(self, file: StoredFile) -> bytes:
         """Return a committed file's bytes; :class:`~lumi_pipeline.errors.LakeError` if they aren't those committed."""
@@ -49,9 +62,47 @@ class Lake:
     def open_events(self, file: StoredFile) -> pq.ParquetFile:
         """Open a committed event file, which has to have the columns of ``EVENT_SCHEMA``; values are not looked at."""
         parquet = _open(self.read(file), file.path)
-        if not parquet.schema_arrow.equals(EVENT_SCHEMA):
-            raise LakeError(f"{file.path} does not have the columns of an event file")
+        _check_columns(parquet, file)
         return parquet
+
+    def fetch_events(self, files: Sequence[StoredFile], directory: Path) -> list[str]:
+        """Check committed event files; return where each lies for whoever reads it several times.
+
+        On a disk that is where it is. From afar the very bytes that were checked are kept in ``directory``: reading a
+        file again would cost the time once more, and it could have changed meanwhile.
+        """
+        if self.file_system is None:
+            for file in files:
+                self.open_events(file)
+            return [self.locate(file.path) for file in files]
+
+        def fetch(item: tuple[int, StoredFile]) -> str:
+            number, file = item
+            data = self.read(file)
+            _check_columns(_open(data, file.path), file)
+            path = directory / f"{number}.parquet"
+            path.write_bytes(data)
+            return str(path)
+
+        with ThreadPoolExecutor(_FETCHERS) as pool:
+            return list(pool.map(fetch, enumerate(files)))
+
+    @contextmanager
+    def searching(self, prefix: str) -> "Iterator[duckdb.DuckDBPyConnection]":
+        """Yield a DuckDB that opens the places of files under ``prefix``; what it reads was not checked.
+
+        What it can't read is a :class:`~lumi_pipeline.errors.LakeError`.
+        """
+        with duckdb.connect() as db:
+            if self.file_system is not None:
+                db.register_filesystem(self.file_system(prefix))
+            try:
+                yield db
+            except (duckdb.Error, OSError) as error:
+                reason = str(error).partition("\n")[0]
+                raise LakeError(
+                    f"a file under {prefix} can't be searched; 'lumi verify --all' names what is damaged: {reason}"
+                ) from None
 
     def read_events(self, file: StoredFile) -> Iterator[pa.Table]:
         """Yield a committed event file's rows in order, a row group's worth at a time, every value checked."""
@@ -179,6 +230,11 @@ def check_values(table: pa.Table, name: str) -> None:
             times = pc.cast(column, pa.int64()).drop_null()
             if len(times) and not MIN_MICROS <= pc.min(times).as_py() <= pc.max(times).as_py() <= MAX_MICROS:
                 raise LakeError(f"{name} has a time outside the years 0001 to 9999 in its column {field.name}")
+
+
+def _check_columns(parquet: pq.ParquetFile, file: StoredFile) -> None:
+    if not parquet.schema_arrow.equals(EVENT_SCHEMA):
+        raise LakeError(f"{file.path} does not have the columns of an event file")
 
 
 def _open(data: bytes, name: str) -> pq.ParquetFile:

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
@@ -65,7 +66,8 @@ class _Reach:
 class Pending:
     """The landings from ``floor`` on, opened for reading: every file's SHA-256 is checked before a row is used.
 
-    Use as a context manager; it holds a DuckDB connection that may spill sorted runs to a temporary directory.
+    Use as a context manager; it holds a DuckDB connection that may spill sorted runs to a temporary directory, and, of
+    a lake that is not on a disk, the files as they were checked.
     """
 
     def __init__(self, lake: Lake, floor: int) -> None:
@@ -84,16 +86,14 @@ class Pending:
             next_seqs = {share.tenant_id: share.cursor.next_seq for share in shares}
             self._reach.append(_Reach(landing.number, next_seqs, latest))
         files = [file for landing in self._landings for file in landing.files]
-        for file in files:
-            lake.open_events(file)
         self._spans: dict[str, list[_Span]] = {}
         with ExitStack() as opened:
             spill = opened.enter_context(TemporaryDirectory(prefix="lumi-"))
+            paths = lake.fetch_events(files, Path(opened.enter_context(TemporaryDirectory(prefix="lumi-"))))
             self._db = duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "temp_directory": spill})
             opened.callback(self._db.close)
             self._db.execute("SET TimeZone = 'UTC'")
             if files:
-                paths = [lake.locate(file.path) for file in files]
                 with _reading():
                     self._db.from_parquet(paths, hive_partitioning=False).create_view("landed")
                     self._spans = self._load_spans()

@@ -27,16 +27,19 @@ from lumi_pipeline.publishing import PublishReport, publish
 from lumi_pipeline.recorder import AuditRecorder
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
 from lumi_pipeline.sealing import Progress, Sealer, SealReport
+from lumi_pipeline.stores.roots import open_lake
 from transparency.entries import Genesis, day_at, day_index
-from transparency.filestore import FileStore
 from transparency.keys import SigningKey
 from transparency.logview import LogView
 from transparency.policy import Policy
-from transparency.store import ObjectStore
 
 Clock = Callable[[], datetime]
 _MAX_POLICY: Final = 1 << 20
 _PLAUSIBLE_DAYS: Final = 3653
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +55,15 @@ class RunReport:
 class Pipeline:
     """Everything that one configuration names, opened when it is first needed."""
 
-    def __init__(self, config: Config, store: ObjectStore, locate: Callable[[str], str], clock: Clock) -> None:
+    def __init__(self, config: Config, lake: Lake, clock: Clock) -> None:
         self.config = config
-        self.lake = Lake(store, locate)
+        self.lake = lake
         self.clock = clock
 
     @classmethod
-    def open(cls, config: Config, clock: Clock = lambda: datetime.now(UTC)) -> "Pipeline":
+    def open(cls, config: Config, clock: Clock = _utc_now) -> "Pipeline":
         """Open a configuration's pipeline; the outbox and the keys are opened when something needs them."""
-        store = FileStore(config.root_path)
-        return cls(config, store, lambda key: str(store.path(key)), clock)
+        return cls(config, open_lake(config, clock), clock)
 
     @cached_property
     def outbox(self) -> Outbox:

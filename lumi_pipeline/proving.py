@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -106,16 +105,12 @@ def _days_with(lake: Lake, event_id: str) -> list[date]:
     files = {lake.locate(key): key for key in lake.store.list("events/day=") if key.endswith(".parquet")}
     if not files:
         return []
-    try:
-        with duckdb.connect() as db:
-            found = db.execute(
-                "SELECT DISTINCT filename FROM read_parquet($files, filename = true, hive_partitioning = false) "
-                "WHERE event_id = $event_id",
-                {"files": list(files), "event_id": event_id},
-            ).fetchall()
-    except duckdb.Error as error:
-        reason = str(error).partition("\n")[0]
-        raise LakeError(f"a sealed file can't be searched, 'lumi verify' names what is damaged: {reason}") from None
+    with lake.searching("events/") as db:
+        found = db.execute(
+            "SELECT DISTINCT filename FROM read_parquet($files, filename = true, hive_partitioning = false) "
+            "WHERE event_id = $event_id",
+            {"files": list(files), "event_id": event_id},
+        ).fetchall()
     days = {parse_day(files[name].removeprefix("events/day=").partition("/")[0]) for (name,) in found}
     return sorted(days & sealed)
 

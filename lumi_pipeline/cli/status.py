@@ -41,7 +41,7 @@ def status(ctx: click.Context, /, as_json: bool) -> None:
                 ("origin", config.origin),
                 ("configuration", config.file or "none; the defaults"),
                 ("outbox", f"{config.outbox.name}: {_recorded(found)}"),
-                ("lake", config.root_path),
+                ("lake", config.root_path or config.root),
                 ("sealed", _sealed(found)),
                 ("to seal", _period(found.missing) if found.missing else nothing),
                 ("to publish", _period(found.unpublished) if found.unpublished else nothing),

@@ -46,9 +46,9 @@ def tour(given: Given) -> None:
     say_pairs(
         [
             ("  outbox", _shown(config.outbox.path) if config.outbox.path else config.outbox.name),
-            ("  events", f"{_shown(config.root_path / 'events')}/day=…/*.parquet (DuckDB, Polars, Spark)"),
-            ("  public log", _shown(config.root_path / "log")),
-            ("  the log's key", _shown(config.root_path / "log/log.vkey")),
+            ("  events", f"{_place(pipeline, 'events')}/day=…/*.parquet (DuckDB, Polars, Spark)"),
+            ("  public log", _place(pipeline, "log")),
+            ("  the log's key", _place(pipeline, "log/log.vkey")),
             ("  Dagster's runs", "make ui"),
         ]
     )
@@ -59,7 +59,9 @@ def tour(given: Given) -> None:
     for command in (
         "status",
         "verify --all",
-        f"verify {_quoted(path)} --key {_quoted(config.root_path / 'log/log.vkey')}",
+        # A key is a file on this side; with the log in S3, our own key file is what says so.
+        f"verify {_quoted(path)}"
+        + (f" --key {_quoted(config.root_path / 'log/log.vkey')}" if config.root_path is not None else ""),
     ):
         say(f"  {lumi} {command}")
 
@@ -85,6 +87,12 @@ def _forge(proof: bytes) -> bytes:
     told, untold = b'"outcome":"success"', b'"outcome":"failure"'
     changed = extra.replace(told, untold) if told in extra else extra.replace(untold, told)
     return replace(parsed, extra=changed).format()
+
+
+def _place(pipeline: "Pipeline", key: str) -> str:
+    """Return where something of the lake lies, as seen from here."""
+    place = pipeline.lake.locate(key)
+    return place if pipeline.config.root_path is None else _shown(Path(place))
 
 
 def _shown(path: Path) -> str:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 _POOL: Final = 16
 """Connections kept open: as many as sealing has writers."""
 
+_BLOCK: Final = 2**20
+"""How many bytes are read ahead at once, where a reader asks for a few."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -119,15 +122,11 @@ class S3Connection:
             return self._opened[0].client
 
     def file_system(self) -> "AbstractFileSystem":
-        """A new fsspec file system for reading, which remembers no listing and no size from before."""
+        """A new fsspec file system for reading, which knows nothing yet of what there is."""
         from s3fs import S3FileSystem  # type: ignore[import-untyped]  # noqa: PLC0415 - half a second, for readers alone
 
         return S3FileSystem(
-            anon=False,
-            use_listings_cache=False,
-            skip_instance_cache=True,
-            default_block_size=2**20,
-            config_kwargs=self._settings(),
+            anon=False, skip_instance_cache=True, default_block_size=_BLOCK, config_kwargs=self._settings()
         )
 
     def _settings(self) -> dict[str, object]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from lumi_pipeline.config import SETTINGS, Config, Setting, load_config
 from lumi_pipeline.errors import ConfigError
 from lumi_pipeline.outboxaddress import postgresql_address, sqlite_address
+from lumi_pipeline.stores.objectlock import Retention
 
 
 @pytest.fixture
@@ -85,6 +86,23 @@ def test_any_path_survives_its_url(name: str) -> None:
     assert load_config(Path(os.devnull), env={}, overrides={"root": config.root}).root_path == path
 
 
+def test_roots_in_s3_are_kept_in_one_form() -> None:
+    for text, expected in {
+        "s3://a-bucket": "s3://a-bucket",
+        "s3://a-bucket/": "s3://a-bucket",
+        "s3://b.c/d/e=f/": "s3://b.c/d/e=f",
+    }.items():
+        config = load_config(Path(os.devnull), env={}, overrides={"root": text, "kms_key": "alias/lumi"})
+        assert (config.root, config.root_path, config.kms_key) == (expected, None, "alias/lumi")
+
+
+def test_a_locked_copy_may_go_with_a_root_in_s3_or_on_disk() -> None:
+    for root in ("s3://plain/lake", "lake"):
+        env = {"LUMI_LOCKED_ROOT": "s3://locked/lake/", "LUMI_OBJECT_LOCK": "compliance:2557", "LUMI_KMS_KEY": "k-1"}
+        config = load_config(Path(os.devnull), env, {"root": root})
+        assert (config.locked_root, config.object_lock) == ("s3://locked/lake", Retention("compliance", 2557))
+
+
 def test_a_day_may_be_text_or_a_toml_day(here: Path) -> None:
     for text in ("2026-01-31", '"2026-01-31"'):
         write(here / "lumi.toml", f"first_day = {text}")
@@ -119,7 +137,22 @@ def test_a_misspelt_name_is_answered_with_the_right_one(here: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        ({"root": "s3://bucket/lake"}, "--root: 's3' URLs"),
+        ({"root": "gs://bucket/lake"}, "--root: 'gs' URLs"),
+        ({"root": "s3://"}, "not an S3 address"),
+        ({"root": "s3://B/lake"}, "not an S3 address"),
+        ({"root": "s3://bucket//lake"}, "between single '/'"),
+        ({"root": "s3://bucket/../lake"}, "its prefix may have"),
+        ({"root": "s3://bucket/lake?x"}, "its prefix may have"),
+        ({"root": "s3://bucket/" + "x/" * 300}, "512 in all"),
+        ({"locked_root": "/srv/locked", "object_lock": "compliance:1"}, "only S3 has Object Lock"),
+        ({"locked_root": "s3://locked/lake"}, "needs 'object_lock'"),
+        ({"root": "s3://a-bucket/a", "locked_root": "s3://a-bucket/b", "object_lock": "compliance:1"}, "in one bucket"),
+        ({"object_lock": "compliance:1"}, "'object_lock' needs S3"),
+        ({"root": "s3://bucket", "object_lock": "forever"}, "compliance:DAYS"),
+        ({"root": "s3://bucket", "object_lock": "compliance:0"}, "compliance:DAYS"),
+        ({"root": "s3://bucket", "object_lock": "governance:36501"}, "limit of 36500"),
+        ({"kms_key": "alias/lumi"}, "'kms_key' needs S3"),
+        ({"root": "s3://bucket", "kms_key": "two words"}, "neither the id nor the ARN"),
         ({"root": "file://host/lake"}, "file:///PATH"),
         ({"root": "~nobody-of-that-name/lake"}, "no home directory"),
         ({"outbox": "box.db"}, "write sqlite:///box.db"),

@@ -10,6 +10,7 @@ from datetime import date
 
 from lumi_pipeline.acknowledging import check_acknowledgements
 from lumi_pipeline.chain import Break
+from lumi_pipeline.lake import Lake
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.sealedday import load_sealed_day
 from lumi_pipeline.verdict import Status, Verdict
@@ -58,7 +59,8 @@ class Original:
     def pipeline(self, altered: Altered) -> Pipeline:
         """A pipeline on the altered lake. Paths lead to the unaltered files: altered ones are refused before."""
         store = AlteredStore(self.objects, altered)
-        return Pipeline(self.world.config, store, lambda key: str(self.world.store.path(key)), self.world.clock)
+        lake = Lake(store, lambda key: str(self.world.store.path(key)))
+        return Pipeline(self.world.config, lake, self.world.clock)
 
 
 Look = Callable[[Original, str, Altered], list[Verdict]]

@@ -160,7 +160,7 @@ def test_damage_on_another_day_is_named(sealed: World) -> None:
     ((event_id,),) = sealed.select("SELECT event_id FROM audit_outbox WHERE tenant_id = 'acme' AND seq = 1")
     (part,) = sealed.store.list(f"events/day={day(1)}/")
     sealed.overwrite(part, b"not Parquet")
-    with pytest.raises(LakeError, match=f"'lumi verify' names what is damaged.*{part}"):
+    with pytest.raises(LakeError, match=f"'lumi verify --all' names what is damaged.*{part}"):
         _prove(sealed, str(event_id))
 
 

@@ -16,6 +16,7 @@ from lumi_pipeline.events import Event, NewEvent
 from lumi_pipeline.outbox.sqlite import SqliteOutbox
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.recorder import AuditRecorder
+from lumi_pipeline.stores.roots import open_lake
 from transparency.filestore import FileStore
 from transparency.keys import SigningKey
 from transparency.policy import Policy
@@ -108,9 +109,9 @@ class World:
 
         ``wrap`` may put something around the lake's store; ``settings`` replace fields of the configuration.
         """
-        store = FileStore(self.root)
         config = replace(self.config, **settings)  # type: ignore[arg-type]
-        return Pipeline(config, wrap(store), lambda key: str(store.path(key)), self.clock)
+        lake = open_lake(config, self.clock)
+        return Pipeline(config, replace(lake, store=wrap(lake.store)), self.clock)
 
     @property
     def store(self) -> FileStore:
