@@ -112,12 +112,12 @@ def checked_table(rows: pa.RecordBatch, schema: pa.Schema, table: str) -> pa.Tab
 
 def pieces(rows: pa.Table, max_rows: int, max_bytes: int) -> Iterator[pa.Table]:
     """Cut rows into tables of at most this many rows and bytes; a single row larger than that comes alone."""
-    if len(rows) > 1 and (len(rows) > max_rows or rows.nbytes > max_bytes):
-        middle = min(len(rows) // 2, max_rows)
-        yield from pieces(rows.slice(0, middle), max_rows, max_bytes)
-        yield from pieces(rows.slice(middle), max_rows, max_bytes)
-    elif len(rows):
-        yield rows
+    for start in range(0, len(rows), max_rows):
+        piece = rows.slice(start, max_rows)
+        if len(piece) > 1 and piece.nbytes > max_bytes:
+            yield from pieces(piece, len(piece) // 2, max_bytes)
+        else:
+            yield piece
 
 
 def describe(field: Field) -> str:

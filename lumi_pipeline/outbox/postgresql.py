@@ -54,10 +54,13 @@ SELECT tenant_id FROM audit_chain_head WHERE last_recorded_at < %s::timestamptz 
 
 @dataclass(frozen=True, slots=True)
 class PostgresOutbox:
-    """The outbox tables in one PostgreSQL database. Instances hold no connection and may cross processes."""
+    """The outbox tables in one PostgreSQL database. Instances hold no connection and may cross processes.
+
+    ``url`` may hold a password; ``name`` is what may be shown.
+    """
 
     name: str
-    _url: str = field(repr=False)
+    url: str = field(repr=False)
 
     @classmethod
     def init(cls, address: OutboxAddress, operator_tenant: str) -> "PostgresOutbox":
@@ -159,12 +162,12 @@ class PostgresOutbox:
         with self.explained(), self._connect() as connection:
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.read_only = True
-            yield PostgresSnapshot(connection, self._url, self.name)
+            yield PostgresSnapshot(connection, self.url, self.name)
 
     def _connect(self, *, autocommit: bool = False) -> psycopg.Connection[TupleRow]:
         try:
             return psycopg.connect(
-                self._url,
+                self.url,
                 autocommit=autocommit,
                 connect_timeout=_CONNECT_SECONDS,
                 fallback_application_name="lumi-pipeline",

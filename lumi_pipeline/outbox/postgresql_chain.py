@@ -287,7 +287,7 @@ def _recording_errors() -> Iterator[None]:
             "a chain head is behind its rows: an event of the same tenant and seq exists. The outbox was rewound or"
             " rewritten; compare it with a backup"
         ) from None
-    except errors.NumericValueOutOfRange:
+    except (errors.NumericValueOutOfRange, errors.FeatureNotSupported):  # the latter for a time of infinity
         raise OutboxTampered(
             "audit_chain_head holds a time or number that no recorder writes; compare it with a backup"
         ) from None

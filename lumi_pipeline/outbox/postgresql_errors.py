@@ -12,13 +12,15 @@ from psycopg.rows import TupleRow
 from lumi_pipeline.errors import OutboxError, OutboxLocked, OutboxNotInitialised, OutboxTampered
 from lumi_pipeline.events import MAX_MICROS, MIN_MICROS, from_micros
 
-_CLOSED_BEFORE: Final = "SELECT (extract(epoch FROM closed_before) * 1000000)::bigint FROM audit_close"
+_CLOSED_BEFORE: Final = """
+SELECT CASE WHEN isfinite(closed_before) THEN (extract(epoch FROM closed_before) * 1000000)::bigint END FROM audit_close
+"""
 
 
 def read_closed_before(connection: psycopg.Connection[TupleRow]) -> datetime:
     """Return the midnight before which every day is closed."""
     rows = connection.execute(_CLOSED_BEFORE).fetchall()
-    if len(rows) != 1 or not MIN_MICROS <= rows[0][0] <= MAX_MICROS:
+    if len(rows) != 1 or rows[0][0] is None or not MIN_MICROS <= rows[0][0] <= MAX_MICROS:
         raise OutboxTampered(
             "audit_close does not hold one time within the years 0001 to 9999; restore it from a backup"
         )

@@ -1,18 +1,15 @@
 """Events and outboxes for the tests in this directory."""
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from sqlite3 import Connection
 
 import pyarrow as pa
 
 from lumi_pipeline.events import EVENT_SCHEMA, Event, NewEvent
 from lumi_pipeline.hashing import event_integrity_hash, event_payload_hash, genesis_hash
-from lumi_pipeline.outbox.sqlite import SqliteOutbox, SqliteSnapshot
+from lumi_pipeline.outbox import Outbox, Snapshot
+from lumi_pipeline.recorder import AuditRecorder
+from tests.databases import database
 
-TRIGGERS = ("audit_outbox_no_update", "audit_outbox_no_delete", "audit_outbox_no_replace")
 START = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 
@@ -50,29 +47,26 @@ class Clock:
         return self.now
 
 
-@contextmanager
-def database(path: Path, *, guarded: bool = True) -> Iterator[Connection]:
-    """A recording connection; ``guarded=False`` takes the triggers away first, as an administrator could."""
-    with closing(SqliteOutbox.open(path).connect()) as connection:
-        if not guarded:
-            for trigger in TRIGGERS:
-                connection.execute(f"DROP TRIGGER IF EXISTS {trigger}")
-        yield connection
+def record_at(outbox: Outbox, when: datetime, *events: NewEvent) -> None:
+    """Record events in one transaction, all at the same time."""
+    with database(outbox) as connection:
+        AuditRecorder(connection).record_many(events, recorded_at=[when] * len(events))
+        connection.commit()
 
 
-def stored(outbox: SqliteOutbox) -> list[Event]:
+def stored(outbox: Outbox) -> list[Event]:
     """Every event of the outbox, in order of tenant and seq."""
     with outbox.snapshot() as snapshot:
         return _events(snapshot)
 
 
-def _events(snapshot: SqliteSnapshot) -> list[Event]:
+def _events(snapshot: Snapshot) -> list[Event]:
     tenants = snapshot.heads()["tenant_id"].to_pylist()
     tables = list(snapshot.rows([(str(tenant), 0) for tenant in tenants]))
     return [Event(**row) for row in pa.concat_tables([EVENT_SCHEMA.empty_table(), *tables]).to_pylist()]
 
 
-def check_chains(outbox: SqliteOutbox) -> dict[str, int]:
+def check_chains(outbox: Outbox) -> dict[str, int]:
     """Check every chain by the specification, one event at a time; return how many events each tenant has."""
     with outbox.snapshot() as snapshot:
         heads = {row["tenant_id"]: row for row in snapshot.heads().to_pylist()}

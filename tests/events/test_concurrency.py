@@ -15,18 +15,19 @@ from random import Random
 
 import pytest
 
-from lumi_pipeline.outbox.sqlite import SqliteOutbox
+from lumi_pipeline.outbox import Outbox
 from lumi_pipeline.recorder import AuditRecorder
+from tests.databases import url_of
 from tests.events.making import START, Clock, check_chains, new_event, stored
 
 TENANTS = ("acme", "globex", "initech", "umbrella")
 
 
-def write(path: Path, worker: int, calls: int) -> dict[str, int]:
+def write(outbox: Outbox, worker: int, calls: int) -> dict[str, int]:
     """Record for random tenants, sometimes for several at once, and roll a third of it back; count what stays."""
     random = Random(worker)
     kept = dict.fromkeys(TENANTS, 0)
-    with closing(SqliteOutbox.open(path).connect()) as connection:
+    with closing(outbox.connect()) as connection:
         recorder = AuditRecorder(connection)
         for _ in range(calls):
             tenants = random.choices(TENANTS, k=random.randint(1, 4))
@@ -40,16 +41,16 @@ def write(path: Path, worker: int, calls: int) -> dict[str, int]:
     return kept
 
 
-def test_processes_recording_at_once_leave_whole_chains(outbox: SqliteOutbox) -> None:
+def test_processes_recording_at_once_leave_whole_chains(outbox: Outbox) -> None:
     with multiprocessing.get_context("spawn").Pool(3) as pool:
-        counts = pool.starmap(write, [(outbox.path, worker, 60) for worker in range(3)])
+        counts = pool.starmap(write, [(outbox, worker, 60) for worker in range(3)])
     expected = {tenant: sum(count[tenant] for count in counts) for tenant in TENANTS}
     assert check_chains(outbox) == expected
 
 
-def test_threads_recording_while_somebody_reads_never_show_a_gap(outbox: SqliteOutbox) -> None:
+def test_threads_recording_while_somebody_reads_never_show_a_gap(outbox: Outbox) -> None:
     with ThreadPoolExecutor(5) as threads:
-        writers = [threads.submit(write, outbox.path, worker, 40) for worker in range(4)]
+        writers = [threads.submit(write, outbox, worker, 40) for worker in range(4)]
         seen = dict.fromkeys(TENANTS, 0)
         while not all(writer.done() for writer in writers):
             for tenant, count in check_chains(outbox).items():
@@ -59,7 +60,7 @@ def test_threads_recording_while_somebody_reads_never_show_a_gap(outbox: SqliteO
     assert check_chains(outbox) == {tenant: sum(count[tenant] for count in counts) for tenant in TENANTS}
 
 
-def test_days_closed_under_load_stay_closed(outbox: SqliteOutbox) -> None:
+def test_days_closed_under_load_stay_closed(outbox: Outbox) -> None:
     days = 12
     ends = [START.replace(hour=0) + timedelta(days=number + 1) for number in range(days)]
     closed: list[int] = []
@@ -92,12 +93,12 @@ def test_days_closed_under_load_stay_closed(outbox: SqliteOutbox) -> None:
 
 
 KILLED = """
-import sys
-from lumi_pipeline.outbox.sqlite import SqliteOutbox
+from lumi_pipeline.config import load_config
+from lumi_pipeline.outbox.opening import open_outbox
 from lumi_pipeline.recorder import AuditRecorder
 from tests.events.making import new_event
 
-connection = SqliteOutbox.open(sys.argv[1]).connect()
+connection = open_outbox(load_config().outbox).connect()
 recorder = AuditRecorder(connection)
 while True:
     recorder.record_many([new_event(tenant_id=tenant) for tenant in ("b", "a", "b")])
@@ -107,9 +108,10 @@ while True:
 
 
 @pytest.mark.parametrize("after", [1, 40])
-def test_a_writer_killed_anywhere_leaves_whole_chains(outbox: SqliteOutbox, after: int) -> None:
-    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(outbox.path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as process:
+def test_a_writer_killed_anywhere_leaves_whole_chains(outbox: Outbox, after: int) -> None:
+    command = [sys.executable, "-c", textwrap.dedent(KILLED)]
+    environment = os.environ | {"LUMI_OUTBOX": url_of(outbox)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2], env=environment) as process:
         assert process.stdout is not None
         for _ in range(after):
             assert process.stdout.readline() == b"committed\n"

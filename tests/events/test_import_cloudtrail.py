@@ -46,6 +46,12 @@ def write(path: Path, *records: dict[str, object]) -> Path:
     return path
 
 
+@pytest.fixture
+def outbox(sqlite_outbox: SqliteOutbox) -> SqliteOutbox:
+    """One kind is enough here: what differs between databases is the driver's business, which NDJSON files test."""
+    return sqlite_outbox
+
+
 def imported(outbox: SqliteOutbox, tmp_path: Path, **changes: object) -> Event:
     import_cloudtrail(outbox, write(tmp_path / "one.ndjson", record(**changes)))  # type: ignore[arg-type]
     (event,) = stored(outbox)

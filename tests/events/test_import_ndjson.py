@@ -13,9 +13,10 @@ from lumi_pipeline.errors import ImportFailed
 from lumi_pipeline.events import MAX_TEXT_BYTES
 from lumi_pipeline.importers import import_ndjson
 from lumi_pipeline.importers.driver import BATCH_EVENTS
-from lumi_pipeline.outbox.sqlite import SqliteOutbox
+from lumi_pipeline.outbox import Outbox
 from lumi_pipeline.recorder import AuditRecorder
-from tests.events.making import START, check_chains, database, new_event, stored
+from tests.databases import database, url_of
+from tests.events.making import START, check_chains, new_event, stored
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "data" / "sample" / "events.ndjson"
@@ -46,7 +47,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "events.ndjson"
 
 
-def test_a_line_becomes_an_event(outbox: SqliteOutbox, file: Path) -> None:
+def test_a_line_becomes_an_event(outbox: Outbox, file: Path) -> None:
     full = LINE | {
         "outcome": "failure",
         "auth_method": "oidc",
@@ -67,7 +68,7 @@ def test_a_line_becomes_an_event(outbox: SqliteOutbox, file: Path) -> None:
     assert (report.read, report.added, report.first, report.last) == (1, 1, event.recorded_at, event.recorded_at)
 
 
-def test_what_a_line_leaves_out_has_its_default(outbox: SqliteOutbox, file: Path) -> None:
+def test_what_a_line_leaves_out_has_its_default(outbox: Outbox, file: Path) -> None:
     bare = {name: value for name, value in LINE.items() if name not in {"event_id", "occurred_at"}}
     import_ndjson(outbox, write(file, bare, bare | {"outcome": None}))
     first, second = stored(outbox)
@@ -75,7 +76,7 @@ def test_what_a_line_leaves_out_has_its_default(outbox: SqliteOutbox, file: Path
     assert first.event_id != second.event_id
 
 
-def test_lines_without_ids_are_recorded_once_all_the_same(outbox: SqliteOutbox, file: Path) -> None:
+def test_lines_without_ids_are_recorded_once_all_the_same(outbox: Outbox, file: Path) -> None:
     bare = {name: value for name, value in LINE.items() if name != "event_id"}
     write(file, bare, bare)
     assert import_ndjson(outbox, file).added == 2
@@ -107,7 +108,7 @@ def test_lines_without_ids_are_recorded_once_all_the_same(outbox: SqliteOutbox, 
     ],
 )
 def test_a_line_that_is_no_event_is_named_and_nothing_recorded(
-    outbox: SqliteOutbox, file: Path, changes: dict[str, object], reason: str
+    outbox: Outbox, file: Path, changes: dict[str, object], reason: str
 ) -> None:
     write(file, line(1), line(2) | changes)
     with pytest.raises(ImportFailed, match=rf"events\.ndjson: line 2: {reason}|line 2: .*{reason}"):
@@ -115,7 +116,7 @@ def test_a_line_that_is_no_event_is_named_and_nothing_recorded(
     assert stored(outbox) == []
 
 
-def test_the_tenant_can_be_given(outbox: SqliteOutbox, file: Path) -> None:
+def test_the_tenant_can_be_given(outbox: Outbox, file: Path) -> None:
     write(file, line(1), line(2, tenant="globex"), line(3) | {"tenant_id": None})
     import_ndjson(outbox, file, tenant="initech")
     assert check_chains(outbox) == {"initech": 3}
@@ -123,13 +124,13 @@ def test_the_tenant_can_be_given(outbox: SqliteOutbox, file: Path) -> None:
         import_ndjson(outbox, file, tenant="no/tenant")
 
 
-def test_now_keeps_the_order_of_the_file(outbox: SqliteOutbox, file: Path) -> None:
+def test_now_keeps_the_order_of_the_file(outbox: Outbox, file: Path) -> None:
     write(file, line(2, START), line(1, START - timedelta(days=1)), line(3, None))
     import_ndjson(outbox, file)
     assert [event.event_id[-1] for event in stored(outbox)] == ["2", "1", "3"]
 
 
-def test_history_is_sorted_and_keeps_its_times(outbox: SqliteOutbox, file: Path) -> None:
+def test_history_is_sorted_and_keeps_its_times(outbox: Outbox, file: Path) -> None:
     times = [START, START - timedelta(days=1), START + timedelta(days=1), START - timedelta(days=1)]
     tenants = ["acme", "globex", "acme", "acme"]
     write(file, *(line(n, when, tenant) for n, (when, tenant) in enumerate(zip(times, tenants, strict=True))))
@@ -144,8 +145,8 @@ def test_history_is_sorted_and_keeps_its_times(outbox: SqliteOutbox, file: Path)
     assert check_chains(outbox) == {"acme": 3, "globex": 1}
 
 
-def test_history_behind_the_chain_is_raised_within_its_day_only(outbox: SqliteOutbox, file: Path) -> None:
-    with database(outbox.path) as connection:
+def test_history_behind_the_chain_is_raised_within_its_day_only(outbox: Outbox, file: Path) -> None:
+    with database(outbox) as connection:
         AuditRecorder(connection).record_many([new_event()], recorded_at=[START])
         connection.commit()
     write(file, line(1, START - timedelta(hours=11)), line(2, START + timedelta(seconds=1)))
@@ -160,7 +161,7 @@ def test_history_behind_the_chain_is_raised_within_its_day_only(outbox: SqliteOu
 
 
 def test_history_of_closed_days_or_before_the_log_is_refused_before_anything_is_recorded(
-    outbox: SqliteOutbox, file: Path
+    outbox: Outbox, file: Path
 ) -> None:
     write(file, line(1, START), line(2, START + timedelta(days=1), tenant="globex"))
     with pytest.raises(ImportFailed, match=r"tenant acme .*before the log's first day, 2026-03-03"):
@@ -174,7 +175,7 @@ def test_history_of_closed_days_or_before_the_log_is_refused_before_anything_is_
     assert (again.added, again.already_there) == (0, 2)
 
 
-def test_history_of_the_future_or_without_a_time_is_refused(outbox: SqliteOutbox, file: Path) -> None:
+def test_history_of_the_future_or_without_a_time_is_refused(outbox: Outbox, file: Path) -> None:
     write(file, line(1), line(2, datetime.now(UTC) + timedelta(hours=1), tenant="globex"))
     with pytest.raises(ImportFailed, match=r"tenant globex .*in the future"):
         import_ndjson(outbox, file, recorded_at="occurred")
@@ -184,7 +185,7 @@ def test_history_of_the_future_or_without_a_time_is_refused(outbox: SqliteOutbox
     assert stored(outbox) == []
 
 
-def test_progress_counts_what_is_recorded(outbox: SqliteOutbox, file: Path) -> None:
+def test_progress_counts_what_is_recorded(outbox: Outbox, file: Path) -> None:
     write(file, *(line(number) for number in range(2 * BATCH_EVENTS + 5)))
     seen: list[int] = []
     import_ndjson(outbox, file, progress=seen.append)
@@ -194,20 +195,22 @@ def test_progress_counts_what_is_recorded(outbox: SqliteOutbox, file: Path) -> N
 
 KILLED = """
 import os, signal, sys
+from lumi_pipeline.config import load_config
 from lumi_pipeline.importers import import_ndjson
-from lumi_pipeline.outbox.sqlite import SqliteOutbox
+from lumi_pipeline.outbox.opening import open_outbox
 
 def kill(done: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
-import_ndjson(SqliteOutbox.open(sys.argv[1]), sys.argv[2], recorded_at="occurred", progress=kill)
+import_ndjson(open_outbox(load_config().outbox), sys.argv[1], recorded_at="occurred", progress=kill)
 """
 
 
-def test_an_import_that_was_killed_is_completed_by_the_next(outbox: SqliteOutbox, file: Path) -> None:
+def test_an_import_that_was_killed_is_completed_by_the_next(outbox: Outbox, file: Path) -> None:
     count = BATCH_EVENTS + 300
     write(file, *(line(number, START + timedelta(seconds=number % 7)) for number in range(count)))
-    killed = subprocess.run([sys.executable, "-c", KILLED, outbox.path, file], cwd=ROOT, check=False)
+    environment = os.environ | {"LUMI_OUTBOX": url_of(outbox)}
+    killed = subprocess.run([sys.executable, "-c", KILLED, file], cwd=ROOT, env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
     assert check_chains(outbox) == {"acme": BATCH_EVENTS}
     report = import_ndjson(outbox, file, recorded_at="occurred")
@@ -215,7 +218,7 @@ def test_an_import_that_was_killed_is_completed_by_the_next(outbox: SqliteOutbox
     assert check_chains(outbox) == {"acme": count}
 
 
-def test_the_sample_can_be_imported(outbox: SqliteOutbox) -> None:
+def test_the_sample_can_be_imported(outbox: Outbox) -> None:
     report = import_ndjson(outbox, SAMPLE, recorded_at="occurred")
     assert report.added == report.read > 300
     assert report.tenants == 3
@@ -224,7 +227,7 @@ def test_the_sample_can_be_imported(outbox: SqliteOutbox) -> None:
     assert {event.recorded_at.date() for event in stored(outbox)} == {date(2025, 3, day) for day in (3, 4, 5)}
 
 
-def test_the_sample_gzipped_is_the_same(outbox: SqliteOutbox, file: Path) -> None:
+def test_the_sample_gzipped_is_the_same(outbox: Outbox, file: Path) -> None:
     file.write_bytes(gzip.compress(SAMPLE.read_bytes()))
     import_ndjson(outbox, file)
     assert import_ndjson(outbox, SAMPLE).added == 0
@@ -242,8 +245,9 @@ def test_the_sample_is_what_its_generator_writes() -> None:
     ("other", "why"),
     [({"outcome": "failure"}, "there twice, and not the same"), ({}, "added"), ({"tenant_id": "x"}, "twice")],
 )
-def test_two_records_of_one_id_are_one_event_or_refused(tmp_path: Path, other: dict[str, str], why: str) -> None:
-    outbox = SqliteOutbox.init(tmp_path / "outbox.db")
+def test_two_records_of_one_id_are_one_event_or_refused(
+    outbox: Outbox, tmp_path: Path, other: dict[str, str], why: str
+) -> None:
     line = {
         "event_id": "0199f3c2-8b1e-7c40-9d53-1f0f6f1f2a77",
         "tenant_id": "acme",

@@ -1,0 +1,77 @@
+"""What tests do to an outbox beside what the product does: the same in every kind of database."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import LiteralString, TypeAlias, cast
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow
+
+from lumi_pipeline.outbox import Outbox
+from lumi_pipeline.outbox.opening import init_outbox
+from lumi_pipeline.outbox.postgresql import PostgresOutbox
+from lumi_pipeline.outbox.sqlite import SqliteOutbox
+from lumi_pipeline.outboxaddress import postgresql_address
+
+Connection: TypeAlias = "sqlite3.Connection | psycopg.Connection[TupleRow]"
+
+KINDS = ("sqlite", "postgresql")
+OPERATOR = "lumi-operator"
+
+_SQLITE_TRIGGERS = ("audit_outbox_no_update", "audit_outbox_no_delete", "audit_outbox_no_replace")
+
+
+def new_postgresql_outbox(url: str) -> Outbox:
+    """The outbox in a new database, as its owner reaches it."""
+    return init_outbox(postgresql_address(url), OPERATOR)
+
+
+def url_of(outbox: Outbox) -> str:
+    """The outbox as a setting, password included."""
+    if isinstance(outbox, SqliteOutbox):
+        return f"sqlite:///{outbox.path}"
+    assert isinstance(outbox, PostgresOutbox)
+    return outbox.url
+
+
+@contextmanager
+def database(outbox: Outbox, *, guarded: bool = True) -> Iterator[Connection]:
+    """A recording connection; ``guarded=False`` takes the triggers away first, as an administrator could."""
+    with closing(outbox.connect()) as opened:
+        connection = cast("Connection", opened)
+        if not guarded:
+            unguard(connection)
+        yield connection
+
+
+def unguard(connection: Connection) -> None:
+    """Take the triggers away that keep events from being changed."""
+    if isinstance(connection, sqlite3.Connection):
+        for trigger in _SQLITE_TRIGGERS:
+            connection.execute(f"DROP TRIGGER IF EXISTS {trigger}")
+    else:
+        connection.execute("DROP TRIGGER IF EXISTS audit_outbox_append_only ON audit_outbox")
+        connection.commit()
+
+
+def in_transaction(connection: Connection) -> bool:
+    if isinstance(connection, sqlite3.Connection):
+        return connection.in_transaction
+    return connection.info.transaction_status != TransactionStatus.IDLE
+
+
+def begin(connection: Connection) -> None:
+    """Begin a transaction, as the driver does by itself or not."""
+    connection.commit()
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("BEGIN")
+
+
+def run(connection: Connection, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
+    """Run a statement, written with ``?`` for parameters; return its rows, if it has any."""
+    if isinstance(connection, sqlite3.Connection):
+        return connection.execute(sql, parameters).fetchall()
+    cursor = connection.execute(cast("LiteralString", sql.replace("?", "%s")), parameters or None)
+    return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
