@@ -11,14 +11,15 @@ from lumi_pipeline.errors import OutboxError, OutboxTampered
 from lumi_pipeline.events import MAX_TEXT_BYTES
 from lumi_pipeline.outbox.sqlite import SqliteOutbox
 from lumi_pipeline.recorder import AuditRecorder
-from tests.events.making import START, database, new_event
+from tests.databases import database
+from tests.events.making import START, new_event
 
 
 @pytest.fixture(scope="module")
 def rebuilt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An outbox of three tenants with 1,500 events each, whose tables an administrator has rebuilt without rules."""
     outbox = SqliteOutbox.init(tmp_path_factory.mktemp("rebuilt") / "outbox.db")
-    with database(outbox.path, guarded=False) as connection:
+    with database(outbox, guarded=False) as connection:
         for tenant in ("acme", "globex", "initech"):
             events = [new_event(tenant_id=tenant) for _ in range(1500)]
             AuditRecorder(connection).record_many(events, recorded_at=[START] * len(events))
@@ -115,18 +116,18 @@ def test_a_head_no_recorder_writes_is_named(loose: SqliteOutbox, change: str, co
 
 
 @pytest.mark.parametrize("sql", ["UPDATE audit_close SET closed_before = 1 << 62", "DELETE FROM audit_close"])
-def test_a_close_no_pipeline_writes_is_named(outbox: SqliteOutbox, sql: str) -> None:
-    tamper(outbox, sql)
+def test_a_close_no_pipeline_writes_is_named(sqlite_outbox: SqliteOutbox, sql: str) -> None:
+    tamper(sqlite_outbox, sql)
     with pytest.raises(OutboxTampered, match="audit_close"):
-        outbox.closed_before()
+        sqlite_outbox.closed_before()
 
 
-def test_a_damaged_file_is_named(outbox: SqliteOutbox, tmp_path: Path) -> None:
-    with database(outbox.path) as connection:
+def test_a_damaged_file_is_named(sqlite_outbox: SqliteOutbox, tmp_path: Path) -> None:
+    with database(sqlite_outbox) as connection:
         AuditRecorder(connection).record_many([new_event() for _ in range(500)])
         connection.commit()
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    data = bytearray(outbox.path.read_bytes())
+    data = bytearray(sqlite_outbox.path.read_bytes())
     data[20_000:] = b"\xa5" * (len(data) - 20_000)
     (tmp_path / "damaged.db").write_bytes(data)
     with pytest.raises(OutboxError, match=r"damaged\.db"):
