@@ -16,6 +16,7 @@ from dagster_shared.error import SerializableErrorInfo
 
 from assets.definitions import defs
 from assets.failures import described
+from assets.postgresql import plain_outages, starting
 from lumi_pipeline.cli.output import note, say
 
 HOME: Final = Path("data/local/dagster")
@@ -39,13 +40,16 @@ class Outcome:
 def run_job(job_name: str, config_file: Path | None, tags: Mapping[str, str]) -> Outcome:
     """Run a job here and now, printing what its steps have to say; what fails in a step is in the outcome.
 
-    Raises KeyboardInterrupt when that is what ended the run; Dagster would take it for just another failure.
+    Raises KeyboardInterrupt when that is what ended the run; Dagster would take it for just another failure. Raises
+    DagsterUnavailable when the run ended, or never began, because Dagster's records can't be written.
     """
     job = defs.resolve_job_def(job_name).with_logger_defs({"lines": _lines})
     run_config: dict[str, object] = {"loggers": {"lines": {}}}
     if config_file is not None:
         run_config["resources"] = {"pipeline": {"config": {"config_file": str(config_file.absolute())}}}
-    with embedded_instance() as instance:
+    # An interruption may meet a connection that is being closed; it is told once, as the end of the run.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
+    with plain_outages(), embedded_instance() as instance:
         result = job.execute_in_process(run_config, instance, raise_on_error=False, tags=tags)
     if any(event.is_job_failure and _interrupted(event) for event in result.all_events):
         raise KeyboardInterrupt
@@ -62,12 +66,12 @@ def embedded_instance() -> Iterator[dg.DagsterInstance]:
     base = Path(home) if home else HOME
     settings = next((path for path in (base, Path()) if (path / "dagster.yaml").exists()), Path(__file__).parent)
     base.mkdir(parents=True, exist_ok=True)
-    # Two processes that create the same SQLite tables get in each other's way. The lock ends with the process.
+    # Two processes that create the same tables get in each other's way. The lock ends with the process.
     with (base / "start.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        instance = dg.DagsterInstance.from_ref(
-            InstanceRef.from_dir(str(base), config_dir=str(settings), overrides=_OVERRIDES)
-        )
+        ref = InstanceRef.from_dir(str(base), config_dir=str(settings), overrides=_OVERRIDES)
+        with starting(ref):
+            instance = dg.DagsterInstance.from_ref(ref)
     with instance:
         yield instance
 

@@ -41,18 +41,13 @@ def request_backlog(
     if active:
         return dg.SkipReason(f"{days[0]} to {days[-1]} can wait: run {active[0].run_id} is in progress.")
     tags = range_tags(days)
-    failed = instance.get_runs(
-        dg.RunsFilter(
-            job_name=job_name,
-            tags=tags,
-            statuses=[dg.DagsterRunStatus.FAILURE],
-            updated_after=datetime.now(UTC) - PAUSE,
-        ),
-        limit=1,
+    failed = instance.get_run_records(
+        dg.RunsFilter(job_name=job_name, tags=tags, statuses=[dg.DagsterRunStatus.FAILURE]), limit=1
     )
-    if failed:
+    # By the time of the event: when the record was updated is told in the time zone of the database's sessions.
+    if failed and (failed[0].end_time or 0) > (datetime.now(UTC) - PAUSE).timestamp():
         return dg.SkipReason(
-            f"{days[0]} to {days[-1]} failed less than {PAUSE} ago in run {failed[0].run_id}. It is tried again after "
-            "that; once the cause is repaired, 'python -m assets' does it at once."
+            f"{days[0]} to {days[-1]} failed less than {PAUSE} ago in run {failed[0].dagster_run.run_id}. It is tried "
+            "again after that; once the cause is repaired, 'python -m assets' does it at once."
         )
     return dg.RunRequest(tags=tags)
