@@ -86,6 +86,13 @@ def pytest_report_header() -> str:
     return f"S3: {' '.join(version.split()[:3])}"
 
 
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Mark what needs the server as slow: whoever needs it first waits for its start."""
+    for item in items:
+        if {"s3", "ceph"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
 @contextmanager
 def server(directory: Path) -> Iterator[Settings]:
     """The S3 server that :func:`chosen` names; it listens on the loopback interface."""

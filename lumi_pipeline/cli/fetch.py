@@ -1,10 +1,11 @@
-"""Getting what is to be verified, from a directory or a web server, never more of it than could make sense."""
+"""Getting what is to be verified, from a directory, a web server or S3, never more of it than could make sense."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from lumi_pipeline.stores.address import SCHEME, s3_address, split_address
 from transparency.errors import ObjectMissing, StoreError
 
 MAX_OBJECT_BYTES: Final = 64 * 2**20
@@ -17,8 +18,8 @@ Fetch = Callable[[str], bytes]
 
 
 def is_url(target: str) -> bool:
-    """Tell whether a command line argument means a web address."""
-    return target.startswith(("http://", "https://"))
+    """Tell whether a command line argument means an address on the web or in S3."""
+    return target.startswith(("http://", "https://", SCHEME))
 
 
 def directory_fetch(root: Path) -> Fetch:
@@ -31,7 +32,28 @@ def directory_fetch(root: Path) -> Fetch:
 
 
 @contextmanager
-def web_fetch(base: str) -> Iterator[Fetch]:
+def remote_fetch(base: str) -> Iterator[Fetch]:
+    """Fetch objects from below an address on the web or in S3; the path may be empty where it names one object."""
+    with (_s3_fetch if base.startswith(SCHEME) else _web_fetch)(base) as fetch:
+        yield fetch
+
+
+@contextmanager
+def _s3_fetch(base: str) -> Iterator[Fetch]:
+    from lumi_pipeline.stores.s3 import S3Store
+    from lumi_pipeline.stores.s3client import Limits, S3Connection
+
+    bucket, prefix = split_address(s3_address(base))
+    whole = S3Store(S3Connection(Limits(largest=MAX_OBJECT_BYTES)), bucket, "")
+
+    def fetch(path: str) -> bytes:
+        return whole.get(f"{prefix}{path}" if path else prefix.removesuffix("/"))
+
+    yield fetch
+
+
+@contextmanager
+def _web_fetch(base: str) -> Iterator[Fetch]:
     """Fetch objects from below a web address, on one kept-open connection."""
     import httpx
 

@@ -1,10 +1,10 @@
-"""What a thing to be verified is: a proof file or a log, in a directory or on the web."""
+"""What a thing to be verified is: a proof file or a log, in a directory, on the web or in S3."""
 
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from lumi_pipeline.cli.fetch import directory_fetch, is_url, read_file, web_fetch
+from lumi_pipeline.cli.fetch import directory_fetch, is_url, read_file, remote_fetch
 from lumi_pipeline.cli.logs import failed, judge_log
 from lumi_pipeline.cli.progress import progress
 from lumi_pipeline.proofs import verify_proof
@@ -55,8 +55,8 @@ def _judge_log_directory(subject: str, directory: Path, policy: Policy | None) -
 
 def _judge_url(url: str, policy: Policy | None) -> Verdict:
     if urlsplit(url).path.endswith(_PROOF_SUFFIX):
-        with web_fetch(url) as fetch:
+        with remote_fetch(url) as fetch:
             return verify_proof(fetch(""), policy, url)
     base = url.removesuffix(_CHECKPOINT) if urlsplit(url).path.endswith(f"/{_CHECKPOINT}") else url
-    with web_fetch(base) as fetch, progress("Verifying", "entries") as meter:
+    with remote_fetch(base) as fetch, progress("Verifying", "entries") as meter:
         return judge_log(fetch, policy, url, meter.reach)

@@ -49,9 +49,13 @@ class ObjectLock:
     clock: Callable[[], datetime]
     prefixes: tuple[str, ...] = LOCKED_PREFIXES
 
+    def applies(self, key: str) -> bool:
+        """Whether the object at ``key`` is to be locked."""
+        return key.startswith(self.prefixes)
+
     def parameters(self, key: str) -> dict[str, object]:
         """What S3 has to be told with the object at ``key``; nothing if it is not to be locked."""
-        if not key.startswith(self.prefixes):
+        if not self.applies(key):
             return {}
         return {
             "ObjectLockMode": self.retention.mode.upper(),

@@ -10,13 +10,13 @@ again. An object of a gateway that keeps no checksums is protected on its way in
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from lumi_pipeline.stores.address import SCHEME
 from lumi_pipeline.stores.objectlock import ObjectLock
-from lumi_pipeline.stores.s3client import S3Client, S3Connection, sha256_text
+from lumi_pipeline.stores.s3client import S3Client, S3Connection, checked
 from lumi_pipeline.stores.s3errors import EXPIRED, FAILURES, Attempt, code_of
 from lumi_pipeline.stores.s3multipart import CREATE_ONLY, upload_parts
 from transparency.errors import ObjectConflict, ObjectMissing, StoreError
@@ -25,7 +25,7 @@ from transparency.objectkeys import check_key, is_key
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
 
-_CONFLICT_ATTEMPTS: Final = 6
+_CONFLICT_ATTEMPTS: Final = 5
 _CONFLICT_WAIT: Final = 0.05
 """Seconds before a creation that met another one in flight is tried again; doubled each time."""
 
@@ -92,11 +92,15 @@ class S3Store:
             while True:
                 answer = client.get_object(Bucket=self.bucket, Key=name, ChecksumMode="ENABLED")
                 left -= 1
-                try:
-                    return answer["Body"].read()
-                except FAILURES:  # the answer broke off or arrived damaged, which botocore itself does not retry
-                    if not left:
-                        raise
+                with closing(answer["Body"]) as body:
+                    largest = self.connection.limits.largest
+                    if largest is not None and answer.get("ContentLength", largest + 1) > largest:
+                        raise StoreError(f"{key} in {self} is larger than {largest} bytes; it can't be what it should")
+                    try:
+                        return body.read()
+                    except FAILURES:  # the answer broke off or arrived damaged, which botocore itself does not retry
+                        if not left:
+                            raise
 
     def put_new(self, key: str, data: bytes) -> None:
         """Create the object; the same bytes being there is success, others raise :class:`ObjectConflict`."""
@@ -160,8 +164,10 @@ class S3Store:
         target = {"Bucket": self.bucket, "Key": self._name(key)}
         properties = self._properties(key)
         limits = self.connection.limits
-        if len(data) < limits.multipart_from:
-            client.put_object(**target, **properties, **condition, Body=data, ChecksumSHA256=sha256_text(data))
+        # What is to be locked goes in one request, whatever its size (S3 takes 5 GiB): Ceph 16's gateway accepts a
+        # retention with an upload in parts and then does not apply it.
+        if len(data) < limits.multipart_from or self._locks(key):
+            client.put_object(**target, **properties, **condition, **checked(data))
             return
         # Some gateways ignore the condition of an upload in parts, so whether the key is taken is asked before as well.
         # In between another writer may come, and on such a gateway be overwritten. That changes nothing: what is large
@@ -185,6 +191,9 @@ class S3Store:
         encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key} if self.kms_key else {}
         return {**encryption, **(self.lock.parameters(key) if self.lock else {})}
 
+    def _locks(self, key: str) -> bool:
+        return self.lock is not None and self.lock.applies(key)
+
     def _name(self, key: str) -> str:
         check_key(key)
         check_key(self.prefix + key)  # for its length
@@ -194,7 +203,7 @@ class S3Store:
     def _explain(self, doing: str, key: str) -> Iterator[S3Client]:
         """Yield the client, and turn what botocore raises into errors of ours."""
         writing = doing in {"create", "replace"}
-        locked = bool(writing and self.lock and self.lock.parameters(key))
+        locked = writing and self._locks(key)
         rights = (*_RIGHTS[doing], *(["s3:PutObjectRetention"] if locked else []))
         attempt = Attempt(doing, key, self.bucket, str(self), rights, self.kms_key, locked)
         try:
@@ -207,6 +216,8 @@ class S3Store:
             if writing and code in {"ConditionalRequestConflict", "OperationAborted"}:
                 raise _InFlight from None
             raise attempt.failed(error) from None
+        except RecursionError:  # botocore asks in which region the bucket is, is sent elsewhere, and asks there
+            raise attempt.error(attempt.elsewhere()) from None
         except RuntimeError as error:
             if "still expired" not in str(error):
                 raise

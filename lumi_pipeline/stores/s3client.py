@@ -10,11 +10,11 @@ from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING, Final, Protocol, TypedDict
+from typing import TYPE_CHECKING, Final, NotRequired, Protocol, TypedDict
 
 import botocore.session  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
-from botocore.exceptions import InvalidConfigError  # type: ignore[import-untyped]
+from botocore.exceptions import BotoCoreError, InvalidConfigError  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
@@ -32,6 +32,7 @@ class Limits:
 
     ``attempts`` is how often a request is sent at most; waits in between grow, to 20 seconds at the longest. So an
     endpoint that is dead is given up after seconds, and one that accepts connections and never answers after minutes.
+    ``largest`` is how large an object may be that is read, where it comes from strangers.
     """
 
     multipart_from: int = 64 * 2**20
@@ -40,6 +41,7 @@ class Limits:
     attempts: int = 4
     connect_timeout: float = 5.0
     read_timeout: float = 30.0
+    largest: int | None = None
 
 
 class Body(Protocol):
@@ -48,11 +50,15 @@ class Body(Protocol):
     def read(self) -> bytes:
         """Receive all of it."""
 
+    def close(self) -> None:
+        """Give up the rest."""
+
 
 class Received(TypedDict):
-    """The answer to GetObject, as far as it is used."""
+    """The answer to GetObject, as far as it is used; strangers may leave out the length."""
 
     Body: Body
+    ContentLength: NotRequired[int]
 
 
 class Listing(TypedDict, total=False):
@@ -145,11 +151,17 @@ class S3Connection:
     def _connect(self) -> S3Client:
         try:
             client: S3Client = botocore.session.Session().create_client("s3", config=Config(**self._settings()))
+        except BotoCoreError:
+            raise
         except ValueError as error:  # an endpoint that is no URL
             raise InvalidConfigError(error_msg=str(error)) from None
         return client
 
 
-def sha256_text(data: bytes) -> str:
-    """The SHA-256 of ``data`` in base64, as S3 writes it."""
-    return b64encode(hashlib.sha256(data).digest()).decode()
+def checked(data: bytes) -> dict[str, object]:
+    """The parameters of a request that carries ``data`` with its SHA-256, and says that it does.
+
+    Retention is only accepted with a checksum that is announced (S3 API Reference, PutObject).
+    """
+    digest = b64encode(hashlib.sha256(data).digest()).decode()
+    return {"Body": data, "ChecksumAlgorithm": "SHA256", "ChecksumSHA256": digest}

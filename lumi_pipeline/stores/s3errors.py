@@ -56,7 +56,7 @@ class Attempt:
             wanted = " and ".join(self.rights)
             return f"access denied; the credentials need {wanted} there, or a policy of the bucket forbids it"
         if code in _ELSEWHERE:
-            return self._elsewhere(error)
+            return self.elsewhere(_region(error))
         if self.locked and code in {"InvalidRequest", "ObjectLockConfigurationNotFoundError", "InvalidBucketState"}:
             return f"Object Lock was refused ({code}); only a bucket that was made with Object Lock enabled can do it"
         known = _REASONS.get(code)
@@ -72,8 +72,8 @@ class Attempt:
             "the credentials have kms:GenerateDataKey and kms:Decrypt on it"
         )
 
-    def _elsewhere(self, error: botocore.ClientError) -> str:
-        region = _region(error)
+    def elsewhere(self, region: str | None = None) -> str:
+        """The reason when S3 points to another region, which it may or may not name."""
         found = f"is in the region {region}; set AWS_REGION={region}" if region else "is not in the region asked"
         return f"the bucket {self.bucket} {found}" + ("" if region else "; set AWS_REGION to the bucket's")
 
@@ -145,7 +145,7 @@ _TROUBLES: Final[Sequence[tuple[tuple[type[Exception], ...], str]]] = (
     ((botocore.ProxyConnectionError,), "the proxy can't be reached; check HTTPS_PROXY and HTTP_PROXY"),
     ((botocore.ReadTimeoutError, botocore.ConnectTimeoutError), _NOT_ANSWERING),
     (
-        (botocore.HTTPClientError, botocore.IncompleteReadError),
+        (botocore.ConnectionError, botocore.HTTPClientError, botocore.IncompleteReadError),
         "{address} can't be reached or breaks off; check AWS_ENDPOINT_URL and the network, then run again",
     ),
     (

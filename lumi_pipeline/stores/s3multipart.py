@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
-from lumi_pipeline.stores.s3client import S3Client, sha256_text
+from lumi_pipeline.stores.s3client import S3Client, checked
 from lumi_pipeline.stores.s3errors import FAILURES
 
 CREATE_ONLY: Final = {"IfNoneMatch": "*"}
@@ -31,8 +31,9 @@ def upload_parts(
         parts = []
         for number, start in enumerate(range(0, len(data), part_size), start=1):
             part = data[start : start + part_size]
-            checksum = sha256_text(part)
-            answer = client.upload_part(**upload, PartNumber=number, Body=part, ChecksumSHA256=checksum)
+            content = checked(part)
+            answer = client.upload_part(**upload, PartNumber=number, **content)
+            checksum = content["ChecksumSHA256"]
             parts.append({"PartNumber": number, "ETag": answer["ETag"], "ChecksumSHA256": checksum})
         client.complete_multipart_upload(**upload, **condition, MultipartUpload={"Parts": parts})
     except BaseException:

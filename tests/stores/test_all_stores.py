@@ -26,7 +26,10 @@ SMALL = Limits(page=3)
 """So small that listings come in pages."""
 
 
-@pytest.fixture(params=["memory", "file", "s3"])
+ON_S3 = pytest.param("s3", marks=pytest.mark.slow)
+
+
+@pytest.fixture(params=["memory", "file", ON_S3])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     match request.param:
         case "memory":
@@ -181,7 +184,7 @@ def test_one_of_several_processes_wins_and_each_has_the_store_as_it_was_pickled(
             store.delete("deep/in/new/directories")
 
 
-@pytest.mark.parametrize("store", ["file", "s3"], indirect=True)
+@pytest.mark.parametrize("store", ["file", ON_S3], indirect=True)
 def test_a_store_is_the_same_after_pickling(store: ObjectStore) -> None:
     store.put_new("a", b"1")
     again = pickle.loads(pickle.dumps(store))  # noqa: S301 - our own, of just now

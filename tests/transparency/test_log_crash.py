@@ -51,12 +51,16 @@ def undisturbed(start: Callable[[], ObjectStore] = begun) -> dict[str, bytes]:
     return snapshot(store)
 
 
-@pytest.fixture(params=["memory", "file"])
+@pytest.fixture(params=["memory", "file", pytest.param("s3", marks=pytest.mark.slow)])
 def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], ObjectStore]:
     numbers = count()
     if request.param == "memory":
         return MemoryStore
-    return lambda: FileStore(tmp_path / str(next(numbers)))
+    if request.param == "file":
+        return lambda: FileStore(tmp_path / str(next(numbers)))
+    s3 = request.getfixturevalue("s3")
+    bucket = s3.bucket()
+    return lambda: s3.store(bucket, f"{next(numbers)}/")
 
 
 def test_the_writes_and_their_order_are_those_that_were_thought_through() -> None:
