@@ -6,13 +6,14 @@ a commit object (a landing, a manifest) lists it with its SHA-256; every reader 
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -34,8 +35,14 @@ PART_BYTES: Final = 128 * 2**20
 ROW_GROUP_ROWS: Final = 64 * 1024
 """Small enough that a reader who wants one tenant skips most of a part, large enough to compress well."""
 
-_FETCHERS: Final = 4
-"""Files that are fetched at a time: enough to hide the waiting for small ones, few enough to hold large ones."""
+_FETCHERS: Final = 8
+"""Requests at a time: enough to hide the waiting for small objects, few enough to hold large ones in memory."""
+
+_WINDOW: Final = 64
+"""How many results may wait for whoever uses them."""
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +91,20 @@ class Lake:
             path.write_bytes(data)
             return str(path)
 
+        return list(self.side_by_side(fetch, enumerate(files)))
+
+    def side_by_side(self, act: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
+        """Do something with the store for each item, and yield the results in order.
+
+        In a lake that is not on a disk several are done at a time, because waiting for the network is what they cost.
+        """
+        if self.file_system is None:
+            yield from map(act, items)
+            return
+        remaining = iter(items)
         with ThreadPoolExecutor(_FETCHERS) as pool:
-            return list(pool.map(fetch, enumerate(files)))
+            while window := list(islice(remaining, _WINDOW)):
+                yield from pool.map(act, window)
 
     @contextmanager
     def searching(self, prefix: str) -> "Iterator[duckdb.DuckDBPyConnection]":

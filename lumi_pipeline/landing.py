@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -150,8 +151,8 @@ def landings(lake: Lake, floor: int = 0) -> Iterator[Landing]:
     """Yield the landings from number ``floor`` on, in order, each checked to follow the one before."""
     before: str | None = None
     expected = floor
-    for key in lake.store.list("landings/", start_after=landing_key(floor - 1) if floor else ""):
-        data = lake.store.get(key)
+    keys = list(lake.store.list("landings/", start_after=landing_key(floor - 1) if floor else ""))
+    for key, data in zip(keys, lake.side_by_side(lake.store.get, keys), strict=True):
         landing = Landing.parse(data, key)
         # Also the first: what follows a lost one would be read as if nothing had been in it.
         if landing.number != expected or before not in (None, landing.previous):
@@ -191,8 +192,9 @@ def read_cursors(lake: Lake, sealed: DayTenants | None) -> dict[str, Cursor]:
         for tenant_id, tenant in sealed.tenants.items():
             head = tenant.record.head_after
             cursors[tenant_id] = Cursor(tenant.chain_id, tenant.record.next, head, end, head)
-    for landing in landings(lake, sealed.landing_floor if sealed else 0):
-        cursors.update({share.tenant_id: share.cursor for share in landed_tenants(lake, landing)})
+    since = landings(lake, sealed.landing_floor if sealed else 0)
+    for shares in lake.side_by_side(partial(landed_tenants, lake), since):
+        cursors.update({share.tenant_id: share.cursor for share in shares})
     return cursors
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,12 +25,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lumi_pipeline.chain import BreakKind, ChainEnd
+from lumi_pipeline.chain import Break, BreakKind, ChainEnd
 from lumi_pipeline.days import DAY_MICROS, day_end
 from lumi_pipeline.errors import LakeError
 from lumi_pipeline.events import EVENT_SCHEMA, MIN_MICROS, from_micros
 from lumi_pipeline.lake import ROW_GROUP_ROWS, Lake, check_values
-from lumi_pipeline.landing import Cursor, Landing, landed_breaks, landed_tenants, landings
+from lumi_pipeline.landing import Cursor, LandedTenant, landed_breaks, landed_tenants, landings
 
 _MEMORY_LIMIT = "512MB"
 _DOUBTS = frozenset({BreakKind.INTEGRITY, BreakKind.LINK})
@@ -72,13 +73,14 @@ class Pending:
 
     def __init__(self, lake: Lake, floor: int) -> None:
         self._landings = list(landings(lake, floor))
-        self._doubtful = _doubtful_rows(lake, self._landings)
+        found = list(lake.side_by_side(lambda landing: list(landed_breaks(lake, landing)), self._landings))
+        landed = list(lake.side_by_side(partial(landed_tenants, lake), self._landings))
+        self._doubtful = _doubtful_rows(landed, found)
         self._reach: list[_Reach] = []
         self.tenants: dict[str, Cursor] = {}
         self.floor = floor
         latest = MIN_MICROS
-        for landing in self._landings:
-            shares = landed_tenants(lake, landing)
+        for landing, shares in zip(self._landings, landed, strict=True):
             self.tenants.update({share.tenant_id: share.cursor for share in shares})
             for share in shares:
                 if share.rows and share.cursor.next_seq - 1 not in self._doubtful.get(share.tenant_id, ()):
@@ -236,25 +238,24 @@ def _reading() -> Iterator[None]:
         raise LakeError(f"the landed events can't be read: {error}") from None
 
 
-def _doubtful_rows(lake: Lake, read: Sequence[Landing]) -> dict[str, set[int]]:
-    """The rows (tenant → seqs) that may be other than they were recorded, by what their landings found."""
+def _doubtful_rows(landed: Sequence[list[LandedTenant]], found: Sequence[list[Break]]) -> dict[str, set[int]]:
+    """The rows (tenant → seqs) that may be other than they were recorded, by what each landing read and found."""
     doubtful: dict[str, set[int]] = {}
     by_head: dict[str, int] = {}
-    for landing in read:
-        breaks = list(landed_breaks(lake, landing))
-        unlinked = {(found.tenant_id, found.seq) for found in breaks if found.kind is BreakKind.LINK}
-        for share in landed_tenants(lake, landing):
+    for shares, breaks in zip(landed, found, strict=True):
+        unlinked = {(broken.tenant_id, broken.seq) for broken in breaks if broken.kind is BreakKind.LINK}
+        for share in shares:
             # A head that did not fit, and what came next does: then the head was wrong, and not the row before it.
             if (share.tenant_id, share.first) not in unlinked:
                 by_head.pop(share.tenant_id, None)
-        for found in breaks:
-            if found.kind is BreakKind.HEAD:
-                by_head[found.tenant_id] = found.seq
-            elif found.kind in _DOUBTS:
+        for broken in breaks:
+            if broken.kind is BreakKind.HEAD:
+                by_head[broken.tenant_id] = broken.seq
+            elif broken.kind in _DOUBTS:
                 # A row that does not link casts doubt on the one before it. Were it itself the wrong one, its own hash
                 # would not fit, or else the row after it, or the head, would not link to it.
-                seq = found.seq - 1 if found.kind is BreakKind.LINK else found.seq
-                doubtful.setdefault(found.tenant_id, set()).add(seq)
+                seq = broken.seq - 1 if broken.kind is BreakKind.LINK else broken.seq
+                doubtful.setdefault(broken.tenant_id, set()).add(seq)
     for tenant_id, seq in by_head.items():
         doubtful.setdefault(tenant_id, set()).add(seq)
     return doubtful

@@ -67,7 +67,7 @@ def _remove_sealed_landings(lake: Lake, floor: int) -> None:
 
     Their commit objects stay, so that no number is ever used twice. A crash here leaves files for the next run.
     """
-    for key in list(lake.store.list("landed/")):
-        number = key.removeprefix("landed/").partition("/")[0]
-        if number.isdecimal() and int(number) < floor:
-            lake.discard(key)
+    numbers = {key: key.removeprefix("landed/").partition("/")[0] for key in lake.store.list("landed/")}
+    keys = [key for key, number in numbers.items() if number.isdecimal() and int(number) < floor]
+    for _ in lake.side_by_side(lake.discard, keys):
+        pass
