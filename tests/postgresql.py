@@ -12,7 +12,7 @@ import socket
 import subprocess
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, LiteralString
@@ -112,26 +112,9 @@ def cluster(directory: Path, *, fsync: bool = False) -> Iterator[Settings]:
     if owner is not None:
         for path in (directory, password):
             shutil.chown(path, owner)
-    initdb = [programs / "initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256", "--pwfile", password]
-    initdb += ["--no-sync", "--encoding=UTF8"]
-    collations = (["--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US"], ["--locale=en_US.UTF-8"], [])
-    for last, collation in enumerate(collations, start=1 - len(collations)):
-        try:
-            _as_owner(directory, *initdb, *collation)
-            break
-        except subprocess.CalledProcessError:
-            if last == 0:
-                raise
-    for attempt in range(5):
-        port = _free_port()
-        (data / "postgresql.auto.conf").write_text(_configuration(port, directory, fsync=fsync))
-        try:
-            _start(programs, data)
-            break
-        except subprocess.CalledProcessError:  # perhaps somebody else took the port meanwhile
-            if attempt == 4:
-                raise
+    _init(programs, data, password)
     try:
+        port = _start_on_a_free_port(programs, data, fsync=fsync)
         url = f"postgresql://postgres:{_PASSWORD}@127.0.0.1:{port}/postgres"
         yield {"url": url, "programs": str(programs), "data": str(data), "sockets": str(directory)}
     finally:
@@ -174,6 +157,32 @@ def _programs() -> Path:
     raise Unavailable(_MISSING.format(places=looked))
 
 
+def _init(programs: Path, data: Path, password: Path) -> None:
+    """Make the cluster, in the first of these orders of text that this machine's server knows."""
+    command = [programs / "initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256", "--pwfile", password]
+    command += ["--no-sync", "--encoding=UTF8"]
+    english = (["--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US"], ["--locale=en_US.UTF-8"])
+    for order in english:
+        with suppress(subprocess.CalledProcessError):
+            _as_owner(data.parent, *command, *order)
+            return
+    _as_owner(data.parent, *command)
+
+
+def _start_on_a_free_port(programs: Path, data: Path, *, fsync: bool) -> int:
+    for attempts_left in reversed(range(5)):
+        port = _free_port()
+        (data / "postgresql.auto.conf").write_text(_configuration(port, data.parent, fsync=fsync))
+        try:
+            _start(programs, data)
+        except subprocess.CalledProcessError:  # perhaps somebody else took the port meanwhile
+            if not attempts_left:
+                raise
+        else:
+            break
+    return port
+
+
 def _configuration(port: int, sockets: Path, *, fsync: bool) -> str:
     values = {
         "listen_addresses": "127.0.0.1",
@@ -201,20 +210,16 @@ def _stop(programs: Path, data: Path, mode: str) -> None:
 def _as_owner(directory: Path, *command: str | Path) -> None:
     """Run a program of PostgreSQL's, which refuses root, as the owner of its directory."""
     owner = _owner()
-    arguments = list(map(str, command))
-    if owner is None:
-        subprocess.run(arguments, cwd=directory, stdin=subprocess.DEVNULL, check=True)
-    else:
-        user = pwd.getpwnam(owner)
-        subprocess.run(
-            arguments,
-            cwd=directory,
-            stdin=subprocess.DEVNULL,
-            user=user.pw_uid,
-            group=user.pw_gid,
-            extra_groups=[],
-            check=True,
-        )
+    group = None if owner is None else pwd.getpwnam(owner).pw_gid
+    subprocess.run(
+        list(map(str, command)),
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        user=owner,
+        group=group,
+        extra_groups=None if owner is None else [],
+        check=True,
+    )
 
 
 def _owner() -> str | None:

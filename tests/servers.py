@@ -28,6 +28,8 @@ _REPOSITORY: Final = Path(__file__).parents[1]
 _PATIENCE: Final = 180
 """Seconds that a server may take to start (the supervisor itself gives up before), or to stop."""
 
+_CONTROLLER: Final = pytest.StashKey[int]()
+
 
 class Unavailable(Exception):
     """The server can't run on this machine; says what to install. Raised by a server, it skips the test."""
@@ -89,9 +91,6 @@ def servers(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
     return Servers(pytestconfig.stash[_CONTROLLER], directory)
 
 
-_CONTROLLER: Final = pytest.StashKey[int]()
-
-
 def _name(server: Server) -> str:
     return f"{server.__module__}.{server.__qualname__}"
 
@@ -102,7 +101,7 @@ def _supervised(server: Server, watched: int, options: dict[str, str | int | boo
     done = subprocess.run(
         command, cwd=_REPOSITORY, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=_PATIENCE, check=True
     )
-    return done.stdout.decode()
+    return done.stdout.decode() or json.dumps({"failed": f"{_name(server)} has a supervisor that ended without a word"})
 
 
 def _settings(answer: dict[str, Settings | str]) -> Settings:

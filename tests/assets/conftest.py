@@ -1,4 +1,4 @@
-"""Fixtures: worlds as the lake's tests use them, and a Dagster instance that lives in memory."""
+"""Fixtures: worlds as the lake's tests use them, and Dagster instances in memory and in PostgreSQL."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from tests.assets.machines import URL, Database, Machine, new_database, two_days
 from tests.lake.world import World, at
+from tests.postgresql import Postgresql
 
 
 @pytest.fixture
@@ -23,3 +25,27 @@ def world(tmp_path: Path) -> World:
     world.record("globex", at(0, "10:00:00"), at(2, "10:00:00"))
     world.record("acme", at(2, "00:00:00"), at(3, "08:00:00"))
     return world
+
+
+@pytest.fixture
+def database(postgresql: Postgresql) -> Iterator[Database]:
+    """An empty database for Dagster's records."""
+    pytest.importorskip("dagster_postgres", reason="dagster-postgres is not installed; an extra of that name brings it")
+    with new_database(postgresql) as database:
+        yield database
+
+
+@pytest.fixture
+def here(tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """This process is on a machine of that instance."""
+    here = Machine.create(tmp_path / "here", database)
+    monkeypatch.chdir(here.directory)
+    monkeypatch.setenv(URL, database.url)
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    return here
+
+
+@pytest.fixture
+def days_to_do(tmp_path: Path) -> World:
+    """Two days to do, by the real clock."""
+    return two_days(tmp_path / "days-to-do")
