@@ -20,6 +20,7 @@ __all__ = [
     "ConfigError",
     "DuplicateEvent",
     "EventRejected",
+    "ForkedOutbox",
     "ImportFailed",
     "LakeError",
     "LandingError",
@@ -135,6 +136,13 @@ class RewoundOutbox(LandingError):
     def __reduce__(self) -> tuple[type["RewoundOutbox"], tuple[str, int, str]]:
         """Pickle with all three arguments."""
         return type(self), (self.tenant_id, self.seq, str(self))
+
+
+class ForkedOutbox(LandingError):
+    """Rows have to be taken out of the outbox and recorded again before it can be accepted; nobody has asked for that.
+
+    What was repaired before this was found stays repaired.
+    """
 
 
 class ConcurrentRun(LumiError):

@@ -125,6 +125,14 @@ class Landing:
 
 
 @dataclass(frozen=True, slots=True)
+class LastLanding:
+    """The newest landing, and the SHA-256 of its commit object."""
+
+    landing: Landing
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class LandingReport:
     """What a landing did. ``number`` is None when the outbox held nothing new. ``days`` counts rows by UTC day."""
 
@@ -206,7 +214,7 @@ def land(outbox: Outbox, lake: Lake, sealed: DayTenants | None) -> LandingReport
     committed this landing first. Broken rows are landed as they are and reported.
     """
     started = time.monotonic()
-    last = _last_landing(lake, sealed.landing_floor if sealed else 0)
+    last = last_landing(lake, sealed.landing_floor if sealed else 0)
     number, previous = (last.landing.number + 1, last.sha256) if last else (0, "")
     if last:
         _keep_only(lake, last.landing)
@@ -217,7 +225,8 @@ def land(outbox: Outbox, lake: Lake, sealed: DayTenants | None) -> LandingReport
         if last and snapshot.system_id != last.landing.system_id:
             raise ReplacedOutbox(
                 f"the outbox is another database ({snapshot.system_id}) than the one landed before "
-                f"({last.landing.system_id}); nothing was read. Correct 'outbox', or put the original database back"
+                f"({last.landing.system_id}); nothing was read. Correct 'outbox', or put the original database back; "
+                "when the database was restored on purpose, see: lumi landing rebase -h"
             )
         ahead = heads_ahead(snapshot, cursors)
         _check_announced(snapshot, ahead)
@@ -247,6 +256,25 @@ def land(outbox: Outbox, lake: Lake, sealed: DayTenants | None) -> LandingReport
     size = sum(file.size for file in files)
     events = sum(file.rows for file in files)
     return LandingReport(number, events, len(tenants), size, tuple(breaks), days, time.monotonic() - started)
+
+
+def land_system(lake: Lake, last: LastLanding, system_id: str) -> Landing:
+    """Commit a landing without events after ``last``: from here on landing reads the database ``system_id``.
+
+    Raises :class:`~lumi_pipeline.errors.ConcurrentRun` when another run committed a landing of something else first.
+    """
+    number = last.landing.number + 1
+    _keep_only(lake, last.landing)
+    tenants = lake.put_parquet(f"{landed_prefix(number)}tenants", _tenants_table([]))
+    landing = Landing(number, system_id, last.sha256, (), tenants, None)
+    try:
+        # The commit. A crash before it leaves a file that nothing lists; until then landing refuses the database.
+        lake.store.put_new(landing_key(number), landing.encode())
+    except ObjectConflict:
+        landing = Landing.parse(lake.store.get(landing_key(number)), landing_key(number))
+        if landing.system_id != system_id:
+            raise ConcurrentRun(f"another run committed landing {number} first; look again") from None
+    return landing
 
 
 def _start(cursors: Mapping[str, Cursor], heads: Mapping[str, Cursor]) -> Callable[[str], ChainState]:
@@ -325,7 +353,8 @@ def _check_announced(snapshot: Snapshot, ahead: Mapping[str, Cursor]) -> None:
                 tenant_id,
                 seq,
                 f"tenant {tenant_id} has an event at seq {seq}, past its chain head; nothing was landed. The head was "
-                "set back, or the event was put there past the recorder: compare both with a backup",
+                "set back, or the event was put there past the recorder: compare both with a backup; when the database "
+                "was restored on purpose, see: lumi landing rebase -h",
             )
 
 
@@ -344,19 +373,11 @@ def _rewound(tenant_id: str, seq: int, found: str) -> RewoundOutbox:
         tenant_id,
         seq,
         f"tenant {tenant_id} was landed up to seq {seq}, but {found}: the outbox was rewound or rewritten. "
-        "Nothing was read; compare it with the landed rows before anything else",
+        "Nothing was read; when the database was restored on purpose, see: lumi landing rebase -h",
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Last:
-    """The newest landing, and the SHA-256 of its commit object."""
-
-    landing: Landing
-    sha256: str
-
-
-def _last_landing(lake: Lake, floor: int) -> _Last | None:
+def last_landing(lake: Lake, floor: int) -> LastLanding | None:
     """Find the newest landing, looking from just below ``floor`` on."""
     start_after = landing_key(floor - 2) if floor > 1 else ""
     key = max(lake.store.list("landings/", start_after=start_after), default=None)
@@ -365,7 +386,7 @@ def _last_landing(lake: Lake, floor: int) -> _Last | None:
             raise LandingError(f"sealed days come from landings up to {floor - 1}, but their commit objects are gone")
         return None
     data = lake.store.get(key)
-    return _Last(Landing.parse(data, key), hashlib.sha256(data).hexdigest())
+    return LastLanding(Landing.parse(data, key), hashlib.sha256(data).hexdigest())
 
 
 def _keep_only(lake: Lake, landing: Landing) -> None:
@@ -397,5 +418,6 @@ def _breaks_table(breaks: list[Break]) -> pa.Table:
 
 
 def _table(rows: list[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
-    columns = [pa.array(values, field.type) for values, field in zip(zip(*rows, strict=True), schema, strict=True)]
+    values = zip(*rows, strict=True) if rows else [()] * len(schema)
+    columns = [pa.array(column, field.type) for column, field in zip(values, schema, strict=True)]
     return pa.Table.from_arrays(columns, schema=schema)

@@ -24,6 +24,7 @@ from lumi_pipeline.outbox import Outbox
 from lumi_pipeline.outbox.opening import open_outbox
 from lumi_pipeline.pending import Pending
 from lumi_pipeline.publishing import PublishReport, publish
+from lumi_pipeline.rebase import Rebaser
 from lumi_pipeline.recorder import AuditRecorder
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
 from lumi_pipeline.sealing import Progress, Sealer, SealReport
@@ -220,6 +221,12 @@ class Pipeline:
             connection.commit()
         acknowledge(self.lake, report, event.event_id, reason)
         return report.sha256
+
+    def rebaser(self) -> Rebaser:
+        """What compares the outbox with everything landed, and accepts it when it was restored."""
+        days = self.sealed_days()
+        sealed = load_sealed_day(self.lake, days[-1]).tenants if days else None
+        return Rebaser(self.outbox, self.lake, days, sealed, self.config.operator_tenant, self.clock)
 
     def _seal_fresh(self, days: Sequence[date], done: date | None) -> Iterator[SealReport]:
         """Seal days when ``done`` is the last one sealed."""

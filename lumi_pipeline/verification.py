@@ -148,7 +148,10 @@ def verify_outbox(outbox: Outbox, lake: Lake, sealed: DayTenants | None, progres
         cursors = read_cursors(lake, sealed)
         with outbox.snapshot() as snapshot:
             if last is not None and snapshot.system_id != last.system_id:
-                raise ReplacedOutbox(f"the outbox is another database than the one landed before ({last.system_id})")
+                raise ReplacedOutbox(
+                    f"the outbox is another database than the one landed before ({last.system_id}); when it was "
+                    "restored on purpose, see: lumi landing rebase -h"
+                )
             heads_ahead(snapshot, cursors)
             fold, breaks = _fold_outbox(snapshot, cursors, progress)
             fold.refuse_erased("outbox")

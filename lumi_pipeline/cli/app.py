@@ -16,6 +16,7 @@ from lumi_pipeline.cli.ending import execute
 from lumi_pipeline.cli.fsck import fsck
 from lumi_pipeline.cli.importing import import_group
 from lumi_pipeline.cli.keys import keys
+from lumi_pipeline.cli.landing import landing
 from lumi_pipeline.cli.options import PATH, Given, setting_options
 from lumi_pipeline.cli.outbox import outbox
 from lumi_pipeline.cli.prove import prove
@@ -63,6 +64,7 @@ for _command in (
     seal,
     publish,
     acknowledge,
+    landing,
     prove,
     verify,
     fsck,
