@@ -118,7 +118,11 @@ class Lake:
             try:
                 yield db
             except (duckdb.Error, OSError) as error:
-                reason = str(error).partition("\n")[0]
+                # Of trouble with a store DuckDB repeats a traceback, of which the last line says what it was. Where the
+                # store as a whole can't be had, asking it once more ourselves says that better.
+                next(iter(self.store.list(prefix)), None)
+                lines = str(error).strip().splitlines() or [type(error).__name__]
+                reason = lines[-1] if "Traceback" in lines[0] else lines[0]
                 raise LakeError(
                     f"a file under {prefix} can't be searched; 'lumi verify --all' names what is damaged: {reason}"
                 ) from None

@@ -81,6 +81,8 @@ class S3Store:
             try:
                 files.find(self.url(prefix.removesuffix("/")))
             except OSError as error:
+                if isinstance(error.__cause__, FAILURES):  # s3fs wraps what S3 said
+                    raise error.__cause__ from None
                 raise StoreError(f"{prefix}: cannot list it in {self}: {error.strerror or error}") from None
             return files
 

@@ -131,9 +131,11 @@ class S3Connection:
         """A new fsspec file system for reading, which knows nothing yet of what there is."""
         from s3fs import S3FileSystem  # type: ignore[import-untyped]  # noqa: PLC0415 - half a second, for readers alone
 
-        return S3FileSystem(
+        files = S3FileSystem(
             anon=False, skip_instance_cache=True, default_block_size=_BLOCK, config_kwargs=self._settings()
         )
+        files.retries = 1  # botocore's own, which the settings bound, are enough
+        return files
 
     def _settings(self) -> dict[str, object]:
         return {

@@ -5,21 +5,26 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from lumi_pipeline.cli.app import app
 from lumi_pipeline.cli.ending import execute
 from lumi_pipeline.config import Config
-from lumi_pipeline.errors import LakeError
+from lumi_pipeline.errors import LakeError, LumiError
+from lumi_pipeline.lake import Lake
 from lumi_pipeline.pending import Pending
 from lumi_pipeline.profile import day_profile
 from lumi_pipeline.proving import prove_event
 from lumi_pipeline.stores.lockedcopy import LockedCopyStore
 from lumi_pipeline.stores.objectlock import LOCKED_PREFIXES, Retention
 from lumi_pipeline.stores.s3 import S3Store
+from lumi_pipeline.stores.s3client import Limits, S3Connection
 from tests.lake.world import World, at, day
 from tests.logs import snapshot
 from tests.s3 import S3
+from tests.s3answers import DROPPED, Answer, answering, refusal
 from transparency.errors import StoreError
 
 EVENTS = {"acme": (at(0, "09:00:00"), at(1, "10:00:00")), "globex": (at(0, "11:00:00"), at(2, "12:00:00"))}
@@ -129,6 +134,21 @@ def test_readers_see_events_in_s3_as_they_do_on_a_disk(s3: S3, recorded: World) 
         assert len(proofs) == 1
 
 
+def test_polars_and_pyarrow_open_the_same_places(s3: S3, recorded: World) -> None:
+    lake = recorded.pipeline(root=on_s3(recorded, s3).root).lake
+    recorded.pipeline(root=f"s3://{lake.store.bucket}/lake").run()
+    assert lake.file_system is not None
+    files = lake.file_system("events/")
+    places = [lake.locate(key) for key in lake.store.list("events/")]
+    table = pq.read_table([place.removeprefix("s3://") for place in places], filesystem=files)
+    assert len(table) == 4
+    frames = []
+    for place in places:
+        with files.open(place) as file:
+            frames.append(pl.read_parquet(file))
+    assert pl.concat(frames)["event_id"].sort().to_list() == sorted(table.column("event_id").to_pylist())
+
+
 def test_what_was_checked_is_what_is_read_although_it_changes_meanwhile(s3: S3, recorded: World) -> None:
     """On a disk a file could change too, but only by somebody with access to this machine, and within moments."""
     pipeline = recorded.pipeline(root=on_s3(recorded, s3).root)
@@ -141,6 +161,30 @@ def test_what_was_checked_is_what_is_read_although_it_changes_meanwhile(s3: S3, 
         assert sum(len(rows) for rows in pending.rows(ranges)) == 4
     with pytest.raises(LakeError, match="was altered"), Pending(pipeline.lake, 0):
         pass
+
+
+LISTED = Answer(
+    body=b"<ListBucketResult><Contents><Key>lake/events/a.parquet</Key><Size>1000</Size><ETag>e</ETag>"
+    b"<LastModified>2024-02-28T00:00:00Z</LastModified></Contents></ListBucketResult>"
+)
+SEARCH_REFUSALS = {
+    "from the first request": ((refusal(400, "ExpiredToken"),), "the credentials have expired"),
+    "once it was listed": ((LISTED, refusal(400, "ExpiredToken")), "the credentials have expired"),
+    "for the object alone": ((LISTED, refusal(403, "AccessDenied"), LISTED), "can't be searched.*Error: "),
+    "without an answer": ((LISTED, DROPPED), "can't be reached or breaks off"),
+}
+
+
+@pytest.mark.parametrize("when", SEARCH_REFUSALS)
+def test_a_search_that_s3_refuses_says_what_s3_said(when: str) -> None:
+    script, said = SEARCH_REFUSALS[when]
+    with answering(*script) as server:
+        store = S3Store(S3Connection(Limits(attempts=1, connect_timeout=0.5, read_timeout=0.5)), "bucket", "lake/")
+        lake = Lake(store, store.url, store.file_system)
+        with pytest.raises(LumiError, match=said) as caught, lake.searching("events/") as db:
+            db.from_parquet([lake.locate("events/a.parquet")]).fetchall()
+    assert "Traceback" not in str(caught.value)
+    assert len(server.requests) < 40
 
 
 def test_what_cannot_be_searched_in_s3_is_an_error_of_ours(s3: S3, recorded: World) -> None:
