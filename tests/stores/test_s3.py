@@ -34,7 +34,8 @@ def test_a_store_sees_only_what_lies_under_its_prefix(s3: S3) -> None:
 
 def test_names_that_cannot_be_keys_are_passed_over(s3: S3) -> None:
     store = s3.store(prefix="lake/")
-    for name in ("lake/a", "lake/dir/", "lake/x//y", "lake/line\nfeed", "lake/"):
+    names = ["lake/a", "lake/dir/", "lake/x//y", "lake/back\\slash", "lake/"]
+    for name in [*names, *(["lake/line\nfeed"] if s3.kind == "ceph" else [])]:  # moto's own server takes no such name
         s3.admin.put_object(Bucket=store.bucket, Key=name, Body=b"")
     assert list(store.list("")) == ["a"]
 
@@ -72,9 +73,10 @@ def test_what_is_under_retention_cannot_be_deleted(s3: S3, mode: str) -> None:
     store = S3Store(S3Connection(PARTS), s3.bucket(locked=True), "", None, lock)
     for key, size in (("log/small", 3), ("log/large", PART)):
         store.put_new(key, b"x" * size)
-        found = s3.admin.get_object_retention(Bucket=store.bucket, Key=key)["Retention"]
-        assert (found["Mode"], found["RetainUntilDate"]) == (mode.upper(), NOW + timedelta(days=3))
-        version = s3.admin.head_object(Bucket=store.bucket, Key=key)["VersionId"]
+        found = s3.admin.head_object(Bucket=store.bucket, Key=key)
+        assert found["ObjectLockMode"] == mode.upper()
+        assert found["ObjectLockRetainUntilDate"] == NOW + timedelta(days=3)
+        version = found["VersionId"]
         with pytest.raises(ClientError, match="AccessDenied"):
             s3.admin.delete_object(Bucket=store.bucket, Key=key, VersionId=version)
         store.delete(key)  # leaves a mark that hides it
