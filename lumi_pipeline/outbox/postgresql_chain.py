@@ -6,11 +6,11 @@ saved is time in which others of the same tenant need not wait.
 """
 
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from operator import attrgetter
 from os import urandom
-from typing import Final, NoReturn, TypeAlias
+from typing import Final, LiteralString, NoReturn, TypeAlias
 
 from psycopg import AsyncConnection, AsyncCursor, Connection, Cursor, Error, errors
 from psycopg.pq import TransactionStatus
@@ -37,13 +37,15 @@ _RELEASE: Final = "RELEASE SAVEPOINT lumi_record"
 _ROLLBACK: Final = "ROLLBACK TO SAVEPOINT lumi_record"
 
 # Sorted, and locked in that order: two calls with tenants in common wait for each other instead of deadlocking. Times
-# as microseconds, exactly, whatever the session's time zone is and however the application has it load times.
+# as microseconds, exactly, whatever the session's time zone is and however the application has it load times. The clock
+# is outside the query that locks, so with each head it is read after the wait for its lock.
 _LOCK_HEADS: Final = """
-SELECT tenant_id, chain_id, next_seq, head_hash, (extract(epoch FROM last_recorded_at) * 1000000)::bigint
-FROM audit_chain_head WHERE tenant_id = ANY(%s::text[]) ORDER BY tenant_id FOR UPDATE
+SELECT head.*, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+FROM (
+    SELECT tenant_id, chain_id, next_seq, head_hash, (extract(epoch FROM last_recorded_at) * 1000000)::bigint
+    FROM audit_chain_head WHERE tenant_id = ANY(%s::text[]) ORDER BY tenant_id FOR UPDATE
+) AS head
 """
-# A statement of its own: inside the one that locks, the clock could be read before the wait for a lock.
-_CLOCK: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _START_CHAIN: Final = "SELECT audit_start_chain(%s, %s, %s)"
 _FIND: Final = "SELECT event_id::text FROM audit_outbox WHERE event_id = ANY(%s::uuid[])"
 _CASTS: Final[Mapping[str, str]] = {
@@ -82,38 +84,56 @@ class PostgresChains:
         began = _begins(connection.info.transaction_status, connection.autocommit)
         self._appended = []
         try:
-            with _recording_errors(), connection.pipeline():
-                self._cursor().execute(_SAVEPOINT)
-                yield
-                self._cursor().execute(_RELEASE)
-        except BaseException as error:
-            if not _is_open(connection.info.transaction_status):
-                raise
-            self._cursor().execute(_ROLLBACK)
+            with _recording_errors(), connection.pipeline() as pipeline:
+                try:
+                    self._run(_SAVEPOINT)
+                    yield
+                    self._run(_RELEASE)
+                except BaseException:
+                    # What was sent behind a failed statement is waited for here, or psycopg would log it as an error.
+                    with suppress(Error):
+                        pipeline.sync()
+                    raise
+        except _EventTaken:
+            self._undo(began=began)
             # Only without its own statements does the outbox tell what was there before them.
-            taken = isinstance(error, _EventTaken)
-            seen = self.find([event.event_id for event in self._appended]) if taken else ()
-            if began:
-                connection.rollback()
-            else:
-                self._cursor().execute(_RELEASE)
-            if taken:
-                _explain(self._appended, seen)
+            with _recording_errors(), connection.transaction(force_rollback=True):
+                seen = self.find([event.event_id for event in self._appended])
+            _explain(self._appended, seen)
+        except BaseException:
+            self._undo(began=began)
             raise
+
+    def _undo(self, *, began: bool) -> None:
+        """Undo the block alone, or see to it that nothing of the transaction is committed."""
+        if not _is_open(self._connection.info.transaction_status):
+            return
+        try:
+            if began:
+                self._connection.rollback()
+                return
+            self._roll_back()
+            self._run(_RELEASE)
+        except errors.InvalidSavepointSpecification:
+            # The block ended before its savepoint was there: the caller's transaction had failed in its own pipeline,
+            # or a cancellation was that early. The transaction has failed as a whole, and the server knows it.
+            return
+        except BaseException as error:
+            # Cut off, or the connection is gone. Half of a call must not be left for the caller to commit.
+            self._connection.close()
+            if not isinstance(error, Error):
+                raise
 
     def lock(self, tenant_ids: Sequence[str]) -> Locked:
         """Lock the heads; a tenant without one gets a new chain, stored at once."""
-        locking, clock = self._cursor(), self._cursor()
-        locking.execute(_LOCK_HEADS, (list(tenant_ids),))
-        clock.execute(_CLOCK)
-        rows = locking.fetchall()
+        cursor = self._cursor().execute(_LOCK_HEADS, (list(tenant_ids),))
+        rows = cursor.fetchall()
         if len(rows) < len(tenant_ids):
             # Once in a tenant's life. The locks are given back and taken again one after the other, with the new heads
             # in their places, as the order in which they are taken is what keeps two calls from deadlocking.
-            self._cursor().execute(_ROLLBACK)
+            self._roll_back()
             rows = [self._lock_or_start(tenant_id) for tenant_id in sorted(tenant_ids)]
-            clock.execute(_CLOCK)
-        return _locked(tenant_ids, rows, clock.fetchall())
+        return _locked(tenant_ids, rows)
 
     def find(self, event_ids: Collection[str]) -> set[str]:
         """Return those of the event ids that the outbox holds."""
@@ -132,6 +152,21 @@ class PostgresChains:
             if row := self._cursor().execute(_LOCK_HEADS, ([tenant_id],)).fetchone():
                 return row
         raise _invisible_head(tenant_id)
+
+    def _roll_back(self) -> None:
+        """Return to the savepoint.
+
+        In a pipeline psycopg takes for prepared what was sent behind a failed statement, and what was sent before a
+        DEALLOCATE that it owed to a ROLLBACK. It forgets all it knows of prepared statements, in order, when a
+        transaction block of its own is rolled back.
+        """
+        self._run(_ROLLBACK)
+        with self._connection.transaction(force_rollback=True):
+            pass
+
+    def _run(self, statement: LiteralString) -> None:
+        """Run what brackets the others; never prepared, so that it works whatever happened to the connection."""
+        self._cursor().execute(statement, prepare=False)
 
     def _cursor(self) -> Cursor[TupleRow]:
         """Return a cursor that gives plain tuples, whatever cursors and rows the application has set."""
@@ -153,36 +188,50 @@ class AsyncPostgresChains:
         self._appended = []
         try:
             with _recording_errors():
-                async with connection.pipeline():
-                    await self._cursor().execute(_SAVEPOINT)
-                    yield
-                    await self._cursor().execute(_RELEASE)
-        except BaseException as error:
-            if not _is_open(connection.info.transaction_status):
-                raise
-            await self._cursor().execute(_ROLLBACK)
-            # Only without its own statements does the outbox tell what was there before them.
-            taken = isinstance(error, _EventTaken)
-            seen = await self.find([event.event_id for event in self._appended]) if taken else ()
-            if began:
-                await connection.rollback()
-            else:
-                await self._cursor().execute(_RELEASE)
-            if taken:
-                _explain(self._appended, seen)
+                async with connection.pipeline() as pipeline:
+                    try:
+                        await self._run(_SAVEPOINT)
+                        yield
+                        await self._run(_RELEASE)
+                    except BaseException:
+                        with suppress(Error):
+                            await pipeline.sync()
+                        raise
+        except _EventTaken:
+            await self._undo(began=began)
+            with _recording_errors():
+                async with connection.transaction(force_rollback=True):
+                    seen = await self.find([event.event_id for event in self._appended])
+            _explain(self._appended, seen)
+        except BaseException:
+            await self._undo(began=began)
             raise
+
+    async def _undo(self, *, began: bool) -> None:
+        """Undo the block alone, or see to it that nothing of the transaction is committed."""
+        if not _is_open(self._connection.info.transaction_status):
+            return
+        try:
+            if began:
+                await self._connection.rollback()
+                return
+            await self._roll_back()
+            await self._run(_RELEASE)
+        except errors.InvalidSavepointSpecification:
+            return
+        except BaseException as error:
+            await self._connection.close()
+            if not isinstance(error, Error):
+                raise
 
     async def lock(self, tenant_ids: Sequence[str]) -> Locked:
         """Lock the heads; a tenant without one gets a new chain, stored at once."""
-        locking, clock = self._cursor(), self._cursor()
-        await locking.execute(_LOCK_HEADS, (list(tenant_ids),))
-        await clock.execute(_CLOCK)
-        rows = await locking.fetchall()
+        cursor = await self._cursor().execute(_LOCK_HEADS, (list(tenant_ids),))
+        rows = await cursor.fetchall()
         if len(rows) < len(tenant_ids):
-            await self._cursor().execute(_ROLLBACK)
+            await self._roll_back()
             rows = [await self._lock_or_start(tenant_id) for tenant_id in sorted(tenant_ids)]
-            await clock.execute(_CLOCK)
-        return _locked(tenant_ids, rows, await clock.fetchall())
+        return _locked(tenant_ids, rows)
 
     async def find(self, event_ids: Collection[str]) -> set[str]:
         """Return those of the event ids that the outbox holds."""
@@ -203,6 +252,14 @@ class AsyncPostgresChains:
             if row := await cursor.fetchone():
                 return row
         raise _invisible_head(tenant_id)
+
+    async def _roll_back(self) -> None:
+        await self._run(_ROLLBACK)
+        async with self._connection.transaction(force_rollback=True):
+            pass
+
+    async def _run(self, statement: LiteralString) -> None:
+        await self._cursor().execute(statement, prepare=False)
 
     def _cursor(self) -> AsyncCursor[TupleRow]:
         return AsyncCursor(self._connection, row_factory=tuple_row)
@@ -225,8 +282,8 @@ def _begins(status: TransactionStatus, autocommit: bool) -> bool:
 
 
 def _is_open(status: TransactionStatus) -> bool:
-    """Tell whether there is a transaction to undo something in; after a lost connection there is none."""
-    return status in (TransactionStatus.INTRANS, TransactionStatus.INERROR)
+    """Tell whether there may be a transaction to undo something in; after a lost connection there is none."""
+    return status not in (TransactionStatus.IDLE, TransactionStatus.UNKNOWN)
 
 
 def _new_chain(tenant_id: str) -> _Values:
@@ -234,15 +291,15 @@ def _new_chain(tenant_id: str) -> _Values:
     return tenant_id, chain_id, genesis_hash(tenant_id, chain_id)
 
 
-def _locked(tenant_ids: Sequence[str], rows: Sequence[TupleRow], clock: Sequence[TupleRow]) -> Locked:
+def _locked(tenant_ids: Sequence[str], rows: Sequence[TupleRow]) -> Locked:
     found = {row[0]: row for row in rows}
     heads = {}
     for tenant_id in tenant_ids:
-        _, chain_id, next_seq, head_hash, micros = found[tenant_id]
+        _, chain_id, next_seq, head_hash, micros, _ = found[tenant_id]
         if not MIN_MICROS <= micros <= MAX_MICROS:
             raise OutboxTampered(f"the chain head of tenant {tenant_id} holds a time outside the years 0001 to 9999")
         heads[tenant_id] = ChainHead(tenant_id, bytes(chain_id), next_seq, bytes(head_hash), from_micros(micros))
-    return Locked(heads, from_micros(clock[0][0]))
+    return Locked(heads, from_micros(max(row[-1] for row in rows)))
 
 
 def _row(event: Event) -> _Values:
