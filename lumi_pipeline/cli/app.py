@@ -12,6 +12,7 @@ from lumi_pipeline.cli.acknowledge import acknowledge
 from lumi_pipeline.cli.command import examples
 from lumi_pipeline.cli.daily import land, publish, run, seal
 from lumi_pipeline.cli.demo import demo
+from lumi_pipeline.cli.doctor import doctor
 from lumi_pipeline.cli.ending import execute
 from lumi_pipeline.cli.fsck import fsck
 from lumi_pipeline.cli.importing import import_group
@@ -69,6 +70,7 @@ for _command in (
     verify,
     fsck,
     status,
+    doctor,
     tour,
 ):
     app.add_command(_command)

@@ -1,0 +1,118 @@
+"""The keys that sign, and the policy: there, private, whole, and those of this log."""
+
+import stat
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from lumi_pipeline.doctor.examination import Examination
+from lumi_pipeline.doctor.findings import Check, Finding, not_configured, ok, problem, warning
+from transparency.encoding import excerpt
+from transparency.entries import evidence_key_name
+from transparency.errors import KeyFormatError, ObjectMissing
+from transparency.keys import SigningKey
+
+_VKEY: Final = "log/log.vkey"
+_PROBE: Final = b"lumi doctor: this is no checkpoint\n"
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+
+
+def look_at_key(purpose: str, examination: Examination) -> Iterator[Finding]:
+    """Read a key file, sign and verify with it."""
+    config = examination.config
+    is_log = purpose == "log"
+    path = config.log_key_file if is_log else config.evidence_key_file
+    wanted = config.origin if is_log else evidence_key_name(config.origin)
+    unsafe = _unsafe(path, purpose)
+    if unsafe is not None:
+        yield unsafe
+        return
+    try:
+        key = SigningKey.load(path)
+    except KeyFormatError as error:
+        yield problem(str(error), "restore it from its backup; a new key is another log's key")
+        return
+    if key.name != wanted:
+        yield problem(
+            f"{path} holds the key of {excerpt(key.name)}, but 'origin' asks for {wanted}",
+            f"correct 'origin' or '{purpose}_key_file'",
+        )
+    elif not key.verifier.verify(_PROBE, key.sign(_PROBE)):
+        yield problem(f"{path}: what it signs does not verify", "restore it from its backup, and check this machine")
+    else:
+        yield ok(f"{path} is private, signs and verifies; id {key.verifier.key_id.hex()}")
+
+
+def look_at_agreement(examination: Examination) -> Iterator[Finding]:
+    """Hold the keys against those that the log was begun with and that it publishes."""
+    remedy = "put back the key that this log was begun with, or correct 'root'"
+    genesis, published = examination.pipeline.genesis(), _published_vkey(examination)
+    log, evidence = examination.pipeline.log_key.verifier, examination.pipeline.evidence_key.verifier
+    if genesis is None:
+        yield ok("there is no log yet to hold the keys against")
+    elif log != genesis.key:
+        yield problem(f"the log key is not the one that the log began with (entry 0: {genesis.key.vkey})", remedy)
+    elif evidence != genesis.evidence_key:
+        yield problem(
+            f"the evidence key is not the one that the log began with (entry 0: {genesis.evidence_key.vkey})", remedy
+        )
+    elif published not in {None, f"{log.vkey}\n".encode()}:
+        yield problem(f"{_VKEY} is not the log key's, which the log began with", f"write it again: {log.vkey}")
+    else:
+        yield ok("both are those that the log was begun with, and that it publishes")
+
+
+def look_at_policy(examination: Examination) -> Iterator[Finding]:
+    """Read the witness policy, which has to know this log."""
+    path, origin = examination.config.policy_file, examination.config.origin
+    if path is None:
+        yield not_configured("no 'policy_file', so no witnesses")
+        return
+    policy = examination.pipeline.trust()
+    if policy is None or not policy.pinned_keys(origin):
+        yield warning(f"{path} has no key of {origin}, so no checkpoint of it verifies", "add its line: log <vkey>")
+    else:
+        yield ok(f"{path} names {len(policy.log_keys)} log key(s) and {len(policy.witnesses)} witness(es)")
+
+
+def _unsafe(path: Path, purpose: str) -> Finding | None:
+    """What is wrong with where a key lies and who may get at it."""
+    if not path.exists():
+        return problem(
+            f"there is no {purpose} key at {path}",
+            f"set '{purpose}_key_file' to where it is; for a new log make one: lumi keys new",
+        )
+    mode, folder = stat.S_IMODE(path.stat().st_mode), path.parent.stat().st_mode
+    if mode & _OTHERS:
+        return problem(
+            f"{path} has mode {mode:04o}: others may use the key",
+            f"chmod 600 {path}; if others were on this machine, replace the key",
+        )
+    # Where the sticky bit is set, nobody can replace another's file.
+    if folder & _OTHERS_WRITE and not folder & stat.S_ISVTX:
+        return problem(f"others may replace files in {path.parent}", f"chmod go-w {path.parent}")
+    return None
+
+
+def _published_vkey(examination: Examination) -> bytes | None:
+    try:
+        return examination.root.store.get(_VKEY)
+    except ObjectMissing:
+        return None
+
+
+def _check(purpose: str) -> Check:
+    look: Callable[[Examination], Iterator[Finding]] = partial(look_at_key, purpose)
+    return Check(f"{purpose} key", look, f"see '{purpose}_key_file'")
+
+
+KEY_CHECKS: Final = (
+    _check("log"),
+    _check("evidence"),
+    Check(
+        "keys of this log", look_at_agreement, "lumi fsck tells what is damaged", ("root", "log key", "evidence key")
+    ),
+    Check("policy", look_at_policy, "correct 'policy_file' or the file"),
+)
