@@ -1,7 +1,7 @@
 """A lake in S3 does what one on a disk does: the same bytes, the same commands, and nothing that only a disk has."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from tests.logs import snapshot
 from tests.s3 import S3
 from tests.s3answers import DROPPED, Answer, answering, refusal
 from transparency.errors import StoreError
+from transparency.memorystore import MemoryStore
 
 EVENTS = {"acme": (at(0, "09:00:00"), at(1, "10:00:00")), "globex": (at(0, "11:00:00"), at(2, "12:00:00"))}
 
@@ -138,6 +139,21 @@ def test_readers_see_events_in_s3_as_they_do_on_a_disk(s3: S3, recorded: World) 
     for (event_id,) in recorded.select("SELECT event_id FROM audit_outbox"):
         proofs = {prove_event(pipeline.lake, genesis, str(event_id)) for pipeline in (there, here)}
         assert len(proofs) == 1
+
+
+def test_what_is_done_side_by_side_comes_back_in_order_and_never_runs_far_ahead() -> None:
+    lake = Lake(MemoryStore(), str, lambda prefix: pytest.fail(prefix))
+    taken = []
+
+    def numbers() -> Iterator[int]:
+        for number in range(500):
+            taken.append(number)
+            yield number
+
+    results = lake.side_by_side(lambda number: 2 * number, numbers())
+    assert next(results) == 0
+    assert len(taken) < 100
+    assert [0, *results] == list(range(0, 1000, 2))
 
 
 def test_polars_and_pyarrow_open_the_same_places(s3: S3, recorded: World) -> None:
