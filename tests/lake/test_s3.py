@@ -142,7 +142,7 @@ def test_readers_see_events_in_s3_as_they_do_on_a_disk(s3: S3, recorded: World) 
 
 
 def test_what_is_done_side_by_side_comes_back_in_order_and_never_runs_far_ahead() -> None:
-    lake = Lake(MemoryStore(), str, lambda prefix: pytest.fail(prefix))
+    lake = Lake(MemoryStore(), str, pytest.fail)
     taken = []
 
     def numbers() -> Iterator[int]:
