@@ -37,9 +37,10 @@ KMS_KEY: Final = "testkey-1"
 
 _PROGRAMS: Final = ("radosgw", "radosgw-admin", "ceph", "ceph-mon", "ceph-osd", "monmaptool")
 _SECRET: Final = "only-for-tests"  # it listens on the loopback interface alone, and only while the tests run
-_STARTS: Final = 3
+_STARTS: Final = 4
 _PATIENCE: Final = 40
-"""Seconds that Ceph's gateway may take to start; about one start in eight hangs for good and is tried again."""
+_STORE_PATIENCE: Final = 15
+"""Seconds that Ceph's gateway, and the store behind it, may take to start before they are started anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,7 @@ class _Ceph:
         self._run(["ceph-osd", *self._own("-i", "0"), "--mkfs", "--osd-uuid", osd])
         self._run(["ceph", "-c", str(self._conf), "osd", "crush", "add", "osd.0", "1", "host=here", "root=default"])
         self._spawn(["ceph-osd", "-f", *self._own("-i", "0")])
+        self._wait_for_store()
         self._spawn(["radosgw", "-f", *self._own("-n", "client.rgw")])
         self._wait_for_gateway()
         user = ["user", "create", "--uid=test", "--display-name=test", "--access-key=test", f"--secret-key={_SECRET}"]
@@ -217,6 +219,15 @@ class _Ceph:
 
     def _spawn(self, command: Sequence[str]) -> None:
         self._processes.append(subprocess.Popen(command, cwd=self._directory))
+
+    def _wait_for_store(self) -> None:
+        """It is up after three seconds or, in about one start in eight, never."""
+        end = time.monotonic() + _STORE_PATIENCE
+        status = ["ceph", "-c", str(self._conf), "--connect-timeout", "3", "osd", "stat"]
+        while "1 up" not in subprocess.run(status, capture_output=True, text=True, check=False).stdout:
+            if time.monotonic() > end:
+                raise TimeoutError
+            time.sleep(min(0.2, self._left()))
 
     def _wait_for_gateway(self) -> None:
         while True:
