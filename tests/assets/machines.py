@@ -24,8 +24,8 @@ from tests.lake.world import ORIGIN, World
 from tests.postgresql import Postgresql
 
 URL: Final = "LUMI_DAGSTER_POSTGRES_URL"
-LONG: Final = 60.0
-"""Seconds: a deadline for what takes a few."""
+LONG: Final = 180.0
+"""Seconds: a deadline, well beyond what anything here takes."""
 
 # By the real clock, as the commands go by it. So that midnight can't fall into a test, the last day is named.
 LAST: Final = last_complete_day(datetime.now(UTC))

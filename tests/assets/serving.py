@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from socket import create_server
 from typing import Any
@@ -69,12 +69,13 @@ def dev(command: str, project: Path, environment: Mapping[str, str]) -> Iterator
         yield lambda query: _ask(f"http://127.0.0.1:{port}/graphql", query, process, log)
     finally:
         process.send_signal(signal.SIGINT)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(60)
-        except subprocess.TimeoutExpired:
-            # The whole group: the web server and the daemon are processes of their own.
+        # The whole group: a code server outlives the rest until nobody has asked it for anything for a while, and for
+        # ever when its instance's database goes away meanwhile.
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.wait()
 
 
 def _ask(url: str, query: str, process: subprocess.Popen[bytes], log: Path) -> Answer:
