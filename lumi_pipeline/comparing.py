@@ -4,11 +4,13 @@ What makes two chains equal is their last hash, once it is known that one of the
 row and the hash before it. So the database's own rows are recomputed from the genesis hash that the lake knows, up to
 where the tenant was landed, and only the hash there is compared. That takes one pass over the outbox, whatever the size
 of the lake, and no look at the lake's files. Only tenants that this does not settle are compared row by row, column by
-column: those behind from their last row on, and those that differ there, or were landed with breaks, from the start.
+column: those behind from their last row on, and those that differ there from the start. So are those that were landed
+with breaks, because what a hash pins is then another chain than the one that was landed.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -20,9 +22,10 @@ from lumi_pipeline.events import MIN_MICROS
 from lumi_pipeline.hashing import genesis_hash
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.landedrows import Difference, LandedRows
-from lumi_pipeline.landing import Cursor
+from lumi_pipeline.landing import Cursor, landed_breaks, landings
 from lumi_pipeline.outbox import Snapshot
 from lumi_pipeline.rebasing import Finding, Head, Kind, RowsFound, judge
+from lumi_pipeline.sealedday import load_manifest, load_sealed_day
 
 Progress = Callable[[int], None]
 
@@ -35,16 +38,20 @@ def compare(
     lake: Lake,
     days: Sequence[date],
     cursors: Mapping[str, Cursor],
+    *,
+    broken: Collection[str],
     progress: Progress | None = None,
 ) -> tuple[Finding, ...]:
     """Say how every tenant of the database and of the lake stands, sorted by tenant.
 
-    ``days`` are the sealed days, ``cursors`` what :func:`known_cursors` returned. Raises
+    ``days`` are the sealed days, ``cursors`` what :func:`known_cursors` returned, ``broken`` the tenants that were
+    landed with breaks. Raises
     :class:`~lumi_pipeline.errors.LakeError` when files that have to be looked at are damaged.
     """
     heads = _read_heads(snapshot)
     landed, past = _fold(snapshot, cursors, progress)
     firsts = {t: first for t, cursor in cursors.items() if (first := _unsettled(landed.tenants.get(t), cursor)) >= 0}
+    firsts |= {t: 0 for t in broken if t in cursors}
     differences = _differences(snapshot, lake, days, cursors, firsts)
     # A tenant whose rows are not even a prefix: where it parted is looked for from its beginning on.
     parted = {t: 0 for t, first in firsts.items() if first and t in differences and differences[t].first == first}
@@ -55,6 +62,16 @@ def compare(
     ]
     findings += [Finding(t, Kind.NEW, 0, 0, 0, 0, head.next_seq) for t, head in heads.items() if t not in cursors]
     return tuple(sorted(findings, key=lambda found: found.tenant_id))
+
+
+def tenants_with_breaks(lake: Lake, days: Sequence[date], floor: int) -> set[str]:
+    """Tenants whose chains were broken when they were landed, in sealed days or in landings from ``floor`` on."""
+    broken = {found.tenant_id for landing in landings(lake, floor) for found in landed_breaks(lake, landing)}
+    for manifest in lake.side_by_side(partial(load_manifest, lake), days):
+        if manifest.breaks:
+            tenants = load_sealed_day(lake, manifest.day).tenants.tenants
+            broken |= {tenant_id for tenant_id, tenant in tenants.items() if tenant.record.breaks}
+    return broken
 
 
 def known_cursors(snapshot: Snapshot, cursors: Mapping[str, Cursor]) -> dict[str, Cursor]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lumi_pipeline.catalogue import LANDING_REBASED, find_action
-from lumi_pipeline.comparing import Progress, compare, known_cursors
+from lumi_pipeline.comparing import Progress, compare, known_cursors, tenants_with_breaks
 from lumi_pipeline.errors import DuplicateEvent, ForkedOutbox
 from lumi_pipeline.events import uuid7
 from lumi_pipeline.lake import Lake
@@ -110,8 +110,10 @@ class Rebaser:
 
     def _look(self, progress: Progress | None) -> _Look:
         # In the order of a landing: the number first, so that whoever lands meanwhile is noticed at the commit.
-        last = last_landing(self.lake, self.sealed.landing_floor if self.sealed else 0)
+        floor = self.sealed.landing_floor if self.sealed else 0
+        last = last_landing(self.lake, floor)
         cursors = read_cursors(self.lake, self.sealed)
+        broken = tenants_with_breaks(self.lake, self.days, floor)
         with self.outbox.snapshot() as snapshot:
             known = known_cursors(snapshot, cursors)
             findings = Findings(
@@ -119,7 +121,7 @@ class Rebaser:
                 last.landing.system_id if last else None,
                 snapshot.closed_before,
                 self.sealed.day if self.sealed else None,
-                compare(snapshot, self.lake, self.days, known, progress),
+                compare(snapshot, self.lake, self.days, known, broken=broken, progress=progress),
             )
         return _Look(findings, known, last)
 
