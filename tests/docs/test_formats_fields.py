@@ -21,6 +21,8 @@ from lumi_pipeline.events import COLUMNS, CORE_COLUMNS, HASH_COLUMNS, NULLABLE_C
 from lumi_pipeline.hashing import net
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.landing import Landing
+from lumi_pipeline.rebaserecords import Rebase, finish_rebase
+from lumi_pipeline.rebasing import Finding, Kind
 from lumi_pipeline.records import Manifest, StoredFile, TenantDay
 from lumi_pipeline.verdict import Status
 from tests.crashing import CrashingStore
@@ -46,6 +48,10 @@ EVIDENCE_KEY = SigningKey(f"{ORIGIN}/evidence", bytes(range(32))).verifier
 DAY = date(2026, 11, 21)
 HASH = bytes(32)
 FILE = StoredFile("<object key>", 1, 2, HASH.hex())
+REBASE = Rebase(
+    0, "<event>", "<time>", "<text>", "<name>", "<name>", True, {Kind.FORKED: 1},
+    (Finding("acme", Kind.FORKED, 1, 0, 0, 1, 0),),
+)  # fmt: skip
 REPORT = break_report(DAY, [Break("acme", 1, BreakKind.LINK, "a", "b")])
 
 
@@ -55,6 +61,14 @@ def written(write: Callable[[MemoryStore], None]) -> bytes:
     write(store)
     [key] = store.list("")
     return store.get(key)
+
+
+def rebase_done() -> bytes:
+    """What says that a rebase was finished that took a row out."""
+    store = MemoryStore()
+    Lake(store, str).put_parquet("rebases/000000000000/forked/acme/part-00000", pa.table({"row": [1]}))
+    finish_rebase(Lake(store, str), REBASE)
+    return store.get("rebases/000000000000/done.json")
 
 
 RECORD_FORMS = {
@@ -74,6 +88,8 @@ JSON_FORMS = {
     "manifest": Manifest(DAY, 2, 1, 0, (FILE,), {"<name>": "<version>"}).encode(),
     "landing": Landing(0, "<name>", "", (FILE,), FILE, None).encode(),
     "acknowledgement": written(lambda store: acknowledge(Lake(store, str), REPORT, "<event>", "<text>")),
+    "rebase": REBASE.encode(),
+    "rebase-done": rebase_done(),
     "breaks": REPORT.data,
     "commit": Commit(0, 1, HASH).encode(),
     "staging": written(lambda store: Journal(store, "log-private/").stage(Commit(0, 1, HASH), [b"entry"])),
@@ -111,7 +127,7 @@ def test_form_of_a_json_object(name: str) -> None:
 
 
 def test_digests_of_private_objects() -> None:
-    for name in ("landing", "acknowledgement"):
+    for name in ("landing", "acknowledgement", "rebase", "rebase-done"):
         value = json.loads(JSON_FORMS[name])
         digest = value.pop("digest")
         assert sha256(encoding.canonical_json(value).encode()).hexdigest() == digest
@@ -292,6 +308,8 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
         world.pipeline(recording).run()
     world.pipeline(recording).acknowledge(stopped.value.day, "a test")
     world.pipeline(recording).run()
+    world.tamper("UPDATE audit_outbox SET entity_id = 'T-3' WHERE seq = 1")
+    world.pipeline(recording).rebaser().accept("a test", rerecord=True)
     [key] = world.store.list(f"seals/day={at(1).date()}/tenant_days-")
     schemas["tenant_days"] = pq.read_schema(world.store.path(key))
     return Lived(frozenset(write.key for store in stores for write in store.writes), schemas)
@@ -305,6 +323,7 @@ WORDS = {
     "<hexadecimal new root>": "[0-9a-f]{64}",
     "<number>": r"\d{12}",
     "<size>": r"\d{12}",
+    "<tenant>": "[A-Za-z0-9._-]+",
     "…": "(?:checkpoint|log.vkey|tile/.+)",
 }
 
