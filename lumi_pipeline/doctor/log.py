@@ -7,11 +7,10 @@ from typing import Final
 from lumi_pipeline.acknowledging import waiting_reports
 from lumi_pipeline.doctor.clocks import NOTABLE
 from lumi_pipeline.doctor.examination import Examination
-from lumi_pipeline.doctor.findings import Check, Finding, not_tried, ok, problem, warning
-from transparency.checkpoint import parse_signed_checkpoint
+from lumi_pipeline.doctor.findings import Check, Finding, ok, problem, warning
+from transparency.checkpoint import open_checkpoint
 from transparency.errors import FormatError, VerificationError
 from transparency.logview import LogView
-from transparency.policy import evaluate
 
 _DETAILS: Final = "lumi fsck tells more; restore the log's public files from its private ones or a backup"
 
@@ -22,13 +21,8 @@ def look_at_log(examination: Examination) -> Iterator[Finding]:
     if published is None:
         yield ok("nothing is published yet")
         return
-    trust = examination.pipeline.trust()
-    if trust is None:
-        yield not_tried("there is neither a log key nor a policy to verify the checkpoint with")
-        return
     try:
-        signed = parse_signed_checkpoint(published)
-        evaluate(trust, signed, require_quorum=False)
+        signed = open_checkpoint(published, [examination.pipeline.log_key.verifier])
     except (FormatError, VerificationError) as error:
         yield problem(f"log/checkpoint does not verify: {error}", _DETAILS)
         return
@@ -38,7 +32,10 @@ def look_at_log(examination: Examination) -> Iterator[Finding]:
     elif state.committed_size < size:
         yield problem(f"log/checkpoint has {size} entries, but only {state.committed_size} were committed", _DETAILS)
     elif state.committed_size > size:
-        yield warning(f"{state.committed_size - size} committed entries are not published yet", "lumi publish")
+        yield warning(
+            f"committed and not published yet: {state.committed_size - size} of {state.committed_size} entries",
+            "lumi publish",
+        )
     else:
         yield ok(f"{size:,} entries, and the checkpoint verifies (lumi verify checks the rest)")
 
@@ -86,7 +83,7 @@ def _period(days: Sequence[date]) -> str:
 
 
 LOG_CHECKS: Final = (
-    Check("log", look_at_log, _DETAILS, ("root",)),
+    Check("log", look_at_log, _DETAILS, ("root", "log key")),
     Check("log clock", look_at_times, "lumi verify --all tells what is damaged", ("root",)),
     Check("days", look_at_days, "lumi verify --all tells what is damaged", ("root",)),
 )
