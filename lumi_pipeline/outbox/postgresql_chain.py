@@ -5,6 +5,7 @@ one that stores the events and moves the heads. Heads are held until the caller'
 saved is time in which others of the same tenant need not wait.
 """
 
+from asyncio import CancelledError
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import datetime
@@ -100,8 +101,9 @@ class PostgresChains:
             with _recording_errors(), connection.transaction(force_rollback=True):
                 seen = self.find([event.event_id for event in self._appended])
             _explain(self._appended, seen)
-        except BaseException:
+        except BaseException as error:
             self._undo(began=began)
+            _check_survived(self._connection.closed, error)
             raise
 
     def _undo(self, *, began: bool) -> None:
@@ -203,8 +205,9 @@ class AsyncPostgresChains:
                 async with connection.transaction(force_rollback=True):
                     seen = await self.find([event.event_id for event in self._appended])
             _explain(self._appended, seen)
-        except BaseException:
+        except BaseException as error:
             await self._undo(began=began)
+            _check_survived(self._connection.closed, error)
             raise
 
     async def _undo(self, *, began: bool) -> None:
@@ -284,6 +287,20 @@ def _begins(status: TransactionStatus, autocommit: bool) -> bool:
 def _is_open(status: TransactionStatus) -> bool:
     """Tell whether there may be a transaction to undo something in; after a lost connection there is none."""
     return status not in (TransactionStatus.IDLE, TransactionStatus.UNKNOWN)
+
+
+def _check_survived(closed: bool, error: BaseException) -> None:
+    """Raise when the connection was lost over an error that callers catch and go on from; also a cancellation is.
+
+    psycopg leaves a transaction block without an error when its connection is gone, so they would take what was rolled
+    back for committed.
+    """
+    if closed and isinstance(error, Exception | CancelledError) and type(error) is not OutboxError:
+        reason = str(error) or type(error).__name__
+        raise OutboxError(
+            f"the event could not be recorded ({reason}), and its connection was lost or had to be closed on the way:"
+            " nothing of the transaction is committed; run it again on another connection"
+        ) from error
 
 
 def _new_chain(tenant_id: str) -> _Values:

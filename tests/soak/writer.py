@@ -102,8 +102,14 @@ def _fill(connection: Connection[TupleRow], load: Load, plan: Plan, progress: "_
                 recorder.record_many(plan.undone)
                 raise Unasked
         except Unasked:
-            pass
+            _check_open(connection.closed)
     time.sleep(plan.pause)
+
+
+def _check_open(closed: bool) -> None:
+    """psycopg leaves transaction blocks without an error when their connection is lost: here and around here."""
+    if closed:
+        raise psycopg.OperationalError("the connection was lost while a savepoint was rolled back")
 
 
 class _Progress:
@@ -222,5 +228,5 @@ async def _fill_async(connection: AsyncConnection[TupleRow], load: Load, plan: P
                 await recorder.record_many(plan.undone)
                 raise Unasked
         except Unasked:
-            pass
+            _check_open(connection.closed)
     await asyncio.sleep(plan.pause)
