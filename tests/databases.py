@@ -3,12 +3,15 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import LiteralString, TypeAlias, cast
+from datetime import UTC, datetime
+from typing import Final, LiteralString, TypeAlias, cast
+from uuid import UUID
 
 import psycopg
 from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
+from lumi_pipeline.events import to_micros
 from lumi_pipeline.outbox import Outbox
 from lumi_pipeline.outbox.opening import init_outbox
 from lumi_pipeline.outbox.postgresql import PostgresOutbox
@@ -26,6 +29,27 @@ _SQLITE_TRIGGERS = ("audit_outbox_no_update", "audit_outbox_no_delete", "audit_o
 def new_postgresql_outbox(url: str) -> Outbox:
     """The outbox in a new database, as its owner reaches it."""
     return init_outbox(postgresql_address(url), OPERATOR)
+
+
+def allow_test_sql(url: str) -> None:
+    """Let a PostgreSQL database take the tests' SQL as SQLite does: times as microseconds since 1970, and zeroblob."""
+    with psycopg.connect(url) as connection:
+        connection.execute(_TEST_SQL)
+
+
+_TEST_SQL: Final = """
+CREATE FUNCTION zeroblob(size integer) RETURNS bytea IMMUTABLE LANGUAGE sql
+    RETURN decode(repeat('00', size), 'hex');
+CREATE FUNCTION test_time(micros bigint) RETURNS timestamptz IMMUTABLE LANGUAGE sql
+    RETURN to_timestamp(micros / 1000000) + make_interval(secs => (micros % 1000000)::double precision / 1000000);
+CREATE FUNCTION test_time(micros integer) RETURNS timestamptz IMMUTABLE LANGUAGE sql
+    RETURN test_time(micros::bigint);
+CREATE FUNCTION test_time(micros smallint) RETURNS timestamptz IMMUTABLE LANGUAGE sql
+    RETURN test_time(micros::bigint);
+CREATE CAST (bigint AS timestamptz) WITH FUNCTION test_time(bigint) AS IMPLICIT;
+CREATE CAST (smallint AS timestamptz) WITH FUNCTION test_time(smallint) AS IMPLICIT;
+CREATE CAST (integer AS timestamptz) WITH FUNCTION test_time(integer) AS IMPLICIT;
+"""
 
 
 def url_of(outbox: Outbox) -> str:
@@ -74,4 +98,17 @@ def run(connection: Connection, sql: str, parameters: Sequence[object] = ()) -> 
     if isinstance(connection, sqlite3.Connection):
         return connection.execute(sql, parameters).fetchall()
     cursor = connection.execute(cast("LiteralString", sql.replace("?", "%s")), parameters or None)
-    return [tuple(row) for row in cursor.fetchall()] if cursor.description else []
+    return [tuple(map(_as_in_sqlite, row)) for row in cursor.fetchall()] if cursor.description else []
+
+
+def change(connection: Connection, sql: str, parameters: Sequence[object] = ()) -> int:
+    """Run a statement that changes rows, written with ``?`` for parameters; return how many."""
+    if isinstance(connection, sqlite3.Connection):
+        return connection.execute(sql, parameters).rowcount
+    return connection.execute(cast("LiteralString", sql.replace("?", "%s")), parameters or None).rowcount
+
+
+def _as_in_sqlite(value: object) -> object:
+    if isinstance(value, datetime):
+        return to_micros(value.astimezone(UTC))
+    return str(value) if isinstance(value, UUID) else value

@@ -48,16 +48,29 @@ class Postgresql:
         name = f"test_{uuid.uuid4().hex}"
         statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
         if template is not None:
-            statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template.rpartition("/")[2]))
+            statement += sql.SQL(" TEMPLATE {}").format(_database(template))
             if self.version >= 150000:  # before, this was the only way and had no name
                 statement += sql.SQL(" STRATEGY FILE_COPY")
         self._run(statement)
         self._created.append(name)
         return self.url.rpartition("/")[0] + "/" + name
 
-    def drop_databases(self) -> None:
-        """Drop what was created, whoever is still connected."""
-        while self._created:
+    def drop(self, url: str) -> None:
+        """Drop one database, whoever is still connected."""
+        self._run(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(_database(url)))
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a database, which nobody may be using, the address of one that is gone."""
+        self._run(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(_database(old), _database(new)))
+
+    @property
+    def databases(self) -> int:
+        """How many databases were created and not dropped."""
+        return len(self._created)
+
+    def drop_databases(self, keep: int = 0) -> None:
+        """Drop what was created, but for the first ``keep``, whoever is still connected."""
+        while len(self._created) > keep:
             self._run(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(self._created.pop())))
 
     @property
@@ -99,6 +112,10 @@ class PrivatePostgresql(Postgresql):
         for pid in pids:
             os.kill(pid, 9)
         return len(pids)
+
+
+def _database(url: str) -> sql.Identifier:
+    return sql.Identifier(url.rpartition("/")[2])
 
 
 @contextmanager

@@ -6,7 +6,7 @@ heads. Rows travel as binary COPY straight into Arrow: no Python object is made 
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import psycopg
 import pyarrow as pa
@@ -19,7 +19,9 @@ from lumi_pipeline.outbox import CHUNK_BYTES, CHUNK_ROWS, HEAD_SCHEMA
 from lumi_pipeline.outbox.arrow import checked_table, pieces
 from lumi_pipeline.outbox.inorder import in_order
 from lumi_pipeline.outbox.postgresql_errors import read_closed_before
-from lumi_pipeline.outbox.postgresql_reader import PostgresReader
+
+if TYPE_CHECKING:
+    from lumi_pipeline.outbox.postgresql_reader import PostgresReader
 
 READERS: Final = 2
 """Connections that fetch rows. More of them would take the server's processors from those who record."""
@@ -122,10 +124,13 @@ class PostgresSnapshot:
         rows = self._connection.execute(_FIND, (list(event_ids),)).fetchall()
         return {event_id: (tenant_id, seq) for event_id, tenant_id, seq in rows}
 
-    def _reader(self) -> PostgresReader:
+    def _reader(self) -> "PostgresReader":
+        # Not at the top: ADBC loads Polars, in whose presence Control-C no longer interrupts a blocking read.
+        from lumi_pipeline.outbox.postgresql_reader import PostgresReader  # noqa: PLC0415
+
         return PostgresReader(self._conninfo, self._exported, self._name)
 
-    def _fetch(self, reader: PostgresReader, ranges: Sequence[Range]) -> Iterator[pa.RecordBatch]:
+    def _fetch(self, reader: "PostgresReader", ranges: Sequence[Range]) -> Iterator[pa.RecordBatch]:
         columns = (sql.Literal(list(column)) for column in zip(*ranges, strict=True))
         return reader.fetch(sql.SQL(_ROWS).format(*columns).as_string(self._connection))
 

@@ -9,6 +9,12 @@ from functools import partial
 from pathlib import Path
 from threading import Lock, current_thread, main_thread
 
+import psycopg
+from psycopg.abc import Params, Query
+from psycopg.rows import TupleRow
+
+from lumi_pipeline.outbox import Outbox
+from lumi_pipeline.outbox.postgresql import PostgresOutbox
 from lumi_pipeline.outbox.sqlite import SqliteOutbox
 from lumi_pipeline.pipeline import Pipeline
 from tests.crashing import CrashingStore, Killed, Write
@@ -45,7 +51,7 @@ class Mortal(CrashingStore):
         super()._check_alive()
 
 
-class _Connection(sqlite3.Connection):
+class _SqliteConnection(sqlite3.Connection):
     """A connection whose commits are durable steps of the run."""
 
     def __init__(self, mortal: Mortal, *arguments: object, **options: object) -> None:
@@ -63,13 +69,56 @@ class _Connection(sqlite3.Connection):
 
 
 @dataclass(frozen=True, slots=True)
-class MortalOutbox(SqliteOutbox):
+class MortalSqliteOutbox(SqliteOutbox):
     """The outbox as a run that may be killed sees it."""
 
     mortal: Mortal
 
     def connect(self, timeout: float = 5.0) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout, isolation_level=None, factory=partial(_Connection, self.mortal))
+        return sqlite3.connect(
+            self.path, timeout, isolation_level=None, factory=partial(_SqliteConnection, self.mortal)
+        )
+
+
+class _PostgresConnection(psycopg.Connection[TupleRow]):
+    """A connection whose commits are durable steps of the run, and each step of closing a day is one."""
+
+    mortal: Mortal
+
+    def execute(self, query: Query, params: Params | None = None, **options: bool | None) -> psycopg.Cursor[TupleRow]:
+        cursors: list[psycopg.Cursor[TupleRow]] = []
+
+        def act() -> None:
+            cursors.append(super(_PostgresConnection, self).execute(query, params, **options))  # type: ignore[arg-type]
+
+        if "audit_close_day" in str(query):
+            self.mortal.commit(act)
+        else:
+            act()
+        return cursors[0]
+
+    def commit(self) -> None:
+        self.mortal.commit(super().commit)
+
+
+@dataclass(frozen=True, slots=True)
+class MortalPostgresOutbox(PostgresOutbox):
+    """The same in PostgreSQL."""
+
+    mortal: Mortal
+
+    def _connect(self, *, autocommit: bool = False) -> psycopg.Connection[TupleRow]:
+        connection = _PostgresConnection.connect(self.url, autocommit=autocommit)
+        connection.mortal = self.mortal
+        return connection
+
+
+def mortal_outbox(outbox: Outbox, mortal: Mortal) -> Outbox:
+    """The outbox as a run that may be killed sees it."""
+    if isinstance(outbox, SqliteOutbox):
+        return MortalSqliteOutbox(outbox.path, mortal)
+    assert isinstance(outbox, PostgresOutbox)
+    return MortalPostgresOutbox(outbox.name, outbox.url, mortal)
 
 
 def perform(world: World, act: Act, **kill: int) -> list[Write]:
@@ -84,7 +133,7 @@ def perform(world: World, act: Act, **kill: int) -> list[Write]:
         return mortals[0]
 
     pipeline = world.pipeline(wrap)
-    pipeline.outbox = MortalOutbox(world.outbox.path, mortals[0])
+    pipeline.outbox = mortal_outbox(world.outbox, mortals[0])
     if not kill:
         act(pipeline)
         return mortals[0].writes

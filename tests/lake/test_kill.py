@@ -16,6 +16,8 @@ from time import monotonic, sleep
 import pyarrow.parquet as pq
 import pytest
 
+from tests.databases import url_of
+from tests.lake.places import NewPlace
 from tests.lake.world import World, at, day
 from transparency.verify import verify_log
 
@@ -26,11 +28,11 @@ TENANTS = ("acme", "globex", "initech")
 PATIENCE = 60.0
 
 RECORDING = """
-import sys
-from lumi_pipeline.outbox.sqlite import SqliteOutbox
+from lumi_pipeline.config import load_config
+from lumi_pipeline.outbox.opening import open_outbox
 from lumi_pipeline.recorder import AuditRecorder
 
-connection = SqliteOutbox.open(sys.argv[1]).connect()
+connection = open_outbox(load_config().outbox).connect()
 while True:
     event = AuditRecorder(connection).record(
         tenant_id="acme", action="LOGIN", entity_type="user", entity_id="1", actor_type="user", actor_id="1")
@@ -41,10 +43,10 @@ while True:
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> World:
+def recorded(tmp_path_factory: pytest.TempPathFactory, new_place: NewPlace) -> World:
     """Twelve days of events, four of which in a row, and the eighth, are idle; nothing is landed."""
     random = Random(0)
-    world = World.create(tmp_path_factory.mktemp("recorded") / "world", at(LAST + 1, "00:20:00"))
+    world = World.create(tmp_path_factory.mktemp("recorded") / "world", at(LAST + 1, "00:20:00"), new_place)
     for number in range(LAST + 1):
         if number not in {3, 4, 5, 6, 8}:
             times = sorted(at(number) + timedelta(seconds=random.uniform(-43200, 43199)) for _ in range(30))
@@ -69,7 +71,7 @@ def test_a_run_killed_again_and_again_is_completed_by_the_next(
     for _ in range(6):
         process = start(world)
         kills += killed_after(process, world, random.randrange(1, 20))
-        if world.store.path("log/checkpoint").exists():
+        if list(world.store.list("log/checkpoint")):
             verify_log(lambda path: world.store.get(f"log/{path}"), world.policy)
     finish(start(world))
     assert kills > 2
@@ -87,13 +89,16 @@ def test_runs_started_at_once_agree(recorded: World, undisturbed: World, tmp_pat
     assert_complete(world, undisturbed)
 
 
-def test_no_committed_event_is_lost_when_recorder_and_landing_are_killed(tmp_path: Path) -> None:
+def test_no_committed_event_is_lost_when_recorder_and_landing_are_killed(tmp_path: Path, new_place: NewPlace) -> None:
     random = Random(7)
-    world = World.create(tmp_path / "world", at(0))
+    world = World.create(tmp_path / "world", at(0), new_place)
     committed: set[str] = set()
     for _ in range(3):
         recorder = subprocess.Popen(
-            [sys.executable, "-c", RECORDING, world.outbox.path], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", RECORDING],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "LUMI_OUTBOX": url_of(world.outbox)},
+            text=True,
         )
         killed_after(start(world, "land"), world, random.randrange(1, 4))
         wait_for_rows(world, len(committed) + 20)
@@ -146,7 +151,7 @@ def killed_after(process: subprocess.Popen[str], world: World, objects: int) -> 
 
 
 def written(world: World) -> int:
-    return sum(len(files) for directory, _, files in os.walk(world.root) if not directory.endswith(".tmp"))
+    return sum(1 for _ in world.store.list(""))
 
 
 def wait_for_rows(world: World, count: int) -> None:
@@ -175,4 +180,4 @@ def sealed(world: World) -> dict[str, object]:
 
 
 def event_ids(world: World, key: str) -> list[str]:
-    return [str(value) for value in pq.read_table(world.store.path(key), columns=["event_id"])["event_id"].to_pylist()]
+    return [str(value) for value in pq.read_table(world.parquet(key), columns=["event_id"])["event_id"].to_pylist()]

@@ -8,10 +8,11 @@ import pyarrow as pa
 import pytest
 
 from lumi_pipeline.chain import Break, BreakKind
-from lumi_pipeline.errors import LakeError, LandingError, LumiError, OutboxError, ReplacedOutbox, RewoundOutbox
+from lumi_pipeline.errors import LakeError, LandingError, LumiError, OutboxMissing, ReplacedOutbox, RewoundOutbox
 from lumi_pipeline.events import EVENT_SCHEMA, Event
 from lumi_pipeline.landing import Landing, landed_breaks, landed_tenants, landings
 from tests.lake.chains import places
+from tests.lake.places import NewPlace
 from tests.lake.world import World, at, day
 
 PAYLOAD, INTEGRITY, LINK, MISSING, TIME, HEAD = (
@@ -168,15 +169,13 @@ def test_sealed_days_pin_the_heads_as_well(sealed: World, name: str) -> None:
     assert sealed.listing() == before
 
 
-def test_another_database_is_not_landed(world: World) -> None:
+def test_another_database_is_not_landed(world: World, new_place: NewPlace) -> None:
     world.record("acme", at(0))
     world.pipeline().land()
     before = world.listing()
-    other = World.create(world.directory / "other", world.clock.now)
+    other = World.create(world.directory / "other", world.clock.now, new_place)
     other.record("acme", at(0), at(0, "13:00:00"))
-    for suffix in ("", "-wal", "-shm"):
-        world.outbox.path.with_name(world.outbox.path.name + suffix).unlink(missing_ok=True)
-    other.outbox.path.rename(world.outbox.path)
+    world.place.take_outbox(other.place)
     with pytest.raises(ReplacedOutbox, match="the outbox is another database"):
         world.pipeline().land()
     assert world.listing() == before
@@ -188,14 +187,14 @@ def test_a_restored_backup_that_went_another_way_breaks_at_the_first_new_row(wor
     landed = world.record("acme", at(0, "10:00:00"))
     world.pipeline().land()
     backup.record("acme", at(0, "10:00:00"), at(0, "11:00:00"))
-    backup.outbox.path.replace(world.outbox.path)
+    world.place.take_outbox(backup.place)
     (found,) = world.pipeline().land().breaks
     assert found == Break("acme", 2, LINK, landed[0].integrity_hash.hex(), found.found)
 
 
 def test_a_missing_outbox_is_said_to_be_missing(world: World) -> None:
-    world.outbox.path.unlink()
-    with pytest.raises(OutboxError, match="there is no outbox at"):
+    world.place.lose_outbox()
+    with pytest.raises(OutboxMissing, match=r"there is no outbox at|does not exist"):
         world.pipeline().land()
     assert world.listing() == {}
 

@@ -12,6 +12,7 @@ from lumi_pipeline.sealedday import load_sealed_day
 from lumi_pipeline.verdict import Status, Verdict
 from lumi_pipeline.verification import verify_outbox
 from tests.lake.judging import judge
+from tests.lake.places import NewPlace
 from tests.lake.world import World, at, day
 
 ACME = [
@@ -52,9 +53,9 @@ OTHER_VALUES = {
 """For every column another value that a recorder could have written; each is a small change where one is possible."""
 
 
-def recorded(directory: Path) -> World:
+def recorded(directory: Path, new_place: NewPlace) -> World:
     """Two days of events and a third that is open. Nothing is landed."""
-    world = World.create(directory, at(2, "00:20:00"))
+    world = World.create(directory, at(2, "00:20:00"), new_place)
     world.record_all(
         [
             *(("acme", moment) for moment in ACME[:5]),
@@ -66,14 +67,14 @@ def recorded(directory: Path) -> World:
 
 
 @pytest.fixture(scope="module")
-def recorded_template(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return recorded(tmp_path_factory.mktemp("recorded") / "world")
+def recorded_template(tmp_path_factory: pytest.TempPathFactory, new_place: NewPlace) -> World:
+    return recorded(tmp_path_factory.mktemp("recorded") / "world", new_place)
 
 
 @pytest.fixture(scope="module")
-def sealed_template(tmp_path_factory: pytest.TempPathFactory) -> World:
+def sealed_template(tmp_path_factory: pytest.TempPathFactory, new_place: NewPlace) -> World:
     """Two days are sealed, and the events of the third are landed; then one more was recorded."""
-    world = recorded(tmp_path_factory.mktemp("sealed") / "world")
+    world = recorded(tmp_path_factory.mktemp("sealed") / "world", new_place)
     world.pipeline().run()
     world.record("acme", ACME[5])
     return world
@@ -292,9 +293,9 @@ def plant(source: World, target: World) -> str:
 
 
 @pytest.fixture
-def day_sealed(tmp_path: Path) -> World:
+def day_sealed(tmp_path: Path, new_place: NewPlace) -> World:
     """Day 0 is sealed, day 1 is over, and nothing was recorded in it yet."""
-    world = World.create(tmp_path / "day-sealed", at(2, "00:20:00"))
+    world = World.create(tmp_path / "day-sealed", at(2, "00:20:00"), new_place)
     world.record("acme", *ACME[:2])
     world.pipeline().run(through=day(0))
     return world

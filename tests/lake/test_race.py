@@ -21,6 +21,7 @@ from tests.crashing import Killed
 from tests.interleaving import Kill, Step, interleave, operations_of
 from tests.lake.crashes import everything
 from tests.lake.judging import judge
+from tests.lake.places import NewPlace
 from tests.lake.world import ORIGIN, Clock, World, at, day
 from tests.logs import RecordingKey
 from transparency.checkpoint import parse_signed_checkpoint
@@ -62,11 +63,11 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Scene]:
+def scenes(tmp_path_factory: pytest.TempPathFactory, new_place: NewPlace) -> dict[tuple[str, str], Scene]:
     found = {}
     for third_day in ("third-day", "two-days"):
         directory = tmp_path_factory.mktemp(third_day)
-        recorded = World.create(directory / "recorded", at(2, "00:20:00"))
+        recorded = World.create(directory / "recorded", at(2, "00:20:00"), new_place)
         recorded.record_all([("acme", at(0, "09:00:00")), ("globex", at(0, "23:59:59.999999"))])
         recorded.record_all([("globex", at(1, "00:00:00"))])
         if third_day == "third-day":

@@ -5,7 +5,6 @@ import json
 import random
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import asdict
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,10 +16,10 @@ from lumi_pipeline.errors import ChainBroken, LakeError, OutboxLocked, SealError
 from lumi_pipeline.events import Event
 from lumi_pipeline.hashing import event_leaf, genesis_hash, tenant_key
 from lumi_pipeline.lake import Lake
-from lumi_pipeline.outbox.sqlite_chain import SqliteChains
 from lumi_pipeline.recorder import AuditRecorder
 from lumi_pipeline.records import Manifest, TenantDay
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
+from tests.databases import begin, database, run
 from tests.lake.chains import chain_id, extend, new_head
 from tests.lake.world import EVIDENCE_KEY, LOG_KEY, ORIGIN, World, at, day, new_event
 from transparency.encoding import b64encode
@@ -44,13 +43,9 @@ def _rows(world: World, number: int) -> list[dict[str, object]]:
 
 def _insert(world: World, histories: Mapping[str, list[Event]]) -> None:
     """Put events with chosen salts and chain ids into the outbox."""
-    with closing(world.outbox.connect()) as connection:
-        chains = SqliteChains(connection)
-        for events in histories.values():
-            _, head = extend(new_head(events[0].tenant_id), [event.recorded_at for event in events])
-            with chains.atomic():
-                chains.append(events, [head])
-        connection.commit()
+    for events in histories.values():
+        _, head = extend(new_head(events[0].tenant_id), [event.recorded_at for event in events])
+        world.put(events, head)
 
 
 def _check_against_rows(world: World, days: int) -> None:
@@ -104,7 +99,7 @@ def _check_manifest(world: World, sealed: SealedDay, rows: int, tenants: int) ->
     for file in manifest.files:
         stored = world.store.get(file.path)
         assert (len(stored), hashlib.sha256(stored).hexdigest()) == (file.size, file.sha256)
-        assert pq.ParquetFile(world.store.path(file.path)).metadata.num_rows == file.rows
+        assert pq.ParquetFile(world.parquet(file.path)).metadata.num_rows == file.rows
 
 
 # What is sealed.
@@ -187,9 +182,9 @@ def test_a_random_history_in_many_landings_is_sealed_row_by_row(world: World) ->
 
 def test_rows_lie_in_plain_hive_partitions(sealed: World) -> None:
     for number, rows in enumerate([4, 2, 3]):
-        (path,) = [sealed.store.path(key) for key in sealed.store.list(f"events/day={day(number)}/")]
-        assert path.parent.name == f"day={day(number)}"
-        assert pq.read_table(path, partitioning=None).num_rows == rows
+        (key,) = sealed.store.list(f"events/day={day(number)}/")
+        assert key.split("/")[-2] == f"day={day(number)}"
+        assert pq.read_table(sealed.parquet(key)).num_rows == rows
 
 
 def test_files_that_no_manifest_lists_do_not_stay_in_a_sealed_partition(world: World) -> None:
@@ -229,7 +224,7 @@ def test_a_closed_day_takes_no_event_any_more(world: World) -> None:
     for tenant_id in ("acme", "somebody-new"):
         with pytest.raises(TimeRefused, match="the end of the last closed day"):
             world.record(tenant_id, at(0, "23:59:59.999999"))
-    with closing(world.outbox.connect()) as connection:
+    with database(world.outbox) as connection:
         # An application whose clock still stands in the closed day.
         for tenant_id in ("acme", "somebody-new"):
             (event,) = AuditRecorder(connection, clock=lambda: at(0, "23:59:00")).record_many([new_event(tenant_id)])
@@ -242,7 +237,7 @@ def test_a_closed_day_takes_no_event_any_more(world: World) -> None:
 
 def test_closing_waits_for_a_transaction_that_is_open_over_midnight(world: World) -> None:
     world.record("acme", at(0))
-    with closing(world.outbox.connect()) as late, ThreadPoolExecutor(1) as pool:
+    with database(world.outbox) as late, ThreadPoolExecutor(1) as pool:
         AuditRecorder(late).record_many([new_event("acme")], recorded_at=[at(0, "23:59:59")])
         with pytest.raises(OutboxLocked, match="its events may still belong to that day"):
             world.outbox.close_day(day(0), timeout=0.05)
@@ -258,10 +253,10 @@ def test_closing_waits_for_a_transaction_that_is_open_over_midnight(world: World
 
 def test_a_transaction_begun_before_midnight_records_into_the_day_that_is_open(world: World) -> None:
     world.record("acme", at(0))
-    with closing(world.outbox.connect()) as late:
-        late.execute("BEGIN")
-        late.execute("SELECT count(*) FROM audit_outbox")
-        late.execute("COMMIT")
+    with database(world.outbox) as late:
+        begin(late)
+        run(late, "SELECT count(*) FROM audit_outbox")
+        late.commit()
         list(world.pipeline().seal([day(0)]))
         (event,) = AuditRecorder(late, clock=lambda: at(0, "23:59:59")).record_many([new_event("acme")])
         late.commit()

@@ -5,7 +5,6 @@ They were made by an implementation that shares nothing with this one, so these 
 
 import hashlib
 import json
-from contextlib import closing
 from datetime import date, datetime
 from pathlib import Path
 
@@ -24,7 +23,6 @@ from lumi_pipeline.hashing import (
 )
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.outbox.head import ChainHead
-from lumi_pipeline.outbox.sqlite_chain import SqliteChains
 from lumi_pipeline.pending import Pending
 from lumi_pipeline.proofs import verify_proof
 from lumi_pipeline.proving import prove_event
@@ -36,6 +34,7 @@ from lumi_pipeline.sealing import Sealer
 from lumi_pipeline.tenantdays import DayTenants, SealedTenant
 from lumi_pipeline.verdict import Status
 from tests.lake.chains import as_table
+from tests.lake.places import NewPlace
 from tests.lake.world import World, at
 from transparency.encoding import b64decode, parse_timestamp
 from transparency.entries import DayRecord, Genesis
@@ -140,19 +139,13 @@ def _tenant_days(day: date, before: dict[str, TenantDay]) -> dict[str, TenantDay
 
 
 @pytest.fixture
-def vector_world(tmp_path: Path) -> tuple[World, list[SealedDay]]:
+def vector_world(tmp_path: Path, new_place: NewPlace) -> tuple[World, list[SealedDay]]:
     """The vectors' events in an outbox, landed, and both days sealed at the times that the vectors give."""
-    world = World.create(tmp_path / "vectors", at(0))
-    heads = {}
-    for event in EVENTS:
-        heads[event.tenant_id] = ChainHead(
-            event.tenant_id, CHAIN_IDS[event.tenant_id], event.seq + 1, event.integrity_hash, event.recorded_at
-        )
-    with closing(world.outbox.connect()) as connection:
-        chains = SqliteChains(connection)
-        with chains.atomic():
-            chains.append(EVENTS, heads.values())
-        connection.commit()
+    world = World.create(tmp_path / "vectors", at(0), new_place)
+    for tenant_id, chain_id in CHAIN_IDS.items():
+        events = [event for event in EVENTS if event.tenant_id == tenant_id]
+        last = events[-1]
+        world.put(events, ChainHead(tenant_id, chain_id, last.seq + 1, last.integrity_hash, last.recorded_at))
     lake = world.pipeline().lake
     assert world.pipeline().land().breaks == ()
     genesis = Genesis.parse(LOG["entries"][0].encode())

@@ -2,7 +2,6 @@
 
 import hashlib
 import random
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -136,7 +135,7 @@ def _forge(world: World, number: int, name: str, edit: Callable[[pa.Table], pa.T
     """Replace a sealed day's file, and fit the manifest and the day record to it."""
     sealed = load_sealed_day(world.pipeline().lake, day(number))
     (old,) = [file for file in sealed.manifest.files if name in file.path]
-    edited = edit(pq.read_table(world.store.path(old.path), partitioning=None))
+    edited = edit(pq.read_table(world.parquet(old.path)))
     prefix = old.path.rpartition("-")[0]
     if isinstance(edited, pa.Table):
         new, data = describe_parquet(prefix, edited)
@@ -249,7 +248,6 @@ def test_forged_files_fail_their_day_and_end_in_no_traceback(sealed: World, tmp_
             pass
         else:
             assert b"tlog-proof" in data
-        shutil.rmtree(world.directory)
 
 
 def test_a_day_rewritten_from_beginning_to_end_is_not_the_one_that_was_published(world: World, tmp_path: Path) -> None:
@@ -264,9 +262,10 @@ def test_a_day_rewritten_from_beginning_to_end_is_not_the_one_that_was_published
         each.pipeline().run()
         assert worst(list(_statuses(each).values())) is VERIFIED
     for folder in ("events", "seals"):
-        target = world.root / folder / f"day={day(1)}"
-        shutil.rmtree(target)
-        shutil.copytree(other.root / folder / f"day={day(1)}", target)
+        for key in world.contents(f"{folder}/day={day(1)}/"):
+            world.store.delete(key)
+        for key, data in other.contents(f"{folder}/day={day(1)}/").items():
+            world.store.put_new(key, data)
     found = _by_subject(judge(world))
     # By itself the other day is as good as the real one. But the log holds the real one, and so does the day after it.
     assert found[str(day(1))].status is VERIFIED
@@ -309,7 +308,7 @@ def test_landed_rows_that_were_changed_with_their_commit_object_break_their_chai
     lake = busy.pipeline().lake
     landing = list(landings(lake))[1]
     (part,) = landing.files
-    rows = pq.read_table(busy.store.path(part.path), partitioning=None)
+    rows = pq.read_table(busy.parquet(part.path))
     forged, data = describe_parquet(part.path.rpartition("-")[0], _cell("actor_id", "other")(rows))
     busy.store.delete(part.path)
     busy.store.put_new(forged.path, data)
@@ -324,7 +323,7 @@ def test_landed_rows_that_were_changed_with_their_commit_object_break_their_chai
 def test_landed_rows_with_nulls_are_an_error_of_ours(busy: World, column: str) -> None:
     landing = list(landings(busy.pipeline().lake))[1]
     (part,) = landing.files
-    rows = pq.read_table(busy.store.path(part.path), partitioning=None)
+    rows = pq.read_table(busy.parquet(part.path))
     forged, data = describe_parquet(part.path.rpartition("-")[0], _cell(column, None)(rows))
     busy.store.put_new(forged.path, data)
     busy.store.delete(part.path)
@@ -399,7 +398,7 @@ def test_a_chain_rewritten_in_the_outbox_with_all_its_hashes_differs_from_what_w
 
 
 def test_an_outbox_that_is_away_leaves_the_verification_incomplete(busy: World) -> None:
-    busy.outbox.path.unlink()
+    busy.place.lose_outbox()
     found = _by_subject(judge(busy))
     assert found["outbox"].status is INCOMPLETE
     assert {subject for subject, verdict in found.items() if verdict.status is not VERIFIED} == {"outbox"}

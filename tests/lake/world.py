@@ -11,13 +11,16 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+
 from lumi_pipeline.config import Config, load_config
-from lumi_pipeline.events import Event, NewEvent
-from lumi_pipeline.outbox.sqlite import SqliteOutbox
+from lumi_pipeline.events import Event, NewEvent, to_micros
+from lumi_pipeline.outbox.chains import chains_on
+from lumi_pipeline.outbox.head import ChainHead
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.recorder import AuditRecorder
-from lumi_pipeline.stores.roots import open_lake
-from transparency.filestore import FileStore
+from tests.databases import begin, change, database, run, url_of
+from tests.lake.places import LocalPlace, NewPlace, Place
 from transparency.keys import SigningKey
 from transparency.policy import Policy
 from transparency.store import ObjectStore
@@ -26,7 +29,6 @@ ORIGIN = "audit.example.com/test"
 LOG_KEY = SigningKey(ORIGIN, bytes(range(32)))
 EVIDENCE_KEY = SigningKey(f"{ORIGIN}/evidence", bytes(range(32, 64)))
 FIRST_DAY = date(2024, 2, 28)
-TRIGGERS = ("audit_outbox_no_update", "audit_outbox_no_delete", "audit_outbox_no_replace")
 
 
 def day(number: int) -> date:
@@ -70,37 +72,37 @@ class Clock:
 
 
 class World:
-    """Everything under one directory. ``copy`` makes an independent world in the same state."""
+    """A pipeline's keys in a directory, its outbox and root at a place. ``copy`` makes an independent world like it."""
 
-    def __init__(self, directory: Path, now: datetime) -> None:
+    def __init__(self, directory: Path, place: Place, now: datetime) -> None:
         self.directory = directory
-        self.root = directory / "lake"
-        self.outbox = SqliteOutbox(directory / "outbox.db")
+        self.place = place
+        self.outbox = place.outbox
         self.clock = Clock(now)
-        self.config: Config = load_config(
-            env={},
-            overrides={
-                "root": str(self.root),
-                "outbox": f"sqlite:///{self.outbox.path}",
-                "origin": ORIGIN,
-                "log_key_file": str(directory / "log.key"),
-                "evidence_key_file": str(directory / "evidence.key"),
-            },
-        )
+        self.config: Config = load_config(env={"LUMI_OUTBOX": url_of(self.outbox)}, overrides=self._settings())
 
     @classmethod
-    def create(cls, directory: Path, now: datetime) -> "World":
+    def create(cls, directory: Path, now: datetime, new_place: NewPlace = LocalPlace.create) -> "World":
         """A new world without events."""
         directory.mkdir(parents=True, exist_ok=True)
         LOG_KEY.save_new(directory / "log.key")
         EVIDENCE_KEY.save_new(directory / "evidence.key")
-        SqliteOutbox.init(directory / "outbox.db")
-        return cls(directory, now)
+        return cls(directory, new_place(directory), now)
 
     def copy(self, directory: Path) -> "World":
         """The same world in another directory, with a clock of its own."""
-        shutil.copytree(self.directory, directory)
-        return World(directory, self.clock.now)
+        directory.mkdir(parents=True)
+        for key in ("log.key", "evidence.key"):
+            shutil.copy(self.directory / key, directory)
+        return World(directory, self.place.copy(directory), self.clock.now)
+
+    def _settings(self) -> dict[str, str | None]:
+        return {
+            "root": self.place.root,
+            "origin": ORIGIN,
+            "log_key_file": str(self.directory / "log.key"),
+            "evidence_key_file": str(self.directory / "evidence.key"),
+        }
 
     def pipeline(
         self, wrap: Callable[[ObjectStore], ObjectStore] = lambda store: store, **settings: object
@@ -110,13 +112,17 @@ class World:
         ``wrap`` may put something around the lake's store; ``settings`` replace fields of the configuration.
         """
         config = replace(self.config, **settings)  # type: ignore[arg-type]
-        lake = open_lake(config, self.clock)
+        lake = self.place.lake(config, self.clock)
         return Pipeline(config, replace(lake, store=wrap(lake.store)), self.clock)
 
     @property
-    def store(self) -> FileStore:
+    def store(self) -> ObjectStore:
         """The lake's store."""
-        return FileStore(self.root)
+        return self.place.store
+
+    def parquet(self, key: str) -> pa.BufferReader:
+        """An object's content, for Arrow's Parquet functions."""
+        return pa.BufferReader(self.store.get(key))
 
     @property
     def policy(self) -> Policy:
@@ -136,29 +142,38 @@ class World:
             connection.commit()
         return recorded
 
+    def put(self, events: Sequence[Event], head: ChainHead) -> None:
+        """Put a chain of events, made elsewhere with salts and an id of their own, into the outbox."""
+        values = (head.tenant_id, head.chain_id, head.next_seq, head.head_hash, to_micros(head.last_recorded_at))
+        with database(self.outbox) as connection:
+            begin(connection)
+            run(connection, "INSERT INTO audit_chain_head VALUES (?, ?, ?, ?, ?)", values)
+            chains = chains_on(connection)
+            with chains.atomic():
+                chains.append(events, [head])
+            connection.commit()
+
     def tamper(self, sql: str, parameters: Sequence[object] = ()) -> int:
         """Change the outbox as a database administrator could, past the triggers; return the number of rows."""
-        with closing(self.outbox.connect()) as connection:
-            for trigger in TRIGGERS:
-                connection.execute(f"DROP TRIGGER IF EXISTS {trigger}")
-            connection.execute("BEGIN IMMEDIATE")
-            changed = connection.execute(sql, parameters).rowcount
-            connection.execute("COMMIT")
+        with database(self.outbox, guarded=False) as connection:
+            begin(connection)
+            changed = change(connection, sql, parameters)
+            connection.commit()
         return changed
 
     def select(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[object, ...]]:
-        """Query the outbox."""
-        with closing(self.outbox.connect()) as connection:
-            return connection.execute(sql, parameters).fetchall()
+        """Query the outbox; times are microseconds since 1970."""
+        with database(self.outbox) as connection:
+            return run(connection, sql, parameters)
 
-    def listing(self, prefix: str = "") -> dict[str, tuple[int, bytes]]:
-        """Every object of the lake under ``prefix``: key → (time of last change in ns, bytes)."""
-        return {key: (self.store.path(key).stat().st_mtime_ns, self.store.get(key)) for key in self.store.list(prefix)}
+    def listing(self, prefix: str = "") -> dict[str, tuple[object, bytes]]:
+        """Every object of the lake under ``prefix``: key → (something that changes with every writing, bytes)."""
+        return {key: (self.place.changed(key), self.store.get(key)) for key in self.store.list(prefix)}
 
     def contents(self, prefix: str = "") -> dict[str, bytes]:
         """Every object of the lake under ``prefix``, by key."""
         return {key: self.store.get(key) for key in self.store.list(prefix)}
 
     def overwrite(self, key: str, data: bytes) -> None:
-        """Change an object of the lake as somebody with access to the disk could."""
-        self.store.path(key).write_bytes(data)
+        """Change an object of the lake as somebody with access to the storage could."""
+        self.place.overwrite(key, data)
