@@ -16,6 +16,8 @@ import pytest
 from lumi_pipeline import events, records
 from lumi_pipeline.acknowledging import acknowledge, break_report
 from lumi_pipeline.chain import Break, BreakKind
+from lumi_pipeline.doctor.examination import Examination, Place
+from lumi_pipeline.doctor.writing import look_at_store
 from lumi_pipeline.errors import ChainBroken
 from lumi_pipeline.events import COLUMNS, CORE_COLUMNS, HASH_COLUMNS, NULLABLE_COLUMNS, PAYLOAD_COLUMNS
 from lumi_pipeline.hashing import net
@@ -310,6 +312,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     world.pipeline(recording).run()
     world.tamper("UPDATE audit_outbox SET entity_id = 'T-3' WHERE seq = 1")
     world.pipeline(recording).rebaser().accept("a test", rerecord=True)
+    assert list(look_at_store(Place("root", recording(world.store), None, has_lock=False), Examination(world.config)))
     [key] = world.store.list(f"seals/day={at(1).date()}/tenant_days-")
     schemas["tenant_days"] = pq.read_schema(world.store.path(key))
     return Lived(frozenset(write.key for store in stores for write in store.writes), schemas)
@@ -322,7 +325,9 @@ WORDS = {
     "<hash>": "[0-9a-f]{16}",
     "<hexadecimal new root>": "[0-9a-f]{64}",
     "<number>": r"\d{12}",
+    "<random>": "[0-9a-f]{16}",
     "<size>": r"\d{12}",
+    "<time>": r"\d{8}T\d{6}Z",
     "<tenant>": "[A-Za-z0-9._-]+",
     "…": "(?:checkpoint|log.vkey|tile/.+)",
 }
