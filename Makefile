@@ -4,6 +4,7 @@
 #   make run     a demo system, the daily job over it, one proof made and verified
 #   make test    every test
 #   make check   format, lint, types and the quick tests: run it before a commit
+#   make soak    nothing is lost: 16 writers, kills and crashes, for SOAK_SECONDS (180) each
 #   make bench   the benchmarks: ratios against what one could have used instead
 #   make ui      Dagster's web interface over the demo, on http://127.0.0.1:3000
 #   make lock    choose newest versions and write both lock files (needs uv)
@@ -13,6 +14,7 @@ PYTHON ?= python3
 VENV ?= .venv
 UV ?= uv
 DEMO ?= data/local/demo
+SOAK_SECONDS ?= 180
 BIN := $(VENV)/bin
 
 # Stamps: their age against the lock files decides whether anything is installed again. `INSTALLED=` (nothing) makes
@@ -26,7 +28,7 @@ export PIP_NO_INPUT = 1
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --no-deps
 
 .DELETE_ON_ERROR:
-.PHONY: run test check lint types bench ui lock clean
+.PHONY: run test check lint types soak bench ui lock clean
 
 run: $(INSTALLED)
 	$(BIN)/python -m lumi_pipeline demo --root "$(DEMO)"
@@ -45,6 +47,9 @@ lint: $(INSTALLED)
 
 types: $(INSTALLED)
 	$(BIN)/python -m mypy
+
+soak: $(INSTALLED)
+	SOAK_SECONDS="$(SOAK_SECONDS)" $(BIN)/python -m pytest -s tests/soak
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks

@@ -8,7 +8,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-_LIBRARIES = ("duckdb", "numpy", "polars", "pyarrow", "pynacl")
+_LIBRARIES = ("adbc-driver-postgresql", "duckdb", "numpy", "polars", "psycopg", "pyarrow", "pynacl")
 
 
 def describe_machine() -> dict[str, object]:

@@ -30,6 +30,7 @@ from tests.lake.world import at
 from transparency.merkle import leaf_hash, tree_root
 
 COMMANDS = ("verify-all", "prove-cold", "verify-proof-cold")
+SERVED = ("land-postgresql", "record", "record-16", "record-hot", "record-batch")
 EVENTS = 400
 
 
@@ -45,7 +46,7 @@ def data(home: Path) -> Dataset:
 
 def test_rows_measured_in_process(home: Path, data: Dataset) -> None:
     assert data.directory.is_dir()  # made here, found there
-    names = [name for name in NAMES if name not in COMMANDS]
+    names = [name for name in NAMES if name not in COMMANDS + SERVED]
     asked: list[str] = []
     rows = list(run_suite(names, home, EVENTS, 1, asked.append))
     assert [row.name for row in rows] == asked == names
@@ -60,6 +61,24 @@ def test_rows_measured_in_processes(home: Path) -> None:
     for row in rows:
         assert row.memory is not None
         assert 20 << 20 < row.memory.mine < 2 << 30
+
+
+@pytest.mark.slow
+def test_rows_measured_on_a_server(home: Path) -> None:
+    told: list[str] = []
+    rows = list(run_suite(SERVED, home, EVENTS, 1, told.append))
+    if missing := [line for line in told if "is left out" in line]:
+        pytest.skip(missing[0])
+    assert tuple(row.name for row in rows) == SERVED
+    assert all(row.speedup is not None for row in rows)
+
+
+def test_rows_without_a_server_are_left_out_with_the_reason(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSTGRESQL_BIN", str(home / "nowhere"))
+    told: list[str] = []
+    assert [row.name for row in run_suite(["record", "tree"], home, EVENTS, 1, told.append)] == ["tree"]
+    (reason,) = [line for line in told if "left out" in line]
+    assert reason.startswith("record is left out: PostgreSQL's server is not installed")
 
 
 def test_the_command_prints_a_table_and_keeps_every_figure(tmp_path: Path) -> None:

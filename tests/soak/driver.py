@@ -85,7 +85,7 @@ def disturb(people: Crowd, server: PrivatePostgresql, load: Load, restarts: int)
     crash = load.began + every
     while not load.is_over():
         time.sleep(random.random() * 0.3)
-        if random.random() < 0.95:
+        if random.random() < 0.97:
             people.kill_writer(random)
             ledger.note("count", detail="writers killed")
         else:

@@ -58,8 +58,8 @@ def test_nothing_is_lost_when_processes_are_killed_and_the_server_crashes(
     assert counts["writers killed"] > 5
     assert counts["connections lost"] > 5
     if ASKED:
-        assert counts["landings killed"] > 5
-        assert counts["closings"] > 5
+        assert counts["landings killed"] > 3
+        assert counts["closings"] > 0
 
 
 def report(capsys: pytest.CaptureFixture[str], name: str, evidence: Evidence) -> None:
