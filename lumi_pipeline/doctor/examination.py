@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from lumi_pipeline.config import Config
+from lumi_pipeline.errors import LumiError
 from lumi_pipeline.outbox import Outbox
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.recorder import system_clock
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
 from lumi_pipeline.stores.lockedcopy import LockedCopyStore
 from lumi_pipeline.stores.roots import open_lake
+from transparency.errors import StoreError
 from transparency.store import ObjectStore
 
 if TYPE_CHECKING:
@@ -51,28 +53,49 @@ class Examination:
         self.root = _place("root", working, has_lock=config.object_lock is not None and copy is None)
         self.locked_root = None if copy is None else _place("locked root", copy, has_lock=True)
         self.pipeline = Pipeline(config, replace(lake, store=self.root.store), clock)
-        self._facts: dict[str, BucketFacts] = {}
+        self._facts: dict[str, BucketFacts | StoreError] = {}
+        self._no_outbox: LumiError | None = None
 
-    @cached_property
+    @property
     def outbox(self) -> Outbox:
-        """The outbox; :class:`~lumi_pipeline.errors.OutboxError` when it isn't there or isn't one."""
-        return self.pipeline.outbox
+        """The outbox; :class:`~lumi_pipeline.errors.OutboxError` when it isn't there or isn't one.
+
+        A server that does not answer is waited for once.
+        """
+        if self._no_outbox is not None:
+            raise self._no_outbox
+        try:
+            return self.pipeline.outbox
+        except LumiError as error:
+            self._no_outbox = error
+            raise
 
     @cached_property
     def last_sealed(self) -> SealedDay | None:
         """The last sealed day, if there is one."""
+        if self.root.s3 is not None:
+            self.facts(self.root)  # which is known by now if it can't be reached
         days = self.pipeline.sealed_days()
         return load_sealed_day(self.pipeline.lake, days[-1]) if days else None
 
     def facts(self, place: Place) -> "BucketFacts":
-        """What is known of a place's bucket, asked once; :class:`~transparency.errors.StoreError` if it can't be."""
+        """What is known of a place's bucket, or the :class:`~transparency.errors.StoreError` that keeps it unknown.
+
+        S3 is asked once.
+        """
         from lumi_pipeline.doctor.bucketfacts import read_facts  # noqa: PLC0415 - botocore takes a while to load
 
         if place.s3 is None:
             raise ValueError(f"{place.name} is not in S3")
         if place.name not in self._facts:
-            self._facts[place.name] = read_facts(place.s3)
-        return self._facts[place.name]
+            try:
+                self._facts[place.name] = read_facts(place.s3)
+            except StoreError as error:
+                self._facts[place.name] = error
+        known = self._facts[place.name]
+        if isinstance(known, StoreError):
+            raise known
+        return known
 
     @property
     def root_path(self) -> Path | None:

@@ -1,6 +1,6 @@
 """What a check finds, in the one form that people and machines are told."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -78,3 +78,8 @@ def not_tried(reason: str) -> Finding:
 def not_configured(what: str) -> Finding:
     """Nothing to try, because nobody asked for it."""
     return Finding(Status.SKIPPED, f"not configured: {what}")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a sentence has them: ``a, b and c``."""
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)

@@ -12,7 +12,7 @@ from psycopg.rows import TupleRow
 
 from lumi_pipeline.doctor.clocks import judge_clock
 from lumi_pipeline.doctor.examination import Examination
-from lumi_pipeline.doctor.findings import Check, Finding, not_tried, ok, problem, warning
+from lumi_pipeline.doctor.findings import Check, Finding, listed, not_tried, ok, problem, warning
 from lumi_pipeline.doctor.outbox import PROBE_TENANT, recording_check
 from lumi_pipeline.events import from_micros
 
@@ -36,7 +36,7 @@ SELECT coalesce(bit_or(tgtype), 0) FROM pg_trigger
 WHERE tgrelid = to_regclass('audit_outbox') AND tgfoid = to_regproc('audit_outbox_refuse')
     AND tgenabled = 'A' AND tgtype & 3 = 2 AND tgqual IS NULL AND tgattr::text = ''
 """
-_BITS: Final = {"DELETE": 8, "UPDATE": 16, "TRUNCATE": 32}
+_BITS: Final = {"UPDATE": 16, "DELETE": 8, "TRUNCATE": 32}
 _BY_TRIGGER: Final = "audit_outbox is append-only"
 _MAY_TRUNCATE: Final = "SELECT has_table_privilege('audit_outbox', 'TRUNCATE')"
 _LOCK: Final = "LOCK TABLE audit_outbox IN ACCESS EXCLUSIVE MODE NOWAIT"
@@ -97,12 +97,12 @@ def look_at_protection(examination: Examination) -> Iterator[Finding]:
     unguarded = [name for name, bit in _BITS.items() if not bits & bit]
     if allowed:
         yield problem(
-            f"{' and '.join(allowed)} on audit_outbox not refused",
+            f"{listed(allowed)} on audit_outbox not refused",
             f"find out who removed the trigger (lumi verify --all tells what was changed); {_INIT}",
         )
     elif unguarded:
         yield problem(
-            f"this role lacks the right, but the trigger that refuses {' and '.join(sorted(unguarded))} to everybody "
+            f"this role lacks the right, but the trigger that refuses {listed(unguarded)} to everybody "
             "is gone or not enabled always",
             f"find out who did that (lumi verify --all tells what was changed); {_INIT}",
         )
@@ -147,7 +147,7 @@ def look_at_durability(examination: Examination) -> Iterator[Finding]:
     off = [name for name, setting in settings.items() if setting == "off"]
     if off:
         yield problem(
-            f"{' and '.join(off)} off: after a crash, committed events may be gone or damaged, and landing stops",
+            f"{listed(off)} off: after a crash, committed events may be gone or damaged, and landing stops",
             f"turn {'it' if len(off) == 1 else 'them'} on in postgresql.conf (or where the role or database sets it)",
         )
     else:

@@ -7,7 +7,7 @@ from typing import Final, cast
 
 from lumi_pipeline.doctor.clocks import judge_clock
 from lumi_pipeline.doctor.examination import Examination
-from lumi_pipeline.doctor.findings import Check, Finding, ok, problem, warning
+from lumi_pipeline.doctor.findings import Check, Finding, listed, ok, problem, warning
 from lumi_pipeline.doctor.mounts import mount_of
 from lumi_pipeline.doctor.outbox import PROBE_TENANT, recording_check
 from lumi_pipeline.events import COLUMNS
@@ -53,11 +53,11 @@ def look_at_protection(examination: Examination) -> Iterator[Finding]:
                 connection.execute("ROLLBACK TO doctor")
     if allowed:
         yield problem(
-            f"{_listed(allowed)} on audit_outbox {'is' if len(allowed) == 1 else 'are'} not refused: a trigger is gone",
+            f"{listed(allowed)} on audit_outbox {'is' if len(allowed) == 1 else 'are'} not refused: a trigger is gone",
             "find out who dropped it (lumi verify --all tells what was changed); lumi outbox init puts it back",
         )
     else:
-        yield ok(f"{_listed(list(_TRIALS))} on audit_outbox are refused by triggers (tried and rolled back)")
+        yield ok(f"{listed(list(_TRIALS))} on audit_outbox are refused by triggers (tried and rolled back)")
 
 
 def look_at_durability(examination: Examination) -> Iterator[Finding]:
@@ -102,10 +102,6 @@ def _trying(examination: Examination) -> Iterator[sqlite3.Connection]:
 
 def _outbox(examination: Examination) -> SqliteOutbox:
     return cast("SqliteOutbox", examination.outbox)
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 SQLITE_CHECKS: Final = (

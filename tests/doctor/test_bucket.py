@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from lumi_pipeline.doctor.findings import Finding, Status
-from lumi_pipeline.doctor.probes import HELD_FOR, PREFIX
+from lumi_pipeline.doctor.probes import HELD_FOR, PREFIX, STALE_AFTER, new_key
 from lumi_pipeline.recorder import system_clock
 from lumi_pipeline.stores.objectlock import Retention
-from tests.doctor.setups import Setup, look, on_files
+from tests.doctor.setups import Setup, look, look_at_everything, on_files, told
 from tests.s3 import KMS_KEY, S3
-from tests.s3answers import Answer, Answering, answering, holding, refusal
+from tests.s3answers import Answer, answering, holding, refusal
 
 pytestmark = pytest.mark.slow  # the server is started first
 
@@ -124,6 +124,30 @@ def test_a_bucket_without_object_lock_is_found(s3: S3, tmp_path: Path) -> None:
     assert look(setup, "root create-only").status == Status.OK
 
 
+def test_one_bucket_will_do_for_everything_where_versions_keep_conditions(aws_like_s3: S3, tmp_path: Path) -> None:
+    bucket = aws_like_s3.bucket(locked=True)
+    setup = on_s3(tmp_path, bucket, object_lock=Retention("compliance", 1))
+    setup.publish()
+    before = {(version["Key"], version["VersionId"]) for version in versions(aws_like_s3, bucket)}
+    results = look_at_everything(setup)
+    assert told(results, Status.PROBLEM) == {}
+    assert told(results, Status.WARNING).keys() == {"root lifecycle"}
+    [left] = {(version["Key"], version["VersionId"]) for version in versions(aws_like_s3, bucket)} - before
+    assert str(left[0]).startswith(f"lake/{PREFIX}")
+
+
+def test_versions_that_a_crash_left_are_removed_once_they_are_old(s3: S3, tmp_path: Path) -> None:
+    bucket = s3.bucket(versioned=True)
+    now = system_clock()
+    old, young = new_key(now - 2 * STALE_AFTER), new_key(now)
+    for key in (old, young, "log-private/genesis.txt"):
+        s3.admin.put_object(Bucket=bucket, Key=f"lake/{key}", Body=b"")
+    s3.admin.delete_object(Bucket=bucket, Key=f"lake/{old}")  # leaves a mark
+    assert look(on_s3(tmp_path, bucket), "root").status == Status.OK
+    assert {version["Key"] for version in versions(s3, bucket)} == {f"lake/{young}", "lake/log-private/genesis.txt"}
+    assert s3.admin.list_object_versions(Bucket=bucket).get("DeleteMarkers", []) == []
+
+
 def test_lifecycle_rules_are_judged(s3: S3, tmp_path: Path) -> None:
     bucket = s3.bucket()
     setup = on_s3(tmp_path, bucket)
@@ -206,17 +230,14 @@ def test_what_may_not_be_asked_is_no_success(tmp_path: Path, dated: dict[str, st
 
 
 @pytest.mark.parametrize("kind", ["dead", "silent"])
-def test_an_endpoint_that_does_not_answer_is_given_up_soon(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
-) -> None:
-    monkeypatch.setattr("lumi_pipeline.doctor.examination.SILENT_AFTER", 0.5)
-    with answering(Answer(wait=60)) as server:
+def test_an_endpoint_that_does_not_answer_is_given_up_soon(tmp_path: Path, kind: str) -> None:
+    with answering(Answer(wait=60)), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lumi_pipeline.doctor.examination.SILENT_AFTER", 0.5)
         if kind == "dead":
-            monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+            patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
         started = time.monotonic()
         found = look(on_s3(tmp_path, "gateway"), "root bucket")
         assert time.monotonic() - started < 10
-        assert isinstance(server, Answering)
     assert found.status == Status.PROBLEM
     assert "127.0.0.1" in found.detail
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lumi_pipeline.doctor.findings import Status
-from tests.doctor.setups import ORIGIN, Setup, look, look_at_all, look_at_everything
+from tests.doctor.setups import ORIGIN, PASSWORD, Setup, look, look_at_all, look_at_everything
 from transparency.entries import evidence_key_name
 from transparency.keys import SigningKey
 
@@ -97,7 +97,7 @@ def test_no_finding_holds_a_secret(setup: Setup) -> None:
     told = repr([look_at_everything(setup), [look_at_all(setup, "libraries")]])
     for path in (setup.config.log_key_file, setup.config.evidence_key_file):
         assert path.read_text().rpartition("+")[2].strip() not in told
-    assert "kept-to-itself" not in told
+    assert PASSWORD not in told
     assert "only-for-tests" not in told
 
 

@@ -1,13 +1,26 @@
 """What the doctor finds about an outbox in PostgreSQL."""
 
+import socket
+import time
 from typing import LiteralString
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from lumi_pipeline.doctor.findings import Status
-from tests.doctor.setups import Setup, address_of, login_of, look, look_at_all, on_servers
+from lumi_pipeline.doctor.findings import Status, listed
+from lumi_pipeline.outboxaddress import postgresql_address
+from tests.doctor.setups import (
+    PASSWORD,
+    Setup,
+    address_of,
+    login_of,
+    look,
+    look_at_all,
+    look_at_everything,
+    on_servers,
+    told,
+)
 from tests.postgresql import PrivatePostgresql
 
 WITHOUT_TRUNCATE = """
@@ -82,7 +95,7 @@ def test_a_trigger_that_no_longer_refuses_is_found(setup: Setup, statement: Lite
     setup.record(1)
     setup.administer(statement)
     found = look(as_owner(setup), "outbox protected")
-    assert (found.status, found.detail) == (Status.PROBLEM, f"{' and '.join(missing)} on audit_outbox not refused")
+    assert (found.status, found.detail) == (Status.PROBLEM, f"{listed(missing)} on audit_outbox not refused")
     found = look(setup, "outbox protected")  # this role lacks the right, but others have it
     assert found.status == Status.PROBLEM
     assert all(name in found.detail for name in ("lacks the right", *missing))
@@ -143,4 +156,14 @@ def test_a_dead_server_is_told_without_the_password(setup: Setup) -> None:
     dead = setup.having(outbox=type(address)(address.name, address.url.replace("@127.0.0.1:", "@127.0.0.1:1"), None))
     found = look(dead, "outbox")
     assert (found.status, "can't be reached" in found.detail) == (Status.PROBLEM, True)
-    assert "kept-to-itself" not in repr(found)
+    assert PASSWORD not in repr(found)
+
+
+def test_a_server_that_accepts_and_never_answers_is_waited_for_once(setup: Setup) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"postgresql://lumi:{PASSWORD}@127.0.0.1:{silent.getsockname()[1]}/app"
+        started = time.monotonic()
+        results = look_at_everything(setup.having(outbox=postgresql_address(url)))
+        assert time.monotonic() - started < 18
+    assert told(results, Status.PROBLEM).keys() == {"outbox"}
+    assert told(results, Status.SKIPPED)["space"].startswith("not tried: ")
