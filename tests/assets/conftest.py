@@ -7,6 +7,7 @@ import dagster as dg
 import pytest
 
 from tests.assets.machines import URL, Database, Machine, new_database, two_days
+from tests.lake.places import NewPlace
 from tests.lake.world import World, at
 from tests.postgresql import Postgresql
 
@@ -18,9 +19,9 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def world(tmp_path: Path, new_place: NewPlace) -> World:
     """Two tenants on days 0 and 2; nothing on day 1; something on day 3, which is not over at half past noon."""
-    world = World.create(tmp_path / "world", at(3, "12:30:00"))
+    world = World.create(tmp_path / "world", at(3, "12:30:00"), new_place)
     world.record("acme", at(0, "09:00:00"), at(0, "09:00:01"), at(0, "23:59:59.999999"))
     world.record("globex", at(0, "10:00:00"), at(2, "10:00:00"))
     world.record("acme", at(2, "00:00:00"), at(3, "08:00:00"))

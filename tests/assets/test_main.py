@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,10 @@ from assets.__main__ import main
 from assets.embedded import HOME, embedded_instance
 from lumi_pipeline.days import last_complete_day
 from lumi_pipeline.pipeline import Pipeline
-from tests.lake.world import ORIGIN, World
+from lumi_pipeline.recorder import AuditRecorder
+from tests.databases import database
+from tests.lake.places import NewPlace
+from tests.lake.world import ORIGIN, World, new_event
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 Call = Callable[..., tuple[int, str, str]]
@@ -46,11 +50,11 @@ def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_home: Path) -> World:
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_home: Path, new_place: NewPlace) -> World:
     """The current directory holds a ``lumi.toml``, an outbox without events, keys, and Dagster's empty records."""
-    world = World.create(tmp_path / "here", noon(LAST))
+    world = World.create(tmp_path / "here", noon(LAST), new_place)
     (world.directory / "lumi.toml").write_text(
-        f'root = "lake"\noutbox = "sqlite:///outbox.db"\norigin = "{ORIGIN}"\n'
+        f'root = "{world.config.root}"\noutbox = "{world.config.outbox.url}"\norigin = "{ORIGIN}"\n'
         'log_key_file = "log.key"\nevidence_key_file = "evidence.key"\n'
     )
     shutil.copytree(empty_home, world.directory / HOME)
@@ -119,7 +123,7 @@ def test_named_days_are_verified_again(here: World, call: Call) -> None:
 def test_an_empty_outbox_is_said_to_be_empty(here: World, call: Call) -> None:
     code, out, err = call("--to", str(LAST))
     assert (code, err) == (0, "")
-    assert out == f"Nothing to do: no event was ever recorded in the outbox {here.outbox.path}.\n"
+    assert out == f"Nothing to do: no event was ever recorded in the outbox {here.outbox.name}.\n"
     assert not (HOME / "start.lock").exists()
 
 
@@ -170,13 +174,10 @@ def test_a_locked_outbox_is_tried_again_and_then_told(here: World, call: Call, m
     fill(here)
     own(here).land()
     monkeypatch.setattr("assets.failures.PAUSE", 0)
-    monkeypatch.setattr("lumi_pipeline.outbox.sqlite.SqliteOutbox.close_day.__defaults__", (0.1,), raising=False)
-    connection = here.outbox.connect()
-    try:
-        connection.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr(f"{type(here.outbox).__module__}.{type(here.outbox).__name__}.close_day.__defaults__", (0.1,))
+    with database(here.outbox) as connection:
+        AuditRecorder(connection).record_many([new_event("acme")])
         code, _, err = call("--to", str(LAST))
-    finally:
-        connection.close()
     assert code == 1
     assert err.count(f"sealed_events is tried again in a moment: {LAST} is not closed") == 2
     assert f"error: {LAST} is not closed: a transaction has been holding" in err
@@ -212,10 +213,10 @@ def test_a_day_before_the_log_is_refused(here: World, call: Call) -> None:
 
 
 def test_a_missing_outbox_is_told_plainly(here: World, call: Call) -> None:
-    here.outbox.path.unlink()
+    here.place.lose_outbox()
     code, out, err = call()
     assert (code, out) == (1, "")
-    assert err.startswith("error: there is no outbox at ")
+    assert re.match("error: (there is no outbox at |the outbox .* does not exist)", err)
 
 
 def test_events_older_than_the_calendar_name_the_remedy(
@@ -288,7 +289,7 @@ def test_interrupted_it_ends_at_once_and_says_so(here: World) -> None:
     fill(here)
     own(here).land()
     connection = here.outbox.connect()
-    connection.execute("BEGIN IMMEDIATE")  # so that closing the day waits
+    AuditRecorder(connection).record_many([new_event("acme")])  # so that closing the day waits
     command = [sys.executable, "-m", "assets", "--to", str(LAST)]
     process = subprocess.Popen(command, env=clean(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
-from pathlib import Path
 
 import dagster as dg
 
@@ -20,10 +19,15 @@ class WorldPipeline(PipelineResource):
     now: str
 
     def open(self) -> Pipeline:
-        return World(Path(self.directory), datetime.fromisoformat(self.now)).pipeline()
+        known = _WORLDS[self.directory]
+        return World(known.directory, known.place, datetime.fromisoformat(self.now)).pipeline()
+
+
+_WORLDS: dict[str, World] = {}
 
 
 def resource(world: World) -> WorldPipeline:
+    _WORLDS[str(world.directory)] = world
     return WorldPipeline(directory=str(world.directory), now=world.clock.now.isoformat())
 
 

@@ -1,11 +1,11 @@
 """Where a test world lies: in SQLite and files, or in PostgreSQL and S3. What differs between the two is here."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from lumi_pipeline.config import Config
 from lumi_pipeline.lake import Lake
@@ -26,6 +26,22 @@ Clock = Callable[[], datetime]
 
 LOCAL: Final = "sqlite-and-files"
 REMOTE: Final = "postgresql-and-s3"
+
+
+SAMPLE: Final = 6
+"""Of the moments at which a run may be killed or overtaken, one in so many is tried in a remote place."""
+
+thorough = False
+"""Whether all of them are tried in every place; set by the option --thorough."""
+
+_Moment = TypeVar("_Moment")
+
+
+def sampled(moments: Sequence[_Moment], place: "Place") -> list[_Moment]:
+    """The moments to try: all of them in a local place, where each costs little; else some, the last among them."""
+    if thorough or place.kind == LOCAL:
+        return list(moments)
+    return [moment for number, moment in enumerate(reversed(moments)) if number % SAMPLE == 0][::-1]
 
 
 class Place(Protocol):

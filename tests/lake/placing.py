@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lake import places
 from tests.lake.places import LOCAL, REMOTE, LocalPlace, NewPlace, RemotePlace, Services
 from tests.postgresql import Postgresql, cluster
 from tests.s3 import S3
@@ -20,6 +21,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="both",
         help="run what needs a pipeline with SQLite and files (local), with PostgreSQL and S3 (remote), or both",
     )
+    parser.addoption(
+        "--thorough",
+        action="store_true",
+        help="kill and overtake runs at every moment also with PostgreSQL and S3, where one in six is tried otherwise",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    places.thorough = config.getoption("thorough")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -21,7 +21,7 @@ from tests.crashing import Killed
 from tests.interleaving import Kill, Step, interleave, operations_of
 from tests.lake.crashes import everything
 from tests.lake.judging import judge
-from tests.lake.places import NewPlace
+from tests.lake.places import NewPlace, sampled
 from tests.lake.world import ORIGIN, Clock, World, at, day
 from tests.logs import RecordingKey
 from transparency.checkpoint import parse_signed_checkpoint
@@ -185,7 +185,7 @@ def overtake(scene: Scene, directory: Path, *, arrival: bool) -> set[str]:
     run(alone.pipeline())
     expected = everything(alone)
     ends = set()
-    for pause in range(operations(scene, directory / "counted") + 1):
+    for pause in sampled(range(operations(scene, directory / "counted") + 1), scene.world.place):
         race = Race(scene, directory / str(pause), arrival=arrival)
         end, other = race.play([0] * pause + [1] * ENOUGH)
         assert other == "RunReport"
@@ -254,7 +254,7 @@ def test_runs_whose_clocks_differ_agree_on_one_sealing_time(
 
     scene = Scene(scenes["seal", "third-day"].world, seal_later)
     ends = []
-    for pause in range(0, operations(scene, tmp_path / "counted"), 5):
+    for pause in sampled(range(0, operations(scene, tmp_path / "counted"), 5), scene.world.place):
         race = Race(scene, tmp_path / str(pause))
         ends += race.play([0] * pause + [1] * ENOUGH)[:1]
         race.complete()
