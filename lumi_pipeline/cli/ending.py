@@ -1,5 +1,6 @@
 """How a command line ends: one message on standard error, an exit code, and never a traceback for a user's mistake."""
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,9 @@ def execute(command: click.Command, program: str, arguments: Sequence[str]) -> i
     if sys.stdout is None:  # closed by whoever started us
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - open until the end
     _let_anything_be_printed()
+    # What psycopg could not undo on a connection that is lost or interrupted, the server undoes; it is no message to
+    # whoever runs a command, who is told what happened by us.
+    logging.getLogger("psycopg").addHandler(logging.NullHandler())
     try:
         code = command.main(args=list(arguments), prog_name=program, standalone_mode=False, color=_color())
         sys.stdout.flush()
