@@ -25,7 +25,7 @@ from lumi_pipeline.landedrows import LandedRows
 from lumi_pipeline.landing import Cursor, LastLanding, land_system, last_landing, read_cursors
 from lumi_pipeline.mending import ForkMet, Mended, mend
 from lumi_pipeline.outbox import Connection, Outbox
-from lumi_pipeline.outbox.repair import Repairs
+from lumi_pipeline.outbox.repair import REPAIR_PATIENCE, Repairs
 from lumi_pipeline.outbox.repairs import repairs_on
 from lumi_pipeline.rebaserecords import Rebase, begin_rebase, evidence_prefix, finish_rebase, interrupted
 from lumi_pipeline.rebasing import Finding, Findings
@@ -100,7 +100,7 @@ class Rebaser:
             with self._landed(look.cursors, findings.repairs) as landed:
                 rebase = begin_rebase(self.lake, findings, reason, uuid7(), format_timestamp(self.clock()))
                 if findings.days_open and self.sealed is not None:
-                    self.outbox.close_day(self.sealed.day)
+                    self.outbox.close_day(self.sealed.day, REPAIR_PATIENCE)
                 mended = tuple(self._mend(repairs, rebase, look, landed, rerecord=rerecord))
             self._record(connection, rebase)
         if findings.other_system and look.last is not None:

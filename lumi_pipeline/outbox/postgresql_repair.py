@@ -31,6 +31,9 @@ _TABLE_WAIT: Final = 1000
 """Milliseconds that the lock on the table is waited for at a time: whoever records meanwhile waits behind it."""
 
 _FETCH_ROWS: Final = 256
+_BATCH_ROWS: Final = 4096
+"""Rows that are Python objects at a time on their way from Arrow into the database."""
+
 _LAST_SEQ: Final = (1 << 63) - 1
 _LISTED: Final = ", ".join(COLUMNS)
 _VALUES: Final = ", ".join("%s::uuid" if column == "event_id" else "%s" for column in COLUMNS)
@@ -219,11 +222,11 @@ class PostgresChainRepair:
     def _copy(self, table: str, rows: Iterable[pa.Table]) -> int:
         copied = 0
         with self._connection.cursor() as cursor, cursor.copy(_COPY.format(table).encode()) as copy:
-            for chunk in rows:
-                columns = [column.to_pylist() for column in chunk.select(EVENT_SCHEMA.names).columns]
+            for batch in (batch for chunk in rows for batch in chunk.to_batches(max_chunksize=_BATCH_ROWS)):
+                columns = [column.to_pylist() for column in batch.select(EVENT_SCHEMA.names).columns]
                 for row in zip(*columns, strict=True):
                     copy.write_row(row)
-                copied += len(chunk)
+                copied += len(batch)
         return copied
 
     def _fetch_others(self, first: int, end: int | None) -> Iterator[tuple[str, Sequence[Row]]]:

@@ -19,6 +19,9 @@ from lumi_pipeline.outbox.repair import REPAIR_PATIENCE, Link
 from lumi_pipeline.outbox.sqlite import read_closed_before
 
 _FETCH_ROWS: Final = 256
+_BATCH_ROWS: Final = 4096
+"""Rows that are Python objects at a time on their way from Arrow into the database."""
+
 _LISTED: Final = ", ".join(COLUMNS)
 _INSERT: Final = f"INSERT INTO {{}} ({_LISTED}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - constants
 _STAGE: Final = (
@@ -146,13 +149,13 @@ class SqliteChainRepair:
 
     def _insert(self, table: str, rows: Iterable[pa.Table]) -> int:
         inserted = 0
-        for chunk in rows:
+        for batch in (batch for chunk in rows for batch in chunk.to_batches(max_chunksize=_BATCH_ROWS)):
             columns = [
                 (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
-                for column in chunk.select(EVENT_SCHEMA.names).columns
+                for column in batch.select(EVENT_SCHEMA.names).columns
             ]
             self._connection.executemany(_INSERT.format(table), zip(*columns, strict=True))
-            inserted += len(chunk)
+            inserted += len(batch)
         return inserted
 
     def _fetch_others(self, first: int, end: int | None) -> Iterator[tuple[str, Sequence[Row]]]:
