@@ -5,8 +5,9 @@ run one after the other, variables and directory carried over, with the environm
 ``console`` block the lines after ``$ `` are commands and the rest is what they print, where ``…`` stands for anything.
 
 A comment on the line above a block changes that: ``<!-- needs: make dry-run -->`` has make show what it would do (for
-targets that would run this very test), ``<!-- needs: another machine -->`` only has the shell check the syntax. A block
-in any other language has to be one of NOT_RUN, so that nothing is skipped by accident.
+targets that would run this very test), ``<!-- needs: another machine -->`` only has the shell check the syntax. What
+``<!-- needs: servers -->`` runs in tests/docs/test_operations.py, with PostgreSQL and S3. A block in any other language
+has to be one of NOT_RUN, so that nothing is skipped by accident.
 """
 
 import os
@@ -15,6 +16,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +33,8 @@ ENVIRONMENT = Path(sys.prefix)
 
 RUN = {"bash", "console", "python"}
 NOT_RUN = {"csv", "http", "ini", "json", "mermaid", "sql", "text", "toml", "yaml"}
-NEEDS = {"make dry-run", "another machine"}
+SERVERS = "servers"
+NEEDS = {"make dry-run", "another machine", SERVERS}
 SECONDS = 300
 
 FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,})(?P<info>[^`\n]*)$")
@@ -99,7 +102,8 @@ def tidy(text: str) -> str:
 class Shell:
     """A reader's shell: each script goes on where the one before stopped."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.environment = environment or {}
         self.home = directory / "home"
         self.home.mkdir()
         self.state = directory / "state"
@@ -117,6 +121,7 @@ class Shell:
             "LANG": "C.UTF-8",
             "NO_COLOR": "1",
             "PATH": f"{ENVIRONMENT / 'bin'}:{os.environ['PATH']}",
+            **self.environment,
         }
         return subprocess.run(
             ["bash", "-c", wrapped],
@@ -132,6 +137,8 @@ class Shell:
 
 def perform(block: Block, shell: Shell) -> None:
     assert block.needs is None or block.needs in NEEDS, f"unknown mark {block.needs!r}; known: {sorted(NEEDS)}"
+    if block.needs == SERVERS:
+        return
     if block.language in NOT_RUN:
         assert block.needs is None, "a block that does not run needs no mark"
         return
