@@ -1,6 +1,6 @@
 """What the bucket of a store does with objects: versions, encryption, checksums, lifecycle; and S3's clock."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Final
 
@@ -112,7 +112,7 @@ def look_at_lifecycle(place: Place, examination: Examination) -> Iterator[Findin
     expiring = [
         str(rule.get("ID") or prefix or "of the whole bucket")
         for rule, prefix in enabled
-        if "Expiration" in rule and _reaches(prefix, store.prefix)
+        if _expires_objects(rule) and _reaches(prefix, store.prefix)
     ]
     ends_uploads = any(
         "AbortIncompleteMultipartUpload" in rule and store.prefix.startswith(prefix) for rule, prefix in enabled
@@ -141,6 +141,11 @@ def _prefix(rule: dict[str, object]) -> str:
 
 def _mapping(value: object) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
+
+
+def _expires_objects(rule: Mapping[str, object]) -> bool:
+    """Whether a rule removes objects, and not only the delete markers of those that are gone."""
+    return bool(set(_mapping(rule.get("Expiration"))) - {"ExpiredObjectDeleteMarker"})
 
 
 def _reaches(rule: str, prefix: str) -> bool:

@@ -11,6 +11,9 @@ from tests.s3 import S3
 from tests.servers import Servers
 
 _KINDS = {"local": [LOCAL], "remote": [REMOTE], "both": [LOCAL, REMOTE]}
+EVERYWHERE = "everywhere"
+"""Marks tests that run in both kinds of places by default; the others, which are many, run in a local one alone."""
+
 _running: list[Services] = []
 
 
@@ -18,8 +21,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--places",
         choices=list(_KINDS),
-        default="both",
-        help="run what needs a pipeline with SQLite and files (local), with PostgreSQL and S3 (remote), or both",
+        help="run what needs a pipeline with SQLite and files (local), with PostgreSQL and S3 (remote), or both; by"
+        " default everything local, and what is marked 'everywhere' in both",
     )
     parser.addoption(
         "--thorough",
@@ -35,7 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test once in each kind of place, if it has anything to do with places."""
     if "new_place" in metafunc.fixturenames:
-        kinds = _KINDS[metafunc.config.getoption("places")]
+        by_default = "both" if metafunc.definition.get_closest_marker(EVERYWHERE) else "local"
+        kinds = _KINDS[metafunc.config.getoption("places") or by_default]
         metafunc.parametrize("new_place", kinds, indirect=True, scope="session")
 
 
