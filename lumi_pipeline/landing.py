@@ -7,7 +7,7 @@ last sealed day and the landings since, so there is no cursor to lose or to set 
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -235,7 +235,8 @@ def land(outbox: Outbox, lake: Lake, sealed: DayTenants | None) -> LandingReport
         fold = ChainFold(_start(cursors, ahead), trees=False)
         rows = snapshot.rows([(tenant_id, fold.start(tenant_id).next_seq) for tenant_id in ahead])
         files, days = _keep(lake, number, rows, fold)
-    tenants, breaks = _settle(fold, ahead)
+        tenants, breaks = _settle(fold, ahead)
+        _check_continued(snapshot, cursors, breaks)
     landing = Landing(
         number,
         snapshot.system_id,
@@ -356,6 +357,22 @@ def _check_announced(snapshot: Snapshot, ahead: Mapping[str, Cursor]) -> None:
                 "set back, or the event was put there past the recorder: compare both with a backup; when the database "
                 "was restored on purpose, see: lumi landing rebase -h",
             )
+
+
+def _check_continued(snapshot: Snapshot, cursors: Mapping[str, Cursor], breaks: Sequence[Break]) -> None:
+    """Tell a new row that was tampered with from a database that went on another way than what was landed.
+
+    The latter is what an older dump looks like once applications have recorded past our cursor. The rows written until
+    now count for nothing.
+    """
+    for found in breaks:
+        cursor = cursors.get(found.tenant_id)
+        if cursor is None or found.kind is not BreakKind.LINK or found.seq != cursor.next_seq:
+            continue
+        rows = snapshot.rows([(found.tenant_id, cursor.next_seq - 1)], chunk_rows=1)
+        last = next(((row["seq"][0].as_py(), row["integrity_hash"][0].as_py()) for row in rows), None)
+        if last is not None and last[0] == cursor.next_seq - 1 and last[1] != cursor.last_hash:
+            raise _rewound(found.tenant_id, cursor.next_seq, f"the row at seq {last[0]} is another one now")
 
 
 def _check_not_rewound(tenant_id: str, cursor: Cursor, head: Cursor) -> None:

@@ -12,6 +12,8 @@ from lumi_pipeline.lake import events_prefix
 from tests.assets.worlds import checks, failure, materialised, run
 from tests.lake.world import World, at, day
 
+pytestmark = pytest.mark.everywhere
+
 THREE_DAYS = [day(0), day(1), day(2)]
 ALL_CHECKS = [
     "landed_events.chain_intact",

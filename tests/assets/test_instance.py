@@ -68,7 +68,7 @@ def test_dagster_validates_the_definitions(project: Path, world: World) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dagster", "definitions", "validate"],
         cwd=project,
-        env=clean(project, LUMI_ROOT=str(world.root)),
+        env=clean(project, LUMI_ROOT=world.place.root),
         capture_output=True,
         text=True,
         check=False,
@@ -80,7 +80,7 @@ def test_dagster_validates_the_definitions(project: Path, world: World) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["dagster", "dg"])
 def test_the_web_interface_shows_the_graph(project: Path, world: World, command: str) -> None:
-    with dev(command, project, clean(project, LUMI_ROOT=str(world.root))) as ask:
+    with dev(command, project, clean(project, LUMI_ROOT=world.place.root)) as ask:
         answer = ask(QUERY)
     nodes = {
         node["assetKey"]["path"][0]: [key["path"][0] for key in node["dependencyKeys"]] for node in answer["assetNodes"]

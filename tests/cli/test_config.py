@@ -176,7 +176,7 @@ def test_malformed_values_are_refused(overrides: dict[str, str | None], said: st
     assert "hunter2" not in message
 
 
-def test_the_password_of_the_outbox_is_never_shown(here: Path) -> None:
+def test_the_password_of_the_outbox_is_never_shown() -> None:
     url = "postgresql://app:hunter2@db.example:6432/app?sslmode=require&password=hunter3"
     config = load_config(Path(os.devnull), env={"LUMI_OUTBOX": url})
     assert config.outbox == postgresql_address(url)

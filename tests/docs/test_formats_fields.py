@@ -305,7 +305,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     world.pipeline(recording).land()
     schemas = {}
     for key in world.store.list("landed/"):  # now, as they are removed when their rows are sealed and published
-        schemas[key.rpartition("/")[2].rpartition("-")[0]] = pq.read_schema(world.store.path(key))
+        schemas[key.rpartition("/")[2].rpartition("-")[0]] = pq.read_schema(world.parquet(key))
     with pytest.raises(ChainBroken) as stopped:
         world.pipeline(recording).run()
     world.pipeline(recording).acknowledge(stopped.value.day, "a test")
@@ -314,7 +314,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     world.pipeline(recording).rebaser().accept("a test", rerecord=True)
     assert list(look_at_store(Place("root", recording(world.store), None, has_lock=False), Examination(world.config)))
     [key] = world.store.list(f"seals/day={at(1).date()}/tenant_days-")
-    schemas["tenant_days"] = pq.read_schema(world.store.path(key))
+    schemas["tenant_days"] = pq.read_schema(world.parquet(key))
     return Lived(frozenset(write.key for store in stores for write in store.writes), schemas)
 
 

@@ -85,7 +85,8 @@ def world(template: World, tmp_path: Path) -> World:
 
 @pytest.fixture
 def published(world: World) -> Published:
-    return Published(world.root / "log", world.root / "log-private" / "cosigned")
+    root = Path(world.place.root)
+    return Published(root / "log", root / "log-private" / "cosigned")
 
 
 def build_go_client(directory: Path) -> list[str]:

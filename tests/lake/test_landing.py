@@ -15,6 +15,8 @@ from tests.lake.chains import places
 from tests.lake.places import NewPlace
 from tests.lake.world import World, at, day
 
+pytestmark = pytest.mark.everywhere
+
 PAYLOAD, INTEGRITY, LINK, MISSING, TIME, HEAD = (
     BreakKind.PAYLOAD,
     BreakKind.INTEGRITY,
@@ -181,15 +183,26 @@ def test_another_database_is_not_landed(world: World, new_place: NewPlace) -> No
     assert world.listing() == before
 
 
-def test_a_restored_backup_that_went_another_way_breaks_at_the_first_new_row(world: World) -> None:
+def test_a_restored_backup_that_went_another_way_is_not_landed(world: World) -> None:
     world.record("acme", at(0, "09:00:00"))
     backup = world.copy(world.directory.with_name("backup"))
-    landed = world.record("acme", at(0, "10:00:00"))
+    world.record("acme", at(0, "10:00:00"))
     world.pipeline().land()
+    before = world.contents("landings/")
     backup.record("acme", at(0, "10:00:00"), at(0, "11:00:00"))
     world.place.take_outbox(backup.place)
-    (found,) = world.pipeline().land().breaks
-    assert found == Break("acme", 2, LINK, landed[0].integrity_hash.hex(), found.found)
+    with pytest.raises(RewoundOutbox, match=r"landed up to seq 2, but the row at seq 1 is another one now.*rebase -h"):
+        world.pipeline().land()
+    assert world.contents("landings/") == before
+
+
+def test_a_new_row_that_does_not_link_to_what_is_still_there_is_landed_as_found(world: World) -> None:
+    landed = world.record("acme", at(0, "09:00:00"))
+    world.pipeline().land()
+    world.record("acme", at(0, "10:00:00"))
+    world.tamper("UPDATE audit_outbox SET prev_hash = zeroblob(32) WHERE seq = 1")
+    breaks = world.pipeline().land().breaks
+    assert Break("acme", 1, LINK, landed[0].integrity_hash.hex(), bytes(32).hex()) in breaks
 
 
 def test_a_missing_outbox_is_said_to_be_missing(world: World) -> None:

@@ -7,6 +7,8 @@ from lumi_pipeline.lake import seal_prefix
 from tests.lake.world import ORIGIN, World, at, day
 from transparency.keys import SigningKey
 
+pytestmark = pytest.mark.everywhere
+
 
 def sealed_only(world: World) -> None:
     world.record("acme", at(0), at(1))

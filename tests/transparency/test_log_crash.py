@@ -2,6 +2,7 @@
 half-done for good, or signed twice."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import count, product
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lumi_pipeline.stores.s3 import S3Store
 from tests.crashing import CrashingStore, Killed, crashes, writes_of
 from tests.interleaving import Kill, Step, interleave, operations_of
 from tests.logs import RecordingKey, entries, root_of, snapshot
@@ -59,8 +61,8 @@ def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], O
     if request.param == "file":
         return lambda: FileStore(tmp_path / str(next(numbers)))
     s3 = request.getfixturevalue("s3")
-    bucket = s3.bucket()
-    return lambda: s3.store(bucket, f"{next(numbers)}/")
+    store: S3Store = s3.store()
+    return lambda: replace(store, prefix=f"{next(numbers)}/")
 
 
 def test_the_writes_and_their_order_are_those_that_were_thought_through() -> None:
