@@ -46,6 +46,9 @@ CREATE FUNCTION test_time(micros integer) RETURNS timestamptz IMMUTABLE LANGUAGE
     RETURN test_time(micros::bigint);
 CREATE FUNCTION test_time(micros smallint) RETURNS timestamptz IMMUTABLE LANGUAGE sql
     RETURN test_time(micros::bigint);
+CREATE FUNCTION test_later(moment timestamptz, micros integer) RETURNS timestamptz IMMUTABLE LANGUAGE sql
+    RETURN moment + make_interval(secs => micros::double precision / 1000000);
+CREATE OPERATOR + (LEFTARG = timestamptz, RIGHTARG = integer, FUNCTION = test_later);
 CREATE CAST (bigint AS timestamptz) WITH FUNCTION test_time(bigint) AS IMPLICIT;
 CREATE CAST (smallint AS timestamptz) WITH FUNCTION test_time(smallint) AS IMPLICIT;
 CREATE CAST (integer AS timestamptz) WITH FUNCTION test_time(integer) AS IMPLICIT;

@@ -99,7 +99,10 @@ class _PostgresConnection(psycopg.Connection[TupleRow]):
         return cursors[0]
 
     def commit(self) -> None:
-        self.mortal.commit(super().commit)
+        if self.read_only:  # the end of a snapshot: nothing lasts of it
+            super().commit()
+        else:
+            self.mortal.commit(super().commit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ OTHER_VALUES = {
     "seq": "seq + 1000",
     "event_id": "'01890000-0000-7000-8000-000000000000'",
     "recorded_at": "recorded_at + 1",
-    "occurred_at": "occurred_at - 1",
+    "occurred_at": "occurred_at + -1",
     "action": "'TICKET_DELETED'",
     "entity_type": "'user'",
     "entity_id": "'T-2'",
