@@ -11,6 +11,7 @@ from threading import Lock, current_thread, main_thread
 
 import psycopg
 from psycopg.abc import Params, Query
+from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from lumi_pipeline.outbox import Outbox
@@ -99,8 +100,8 @@ class _PostgresConnection(psycopg.Connection[TupleRow]):
         return cursors[0]
 
     def commit(self) -> None:
-        if self.read_only:  # the end of a snapshot: nothing lasts of it
-            super().commit()
+        if self.read_only or self.info.transaction_status == TransactionStatus.IDLE:
+            super().commit()  # the end of a snapshot, or of nothing: nothing lasts of it
         else:
             self.mortal.commit(super().commit)
 
