@@ -1,29 +1,23 @@
 """Landed rows of chosen tenants from chosen seqs on, wherever in the lake they lie: in sealed days or in landings.
 
-Every file that may hold one of them is checked against its SHA-256 before any row is used. DuckDB sorts and joins, and
-spills what does not fit into a temporary directory, so memory is bounded.
+Every file that may hold one of them is checked against its SHA-256 before any row is used, and memory is bounded.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Final, Self
 
-import duckdb
 import pyarrow as pa
 
-from lumi_pipeline.errors import LakeError
-from lumi_pipeline.events import COLUMNS, EVENT_SCHEMA
-from lumi_pipeline.lake import ROW_GROUP_ROWS, Lake, check_values, events_prefix
+from lumi_pipeline.checkedrows import checked_views, reading_rows, sorted_events
+from lumi_pipeline.events import COLUMNS
+from lumi_pipeline.lake import Lake, events_prefix
 from lumi_pipeline.landing import Cursor, landings
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
-
-_MEMORY_LIMIT: Final = "512MB"
 
 # A landing keeps its files until all of it is sealed, so those rows of it that are sealed already are left out.
 _ROWS: Final = """
@@ -82,17 +76,7 @@ class LandedRows:
             }
         )
         with ExitStack() as opened:
-            spill = opened.enter_context(TemporaryDirectory(prefix="lumi-"))
-            self._db = duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "temp_directory": spill})
-            opened.callback(self._db.close)
-            self._db.execute("SET TimeZone = 'UTC'")
-            for name, files in (("sealed", sealed), ("landed", landed)):
-                paths = lake.fetch_events(files, Path(opened.enter_context(TemporaryDirectory(prefix="lumi-"))))
-                with _reading():
-                    if paths:
-                        self._db.from_parquet(paths, hive_partitioning=False).create_view(name)
-                    else:
-                        self._db.register(name, EVENT_SCHEMA.empty_table())
+            self._db = opened.enter_context(checked_views(lake, {"sealed": sealed, "landed": landed}))
             self._db.register("wanted", wanted)
             self._opened = opened.pop_all()
 
@@ -106,11 +90,7 @@ class LandedRows:
 
     def tables(self) -> Iterator[pa.Table]:
         """Yield the rows sorted by (tenant_id, seq), in tables of bounded size and EVENT_SCHEMA."""
-        with _reading():
-            for batch in self._db.sql(f"{_ROWS} ORDER BY tenant_id, seq").to_arrow_reader(ROW_GROUP_ROWS):
-                table = pa.Table.from_batches([batch]).cast(EVENT_SCHEMA)
-                check_values(table, "the lake")
-                yield table
+        return sorted_events(self._db, _ROWS)
 
     def compare(self, stored: Iterable[pa.Table]) -> dict[str, Difference]:
         """Compare rows of a database, column by column, with those landed; rows out of the range don't count.
@@ -122,7 +102,7 @@ class LandedRows:
             self._db.register("chunk", table)
             self._db.execute("INSERT INTO stored SELECT * FROM chunk")
             self._db.unregister("chunk")
-        with _reading():
+        with reading_rows():
             found = self._db.sql(_COMPARE).fetchall()
         self._db.execute("DROP TABLE stored")
         return {tenant_id: Difference(first, missing, others) for tenant_id, first, missing, others in found}
@@ -146,17 +126,3 @@ def _sealed_files(lake: Lake, days: Sequence[date], firsts: Mapping[str, int]) -
 def _holds(sealed: SealedDay, firsts: Mapping[str, int]) -> bool:
     known = sealed.tenants.tenants
     return any(t in known and known[t].record.count and known[t].record.next > first for t, first in firsts.items())
-
-
-@contextmanager
-def _reading() -> Iterator[None]:
-    """Make DuckDB's errors ours: a file that is gone since it was checked, or a disk too full to sort on."""
-    try:
-        yield
-    except RuntimeError as error:
-        if str(error) == "Query interrupted":  # what DuckDB makes of Control-C
-            raise KeyboardInterrupt from None
-        raise
-    except (duckdb.Error, pa.ArrowException) as error:
-        reason = str(error).partition("\n")[0]
-        raise LakeError(f"the landed events can't be read: {reason}") from None

@@ -10,29 +10,26 @@ Where they are not, two rules see to it that a tampered time costs few breaks an
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Self
 
-import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from lumi_pipeline.chain import Break, BreakKind, ChainEnd
+from lumi_pipeline.checkedrows import checked_views, reading_rows, sorted_events
 from lumi_pipeline.days import DAY_MICROS, day_end
 from lumi_pipeline.errors import LakeError
-from lumi_pipeline.events import EVENT_SCHEMA, MIN_MICROS, from_micros
-from lumi_pipeline.lake import ROW_GROUP_ROWS, Lake, check_values
+from lumi_pipeline.events import MIN_MICROS, from_micros
+from lumi_pipeline.lake import Lake
 from lumi_pipeline.landing import Cursor, LandedTenant, landed_breaks, landed_tenants, landings
 
-_MEMORY_LIMIT = "512MB"
 _DOUBTS = frozenset({BreakKind.INTEGRITY, BreakKind.LINK})
 _DAY_OF = f"(epoch_us(recorded_at) - {MIN_MICROS}) // {DAY_MICROS} + {MIN_MICROS // DAY_MICROS}"
 """SQL for a row's UTC day since 1970: in integers, and from a time that is never negative, as // cuts towards zero."""
@@ -90,14 +87,9 @@ class Pending:
         files = [file for landing in self._landings for file in landing.files]
         self._spans: dict[str, list[_Span]] = {}
         with ExitStack() as opened:
-            spill = opened.enter_context(TemporaryDirectory(prefix="lumi-"))
-            paths = lake.fetch_events(files, Path(opened.enter_context(TemporaryDirectory(prefix="lumi-"))))
-            self._db = duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "temp_directory": spill})
-            opened.callback(self._db.close)
-            self._db.execute("SET TimeZone = 'UTC'")
+            self._db = opened.enter_context(checked_views(lake, {"landed": files}))
             if files:
-                with _reading():
-                    self._db.from_parquet(paths, hive_partitioning=False).create_view("landed")
+                with reading_rows():
                     self._spans = self._load_spans()
             self._opened = opened.pop_all()
         self._days = {span.day for spans in self._spans.values() for span in spans}
@@ -119,7 +111,7 @@ class Pending:
         """The earliest UTC day of any landed row whose time is not in doubt, else of any row; None without rows."""
         days = self._days
         if not days and any(landing.files for landing in self._landings):
-            with _reading():
+            with reading_rows():
                 days = {day for (day,) in self._db.sql(f"SELECT min({_DAY_OF}) FROM landed").fetchall()}  # noqa: S608
         return from_micros(min(days) * DAY_MICROS).date() if days else None
 
@@ -147,15 +139,10 @@ class Pending:
         if not wanted or not any(landing.files for landing in self._landings):
             return
         self._db.register("wanted", _ranges_table(wanted))
-        with _reading():
-            reader = self._db.sql(
-                "SELECT landed.* FROM landed JOIN wanted USING (tenant_id) WHERE seq >= first_seq AND seq < next_seq "
-                "ORDER BY tenant_id, seq"
-            ).to_arrow_reader(ROW_GROUP_ROWS)
-            for batch in reader:
-                table = pa.Table.from_batches([batch]).cast(EVENT_SCHEMA)
-                check_values(table, "landed/")
-                yield table
+        yield from sorted_events(
+            self._db,
+            "SELECT landed.* FROM landed JOIN wanted USING (tenant_id) WHERE seq >= first_seq AND seq < next_seq",
+        )
         self._db.unregister("wanted")
 
     def floor_after(self, sealed: Mapping[str, int]) -> int:
@@ -184,7 +171,7 @@ class Pending:
 
         Of several such places the last is taken: what could be sealed earlier does not wait.
         """
-        with _reading():
+        with reading_rows():
             table = self._db.sql(
                 "SELECT seq, epoch_us(recorded_at) AS time FROM landed WHERE tenant_id = $tenant AND seq >= $first "
                 "ORDER BY seq",
@@ -217,25 +204,12 @@ class Pending:
 
     def prev_hash(self, tenant_id: str, seq: int) -> bytes:
         """The hash that a landed row says it follows."""
-        with _reading():
+        with reading_rows():
             rows = self._db.sql(
                 "SELECT prev_hash FROM landed WHERE tenant_id = $tenant AND seq = $seq",
                 params={"tenant": tenant_id, "seq": seq},
             ).fetchall()
         return bytes(rows[0][0])
-
-
-@contextmanager
-def _reading() -> Iterator[None]:
-    """Make DuckDB's errors ours: a landed file that is gone since it was checked, or a disk too full to sort on."""
-    try:
-        yield
-    except RuntimeError as error:
-        if str(error) == "Query interrupted":  # what DuckDB makes of Control-C
-            raise KeyboardInterrupt from None
-        raise
-    except (duckdb.Error, pa.ArrowException) as error:
-        raise LakeError(f"the landed events can't be read: {error}") from None
 
 
 def _doubtful_rows(landed: Sequence[list[LandedTenant]], found: Sequence[list[Break]]) -> dict[str, set[int]]:
