@@ -25,6 +25,7 @@ from lumi_pipeline.outboxaddress import (
     postgresql_address,
     sqlite_address,
 )
+from lumi_pipeline.siem.settings import DestinationSettings, read_destinations
 from lumi_pipeline.stores.address import SCHEME, s3_address, split_address
 from lumi_pipeline.stores.objectlock import Retention
 from transparency.encoding import excerpt, parse_day
@@ -75,6 +76,8 @@ SETTINGS: Final = (
     Setting("compute", "inline", "Where heavy work runs: inline."),
 )
 _NAMES: Final = tuple(setting.name for setting in SETTINGS)
+_DESTINATIONS: Final = "destinations"
+"""The one thing that only a file can say: ``[[destinations]]``, who else gets the events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ class Config:
     kms_key: str | None = None
     object_lock: Retention | None = None
     locked_root: str | None = None
+    destinations: tuple[DestinationSettings, ...] = ()
     file: Path | None = None
 
     @property
@@ -173,6 +177,7 @@ def load_config(
             kms_key=read("kms_key", _kms_key) if "kms_key" in given else None,
             object_lock=read("object_lock", _object_lock) if "object_lock" in given else None,
             locked_root=read("locked_root", _locked_root) if "locked_root" in given else None,
+            destinations=read(_DESTINATIONS, _read_destinations) if _DESTINATIONS in given else (),
             file=file,
         )
     )
@@ -205,8 +210,9 @@ def _from_file(file: Path | None) -> dict[str, _Given]:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{file} is not TOML: {error}") from None
     for key in table:
-        if key not in _NAMES:
-            raise ConfigError(f"{file}: unknown key {excerpt(key)}; did you mean {_nearest(key, _NAMES)!r}?")
+        if key not in (*_NAMES, _DESTINATIONS):
+            nearest = _nearest(key, (*_NAMES, _DESTINATIONS))
+            raise ConfigError(f"{file}: unknown key {excerpt(key)}; did you mean {nearest!r}?")
     return {key: _Given(f"{file}: {key}", value, file.parent) for key, value in table.items()}
 
 
@@ -350,6 +356,10 @@ def _tenant(given: _Given) -> str:
     if not TENANT_ID_SYNTAX.fullmatch(text):
         raise ConfigError(f"{given.source}: {excerpt(text)} is not a tenant id ({TENANT_ID_SYNTAX.pattern})")
     return text
+
+
+def _read_destinations(given: _Given) -> tuple[DestinationSettings, ...]:
+    return read_destinations(given.value, given.source, given.base)
 
 
 def _compute(given: _Given) -> str:

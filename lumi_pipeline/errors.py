@@ -24,6 +24,8 @@ __all__ = [
     "ImportFailed",
     "LakeError",
     "LandingError",
+    "LeaseHeld",
+    "LedgerError",
     "LumiError",
     "OutboxError",
     "OutboxLocked",
@@ -36,6 +38,7 @@ __all__ = [
     "ReplacedOutbox",
     "RewoundOutbox",
     "SealError",
+    "SiemError",
     "TimeRefused",
     "UnfinishedLanding",
 ]
@@ -173,3 +176,15 @@ class SealError(LumiError):
 
 class ProofNotFound(LumiError):
     """There is nothing to prove it from: unknown event, or its day is not sealed and published yet."""
+
+
+class SiemError(LumiError):
+    """Delivery to a destination can't be planned, done or judged as asked; the message says what to correct."""
+
+
+class LedgerError(SiemError):
+    """A plan or the ledger of a destination is not what this software writes, or contradicts itself."""
+
+
+class LeaseHeld(SiemError):
+    """Another process delivers to this destination right now. Nothing is wrong: it will do the work."""

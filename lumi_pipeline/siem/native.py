@@ -1,0 +1,47 @@
+"""The format ``native``: an event as it is in the lake, one JSON object with our columns' names.
+
+States stay text, exactly as they were recorded, so whoever has the record can recompute its hashes. ``batch_id`` says
+which batch brought it; ``omitted`` names values that were too large for the destination, and is left out otherwise.
+"""
+
+from typing import Final
+
+from lumi_pipeline.siem.format import Format
+from lumi_pipeline.siem.sqltext import (
+    BATCH_ID,
+    json_hex,
+    json_object,
+    json_optional,
+    json_plain,
+    json_text,
+    json_time,
+    quoted,
+)
+
+_MEMBERS: Final = {
+    "event_id": json_plain("event_id"),
+    "tenant_id": json_plain("tenant_id"),
+    "seq": "seq::VARCHAR",
+    "recorded_at": json_time("recorded_at"),
+    "occurred_at": json_time("occurred_at"),
+    "action": json_plain("action"),
+    "entity_type": json_text("entity_type"),
+    "entity_id": json_text("entity_id"),
+    "outcome": json_plain("outcome"),
+    "actor_type": json_plain("actor_type"),
+    "actor_id": json_text("actor_id"),
+    "auth_method": json_text("auth_method"),
+    "actor_name": json_text("actor_name"),
+    "ip": json_text("ip"),
+    "user_agent": json_text("user_agent"),
+    "request_id": json_text("request_id"),
+    "before_state": json_text("before_state"),
+    "after_state": json_text("after_state"),
+    "payload_salt": "CASE WHEN payload_salt IS NULL THEN 'null' ELSE " + json_hex("payload_salt") + " END",
+    "payload_hash": json_hex("payload_hash"),
+    "prev_hash": json_hex("prev_hash"),
+    "integrity_hash": json_hex("integrity_hash"),
+    "batch_id": quoted(f'"{BATCH_ID}"'),
+}
+NATIVE: Final = Format("native/1", json_object(_MEMBERS, json_optional("omitted", "to_json(omitted)::VARCHAR")))
+"""Our own format."""

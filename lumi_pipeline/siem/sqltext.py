@@ -1,0 +1,62 @@
+"""Constants in the SQL that records are encoded with. What comes from events is never part of a statement."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from transparency.encoding import Json, canonical_json
+
+BATCH_ID: Final = "0" * 64
+"""Stands in every record for the batch's id, which is known once all records are: it depends on them."""
+
+
+def quoted(text: str) -> str:
+    """Return text as an SQL string constant."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def json_constant(value: Json) -> str:
+    """Return a value's JSON text as an SQL string constant."""
+    return quoted(canonical_json(value))
+
+
+def joined(*parts: str) -> str:
+    """Return the concatenation of SQL text expressions, none of which may be NULL."""
+    return f"concat({', '.join(parts)})"
+
+
+def json_object(members: Mapping[str, str], rest: str | None = None) -> str:
+    """Return the expression of a JSON object: name → expression of the JSON text of its value, never NULL.
+
+    ``rest`` is an expression of more members, each with a comma before it, or of no text.
+    """
+    parts: list[str] = []
+    before = "{"
+    for name, expression in members.items():
+        parts += [quoted(f"{before}{canonical_json(name)}:"), expression]
+        before = ","
+    return joined(*parts, *([rest] if rest else []), quoted("}"))
+
+
+def json_text(expression: str) -> str:
+    """Return the expression of the JSON text of a text column: a string, or null."""
+    return f"coalesce(to_json({expression})::VARCHAR, 'null')"
+
+
+def json_plain(expression: str) -> str:
+    """Return the expression of the JSON string of a text that needs no escape: an id, a time, hexadecimal digits."""
+    return joined(quoted('"'), expression, quoted('"'))
+
+
+def json_time(column: str) -> str:
+    """Return the expression of a time column as it is written everywhere: ``"YYYY-MM-DDTHH:MM:SS.ffffffZ"``."""
+    return f"strftime({column}, '\"%Y-%m-%dT%H:%M:%S.%fZ\"')"
+
+
+def json_optional(name: str, expression: str) -> str:
+    """Return the expression of a member with a comma before it, or of no text where its value's is NULL."""
+    return f"coalesce({quoted(f',{canonical_json(name)}:')} || {expression}, '')"
+
+
+def json_hex(column: str) -> str:
+    """Return the expression of a hash column, in lower-case hexadecimal."""
+    return json_plain(f"lower(hex({column}))")
