@@ -54,19 +54,25 @@ class Difference:
 class LandedRows:
     """The landed rows of the tenants of ``firsts`` from these seqs up to their cursors. Use as a context manager.
 
-    ``days`` are all sealed days, in order. Raises :class:`~lumi_pipeline.errors.LakeError` when a file that is needed
-    is not what was committed.
+    ``days`` are all sealed days, in order. ``since`` is a landing before which none of the rows was landed, so that the
+    files of a whole day need not be read for the rows of its last minutes. Raises
+    :class:`~lumi_pipeline.errors.LakeError` when a file that is needed is not what was committed.
     """
 
     def __init__(
-        self, lake: Lake, days: Sequence[date], cursors: Mapping[str, Cursor], firsts: Mapping[str, int]
+        self,
+        lake: Lake,
+        days: Sequence[date],
+        cursors: Mapping[str, Cursor],
+        firsts: Mapping[str, int],
+        since: int = 0,
     ) -> None:
         last = load_sealed_day(lake, days[-1]) if days else None
         sealed_next = {t: s.record.next for t, s in last.tenants.tenants.items()} if last else {}
         floor = last.tenants.landing_floor if last else 0
         sealed = _sealed_files(lake, days, {t: first for t, first in firsts.items() if first < sealed_next.get(t, 0)})
         pending = any(cursors[t].next_seq > max(first, sealed_next.get(t, 0)) for t, first in firsts.items())
-        landed = [file for landing in landings(lake, floor) for file in landing.files] if pending else []
+        landed = [file for landing in landings(lake, max(floor, since)) for file in landing.files] if pending else []
         wanted = pa.table(
             {
                 "tenant_id": pa.array(list(firsts), pa.string()),

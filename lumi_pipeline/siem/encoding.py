@@ -5,7 +5,6 @@ Values that are too large for a destination are taken out first, and the record 
 is refused, and told.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -18,7 +17,9 @@ import pyarrow.compute as pc
 from lumi_pipeline.errors import SiemError
 from lumi_pipeline.siem.destination import Destination
 from lumi_pipeline.siem.native import NATIVE
+from lumi_pipeline.siem.packing import SEPARATORS, record_starts
 from lumi_pipeline.siem.settings import Route
+from lumi_pipeline.siem.sqltext import quoted
 
 _LARGE: Final = ("after_state", "before_state", "user_agent", "actor_name", "request_id", "ip")
 """What may be left out: the payload's texts, which are optional."""
@@ -31,7 +32,7 @@ _OMITTED: Final = pa.list_(pa.string())
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Encoded events. Record i is ``data[offsets[i]:offsets[i + 1]]``, JSON text in UTF-8 without a line feed.
+    """Encoded events. Record i is ``data[offsets[i]:offsets[i + 1]]``: JSON text in UTF-8, then the separator.
 
     ``rows`` are the indices of its events in the table that was encoded, in order; ``omitted`` tells which lack values
     that the table has; ``refused`` are the indices of events that no record could be made for.
@@ -54,6 +55,10 @@ class Encoder:
         self._destination = destination
         self._db = duckdb.connect()
         self._db.execute("SET TimeZone = 'UTC'")
+        self._separator = quoted(SEPARATORS[destination.framing])
+        # A record is followed by its separator, and an array begins with a bracket.
+        limits = destination.limits
+        self._largest = min(limits.record_bytes + 1, limits.body_bytes - record_starts(destination.framing))
         self._format = _FORMATS[destination.settings.format]
         for name, table in self._format.tables.items():
             self._db.register(name, table)
@@ -76,7 +81,7 @@ class Encoder:
         table = events.append_column("omitted", pa.nulls(len(events), _OMITTED))
         large = _longest(events) > fields
         data, offsets = self._records(table, route)
-        large |= np.diff(offsets) > limits.record_bytes
+        large |= np.diff(offsets) > self._largest
         if not large.any():
             every = np.arange(len(events), dtype=np.int64)
             return Records(data, offsets, every, np.zeros(len(events), np.bool_), np.empty(0, np.int64))
@@ -87,7 +92,7 @@ class Encoder:
         limits = self._destination.limits
         data, offsets = self._records(_without_large(table, large), route)
         longest = _longest(table.select([name for name in table.column_names if name not in {*_LARGE, "omitted"}]))
-        refused = np.diff(offsets) > limits.record_bytes
+        refused = np.diff(offsets) > self._largest
         if limits.field_bytes is not None:
             refused |= longest > limits.field_bytes
         if refused.any():
@@ -99,8 +104,9 @@ class Encoder:
     def _records(self, table: pa.Table, route: Route) -> tuple[memoryview, npt.NDArray[np.int64]]:
         record = self._destination.record(self._format.event, route)
         self._db.register("events", table)
+        query = f"SELECT concat({record}, {self._separator}) AS record FROM events"  # noqa: S608 - nothing of an event
         try:
-            column = self._db.sql(f"SELECT {record} AS record FROM events").to_arrow_table().column(0)  # noqa: S608
+            column = self._db.sql(query).to_arrow_table().column(0)
         finally:
             self._db.unregister("events")
         array = column.cast(pa.large_string()).combine_chunks()
@@ -136,8 +142,3 @@ def _without_large(table: pa.Table, large: npt.NDArray[np.bool_]) -> pa.Table:
         table = table.set_column(table.column_names.index(name), name, emptied)
     kept = [sorted(found) if found else None for found in names]
     return table.set_column(table.column_names.index("omitted"), "omitted", pa.array(kept, _OMITTED))
-
-
-def slices(records: Records, chosen: Sequence[int]) -> list[bytes]:
-    """Return some records as bytes."""
-    return [bytes(records.data[records.offsets[i] : records.offsets[i + 1]]) for i in chosen]

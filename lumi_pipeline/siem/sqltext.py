@@ -5,8 +5,12 @@ from typing import Final
 
 from transparency.encoding import Json, canonical_json
 
-BATCH_ID: Final = "0" * 64
-"""Stands in every record for the batch's id, which is known once all records are: it depends on them."""
+BATCH_ID: Final = "\x01" * 64
+"""Stands in every record for the batch's id, which is known once all records are: it depends on them.
+
+No JSON text holds this character (in a string it is written as an escape, RFC 8259 section 7), so nothing that an event
+says can be taken for it. For the same reason it goes into a statement by :func:`quoted`, never as a JSON constant.
+"""
 
 
 def quoted(text: str) -> str:

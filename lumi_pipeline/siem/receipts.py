@@ -1,0 +1,183 @@
+"""Receipts: what became of a batch, one line of canonical JSON each, every line naming the one before by its SHA-256.
+
+A file of receipts ends in a note signed with the evidence key over the number of lines and the last one's SHA-256
+(docs/formats.md section 8). Lines are numbered through all files of a destination, so one that is left out shows.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from lumi_pipeline.errors import LedgerError
+from lumi_pipeline.lake import Lake
+from lumi_pipeline.records import json_count
+from lumi_pipeline.siem.destination import Outcome
+from lumi_pipeline.siem.journal import Journal, Overtaken
+from lumi_pipeline.siem.ledger import Delivery
+from lumi_pipeline.siem.ledgerbook import RECEIPT_TYPE, LedgerBook
+from lumi_pipeline.siem.loading import Loaded
+from transparency.encoding import Json, excerpt, format_timestamp, parse_canonical_json
+from transparency.errors import EncodingError
+from transparency.keys import SigningKey
+from transparency.note import sign_note
+
+NOTE_TAG: Final = "lumi/receipts/v1"
+MAX_LINE: Final = 1 << 22
+FIRST_PREV: Final = "0" * 64
+_PER_FILE: Final = 10_000
+
+
+def delivered(destination: str, delivery: Delivery, loaded: Loaded, outcome: Outcome, at: datetime) -> dict[str, Json]:
+    """The receipt of a batch that was delivered; number, link and type are added when it is written."""
+    return {
+        **_batch(destination, delivery, loaded, at),
+        "assurance": outcome.assurance.value if outcome.assurance else "received",
+        "facts": dict(outcome.facts),
+        "outcome": "delivered",
+        "possible_duplicate": delivery.duplicates,
+        "request_id": outcome.request_id,
+        "restamped": loaded.restamped,
+        "status": outcome.status,
+    }
+
+
+def quarantined(
+    destination: str, delivery: Delivery, event: tuple[str, int, str], reason: str, at: datetime
+) -> dict[str, Json]:
+    """The receipt of one event that the destination does not take."""
+    tenant_id, seq, event_id = event
+    return {
+        "at": format_timestamp(at),
+        "destination": destination,
+        "event_id": event_id,
+        "events": "1",
+        "key": str(delivery.key),
+        "outcome": "quarantined",
+        "ranges": [[tenant_id, str(seq), str(seq), "1"]],
+        "reason": reason,
+    }
+
+
+def discarded(
+    destination: str, delivery: Delivery, event: tuple[str, int, str], reason: str, at: datetime
+) -> dict[str, Json]:
+    """The receipt of a quarantined event that somebody gave up."""
+    return {**quarantined(destination, delivery, event, reason, at), "outcome": "discarded"}
+
+
+def _batch(destination: str, delivery: Delivery, loaded: Loaded, at: datetime) -> dict[str, Json]:
+    outgoing = loaded.outgoing
+    ranges: list[Json] = [[t.tenant_id, str(t.first), str(t.last), str(t.count)] for t in loaded.tenants]
+    return {
+        "at": format_timestamp(at),
+        "attempts": delivery.attempts,
+        "batch": outgoing.batch_id,
+        "day": outgoing.day.isoformat(),
+        "delivery": outgoing.delivery_id,
+        "destination": destination,
+        "events": str(outgoing.count),
+        "key": str(delivery.key),
+        "lane": delivery.lane,
+        "omitted": loaded.omitted,
+        "payload_sha256": outgoing.body_sha256,
+        "quiet": loaded.quiet,
+        "ranges": ranges,
+        "since": format_timestamp(delivery.since),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptFile:
+    """A file of receipts: its lines, and the note that closes it, unverified."""
+
+    lines: tuple[str, ...]
+    note: bytes
+
+    @classmethod
+    def parse(cls, data: bytes) -> "ReceiptFile":
+        """Read a file; :class:`~lumi_pipeline.errors.LedgerError` unless it is lines of JSON and a note."""
+        start = 0
+        lines = []
+        while data.startswith(b"{", start):
+            end = data.find(b"\n", start)
+            if end < 0:
+                raise LedgerError("its last line does not end")
+            try:
+                lines.append(data[start:end].decode())
+            except UnicodeDecodeError:
+                raise LedgerError(f"line {len(lines) + 1} is not UTF-8") from None
+            start = end + 1
+        if not lines or not data.startswith(NOTE_TAG.encode(), start):
+            raise LedgerError(f"it is not lines of receipts and a {NOTE_TAG} note")
+        return cls(tuple(lines), data[start:])
+
+
+def parse_receipt(line: str) -> dict[str, Json]:
+    """Read one line; :class:`~lumi_pipeline.errors.LedgerError` when it is not canonical JSON or no receipt."""
+    try:
+        value = parse_canonical_json(line.encode(), MAX_LINE)
+    except EncodingError as error:
+        raise LedgerError(f"a receipt is not canonical JSON: {error}") from None
+    if not isinstance(value, dict) or value.get("type") != RECEIPT_TYPE:
+        raise LedgerError(f"{excerpt(line)} is no receipt")
+    return value
+
+
+def line_hash(line: str) -> str:
+    """What the next line names this one by."""
+    return hashlib.sha256(line.encode()).hexdigest()
+
+
+def note_text(destination: str, lines: Sequence[str]) -> str:
+    """The text that closes a file of receipts."""
+    return f"{NOTE_TAG}\n{destination}\n{len(lines)}\n{line_hash(lines[-1])}\n"
+
+
+class ReceiptBook:
+    """The files of one destination's receipts: ``siem/<destination>/receipts/<n>.jsonl``."""
+
+    def __init__(self, lake: Lake, destination: str) -> None:
+        self.journal = Journal(lake.store, f"siem/{destination}/receipts/", ".jsonl")
+        self._destination = destination
+
+    def write(self, ledger: LedgerBook, key: Callable[[], SigningKey]) -> int:
+        """Write those of the ledger's receipts that no file has yet; return the number of lines.
+
+        A crash before leaves them in the ledger, from where the next run takes them.
+        """
+        number, first = self.end()
+        written = 0
+        pending = list(ledger.receipts_since(first))
+        while pending:
+            lines, pending = pending[:_PER_FILE], pending[_PER_FILE:]
+            note = sign_note(note_text(self._destination, lines), [key()])
+            data = "".join(f"{line}\n" for line in lines).encode() + note
+            try:
+                self.journal.append(number, data)
+            except Overtaken:
+                return written  # another run wrote them meanwhile; the same lines, perhaps more
+            number, written = number + 1, written + len(lines)
+        return written
+
+    def end(self) -> tuple[int, int]:
+        """The number of the next file, and that of its first receipt."""
+        last = self.journal.last()
+        if last is None:
+            return 0, 0
+        return last + 1, json_count(parse_receipt(self.read(last).lines[-1])["number"]) + 1
+
+    def read(self, number: int) -> ReceiptFile:
+        """Return a file."""
+        try:
+            return ReceiptFile.parse(self.journal.read(number))
+        except LedgerError as error:
+            raise LedgerError(f"{self.journal.key(number)}: {error}") from None
+
+    def lines(self, start: int = 0) -> Iterator[str]:
+        """Yield the lines of all files from a file on."""
+        number = start
+        while (data := self.journal.find(number)) is not None:
+            yield from ReceiptFile.parse(data).lines
+            number += 1

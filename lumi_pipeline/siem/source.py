@@ -1,0 +1,69 @@
+"""What there is to deliver: landed rows of chosen tenants and seqs, wherever in the lake they lie."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from functools import cached_property
+
+import pyarrow as pa
+
+from lumi_pipeline.lake import Lake
+from lumi_pipeline.landedrows import LandedRows
+from lumi_pipeline.landing import Cursor, last_landing, read_cursors
+from lumi_pipeline.sealedday import SealedDay, load_sealed_day
+
+
+@dataclass(frozen=True)
+class Source:
+    """The lake as it is now: sealed ``days``, and how far each tenant was landed (``cursors``)."""
+
+    lake: Lake
+    days: tuple[date, ...]
+    last: SealedDay | None
+    cursors: Mapping[str, Cursor]
+    landings: int
+    """Number of landings: the first that is not among what the cursors say."""
+
+    @classmethod
+    def open(cls, lake: Lake, days: tuple[date, ...]) -> "Source":
+        """Look at a lake whose sealed days are these."""
+        last = load_sealed_day(lake, days[-1]) if days else None
+        tenants = last.tenants if last else None
+        # The number first: a landing that is committed in between is in the cursors, and looked at again next time.
+        found = last_landing(lake, tenants.landing_floor if tenants else 0)
+        return cls(lake, days, last, read_cursors(lake, tenants), found.landing.number + 1 if found else 0)
+
+    def first_seqs(self, day: date) -> Mapping[str, int]:
+        """The seq that each tenant's ``day`` may begin with: no event of that day or later has a lower one.
+
+        Exact for sealed days; for later ones that of the first day that is not sealed. A tenant that is not named
+        begins at 0.
+        """
+        before = [sealed for sealed in self.days if sealed < day]
+        if not before:
+            return {}
+        sealed = (
+            self.last if self.last and before[-1] == self.last.record.day else load_sealed_day(self.lake, before[-1])
+        )
+        return {tenant_id: tenant.record.next for tenant_id, tenant in sealed.tenants.tenants.items()}
+
+    def next_seqs(self, day: date) -> Mapping[str, int]:
+        """The seq behind each tenant's last one that ``day`` may hold."""
+        if self.last is None or day >= self.last.record.day + timedelta(days=1):
+            return {tenant_id: cursor.next_seq for tenant_id, cursor in self.cursors.items()}
+        return self.first_seqs(day + timedelta(days=1))
+
+    def rows(self, ranges: Mapping[str, tuple[int, int]], landing: int = 0) -> Iterator[pa.Table]:
+        """Yield the rows of tenant → (first, next) seqs, sorted by (tenant_id, seq), in tables of bounded size.
+
+        Landings before number ``landing`` are known to hold none of them.
+        """
+        cursors = {t: replace(self.cursors[t], next_seq=after) for t, (_, after) in ranges.items()}
+        firsts = {t: first for t, (first, _) in ranges.items()}
+        with LandedRows(self.lake, self.days, cursors, firsts, landing) as rows:
+            yield from rows.tables()
+
+    @cached_property
+    def counts(self) -> int:
+        """Number of events that were landed."""
+        return sum(cursor.next_seq for cursor in self.cursors.values())
