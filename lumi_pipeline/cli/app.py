@@ -21,6 +21,7 @@ from lumi_pipeline.cli.landing import landing
 from lumi_pipeline.cli.options import PATH, Given, setting_options
 from lumi_pipeline.cli.outbox import outbox
 from lumi_pipeline.cli.prove import prove
+from lumi_pipeline.cli.siem import siem
 from lumi_pipeline.cli.status import status
 from lumi_pipeline.cli.tour import tour
 from lumi_pipeline.cli.verify import verify
@@ -69,6 +70,7 @@ for _command in (
     prove,
     verify,
     fsck,
+    siem,
     status,
     doctor,
     tour,

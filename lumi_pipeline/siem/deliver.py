@@ -15,15 +15,15 @@ from typing import Final
 
 from lumi_pipeline.errors import LeaseHeld, LumiError
 from lumi_pipeline.lake import Lake
-from lumi_pipeline.siem import receipts
 from lumi_pipeline.siem.destination import Destination, Outcome
 from lumi_pipeline.siem.lease import Lease
-from lumi_pipeline.siem.ledger import Delivery, Do, Hold, Key, Move, State
+from lumi_pipeline.siem.ledger import Delivery, Do, Hold, Move, State
 from lumi_pipeline.siem.ledgerbook import LedgerBook
 from lumi_pipeline.siem.loading import Loaded, Loader
-from lumi_pipeline.siem.plans import Plan, PlanBook
+from lumi_pipeline.siem.plans import LIVE, PlanBook
 from lumi_pipeline.siem.receipts import ReceiptBook
 from lumi_pipeline.siem.settling import Settled, Settler
+from lumi_pipeline.siem.taking import take
 from transparency.encoding import Json
 from transparency.keys import SigningKey
 
@@ -79,15 +79,14 @@ class Deliverer:
         self._clock = clock
         self._sleep = sleep
 
-    def run(self, patience: timedelta = timedelta(0), lane: str | None = None) -> DeliveryReport:
+    def run(self, patience: timedelta = timedelta(0)) -> DeliveryReport:
         """Send whatever can be sent; wait up to ``patience`` for what can be sent again later.
 
-        ``lane`` leaves all others alone. Raises :class:`~lumi_pipeline.errors.LeaseHeld` while another process delivers
-        to this destination.
+        Raises :class:`~lumi_pipeline.errors.LeaseHeld` while another process delivers to this destination.
         """
         started = time.monotonic()
         with Lease(self._lake, self._name, self._clock, LEASE_LENGTH) as lease:
-            run = _Run(self._lake, self._destination, lease, self._clock, lane)
+            run = _Run(self._lake, self._destination, lease, self._clock)
             run.recover()
             end = self._clock() + patience
             while True:
@@ -111,14 +110,11 @@ class Deliverer:
 class _Run:
     """One run under the lease."""
 
-    def __init__(
-        self, lake: Lake, destination: Destination, lease: Lease, clock: Callable[[], datetime], lane: str | None
-    ) -> None:
+    def __init__(self, lake: Lake, destination: Destination, lease: Lease, clock: Callable[[], datetime]) -> None:
         self._destination = destination
         self._settings = destination.settings
         self._lease = lease
         self._clock = clock
-        self._lane = lane
         self._plans = PlanBook(lake, destination.settings.name)
         self._loader = Loader(lake, self._plans, destination)
         self._settler = Settler(destination.settings.name, self._loader)
@@ -156,7 +152,7 @@ class _Run:
     def wakes_at(self) -> datetime | None:
         """When there may be something to do again; None when nothing is left that time alone will change."""
         ledger, now = self.book.ledger, self._clock()
-        times = [max(d.until or now, now) for d in ledger.sendable() if self._is_ours(d)]
+        times = [max(d.until or now, now) for d in ledger.sendable()]
         if times and ledger.hold is not None:
             times = [max(min(times), ledger.hold.until)]
         if ledger.of(State.ACCEPTED):
@@ -174,36 +170,13 @@ class _Run:
         return self.report
 
     def _take(self, now: datetime) -> None:
-        """Take up the next plans while few batches are ready."""
-        ready = sum(1 for _ in self.book.ledger.sendable())
-        while ready < _READY:
-            number = self.book.ledger.next_plan
-            data = self._plans.journal.find(number)
-            if data is None:
+        """Take up the next plans while few live batches are ready."""
+        while sum(1 for d in self.book.ledger.sendable() if d.lane.startswith(f"{LIVE}/")) < _READY:
+            taken = take(self.book, self._plans, now)
+            if taken is None:
                 return
-            plan = Plan.parse(data, self._plans.journal.key(number))
-            move = Move(
-                Do.TAKE,
-                now,
-                number=number,
-                sizes=tuple(batch.count for batch in plan.batches),
-                lanes=tuple(f"{plan.lane}/{batch.route}" for batch in plan.batches),
-                refused=len(plan.refused),
-                detail="no record can be made of it" if plan.refused else "",
-            )
-            refused = [
-                receipts.quarantined(
-                    self._settings.name,
-                    Delivery(Key(number, -1 - index, 0, 1), "", now),
-                    (refusal.tenant_id, refusal.seq, refusal.event_id),
-                    refusal.reason,
-                    now,
-                )
-                for index, refusal in enumerate(plan.refused)
-            ]
-            self._write([move], refused)
-            self.report.quarantined += len(refused)
-            ready += len(plan.batches)
+            self._write(*taken)
+            self.report.quarantined += len(taken[1])
 
     def _expire(self, now: datetime) -> None:
         """Block what could not be delivered within its deadline: it is not dropped, somebody has to look."""
@@ -254,7 +227,7 @@ class _Run:
         """Yield what may be sent: all of an unordered destination, up to what has to wait of an ordered lane."""
         stopped: set[str] = set()
         for delivery in self.book.ledger.sendable():
-            if not self._is_ours(delivery) or delivery.lane in stopped:
+            if delivery.lane in stopped:
                 continue
             waits = delivery.until is not None and delivery.until > now
             alone = delivery.key.count == 1 and delivery.attempts >= _PASSED_AFTER
@@ -262,9 +235,6 @@ class _Run:
                 stopped.add(delivery.lane)
             else:
                 yield delivery
-
-    def _is_ours(self, delivery: Delivery) -> bool:
-        return self._lane is None or delivery.lane.rpartition("/")[0] == self._lane
 
     def _load(self, chosen: Sequence[Delivery], now: datetime) -> list[tuple[Delivery, Loaded]]:
         """Make the requests, as many as fit into memory; what can't be made is blocked, and the others go on."""

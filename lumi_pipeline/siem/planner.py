@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lumi_pipeline.days import day_start
-from lumi_pipeline.errors import ConcurrentRun, SiemError
+from lumi_pipeline.days import day_end, day_start
+from lumi_pipeline.errors import ConcurrentRun
 from lumi_pipeline.siem.batching import Batched, Batcher, matches, micros
 from lumi_pipeline.siem.destination import Destination
 from lumi_pipeline.siem.encoding import Encoder
@@ -53,34 +53,36 @@ class PlanReport:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """What one plan is to deal with: these rows, of which those recorded before ``since`` go nowhere.
+    """What one plan is to deal with: these rows, of which those recorded outside ``days`` go nowhere.
 
+    ``since`` is the day that the destination begins with, whatever this plan is about.
     ``looked`` is the first landing that may hold some of them, ``landing`` what the plan says for the ones after it.
     """
 
     lane: str
     ranges: Ranges
+    days: tuple[date, date]
     since: date
     looked: int
     landing: int
 
 
 class Planner:
-    """Plans for one destination."""
+    """Plans for one destination; ``wants`` says which tenants it gets."""
 
     def __init__(
         self,
         book: PlanBook,
         destination: Destination,
         source: Source,
-        operator_tenant: str,
+        wants: Callable[[str], bool],
         clock: Callable[[], datetime],
     ) -> None:
         self._book = book
         self._destination = destination
         self._settings = destination.settings
         self._source = source
-        self._operator = operator_tenant
+        self._wants = wants
         self._clock = clock
 
     def plan(self, max_events: int = MAX_EVENTS) -> Iterator[PlanReport]:
@@ -92,7 +94,7 @@ class Planner:
         planned = self._book.planned()
         if planned.last is not None:
             self._book.tidy(planned.last)
-        since = planned.last.since if planned.last else self._settings.since or self._clock().date()
+        since = self._since(planned)
         while True:
             looked = planned.last.landing if planned.last else 0
             ranges, complete = self._waiting(planned.cursors, since, max_events)
@@ -100,29 +102,31 @@ class Planner:
                 return
             # Where all that is waiting is in this plan, the landings so far need not be looked at again.
             landing = self._source.landings if complete else looked
-            planned, report = self._commit(planned, _Task(LIVE, ranges, since, looked, landing))
+            planned, report = self._commit(planned, _Task(LIVE, ranges, (since, date.max), since, looked, landing))
             yield report
 
-    def backfill(self, lane: str, ranges: Ranges, max_events: int = MAX_EVENTS) -> Iterator[PlanReport]:
-        """Plan these rows in a lane of their own; what live planning goes on from stays where it is."""
+    def backfill(
+        self, lane: str, ranges: Ranges, days: tuple[date, date], max_events: int = MAX_EVENTS
+    ) -> Iterator[PlanReport]:
+        """Plan those of these rows that were recorded from the first to the last of ``days``, in a lane of their own.
+
+        What live planning goes on from stays where it is.
+        """
         planned = self._book.planned()
-        if planned.last is None:
-            raise SiemError(f"{self._settings.name}: nothing was planned yet; 'lumi siem plan' comes first")
-        landing = planned.last.landing
+        since, landing = self._since(planned), planned.last.landing if planned.last else 0
         for part in _portions(ranges, max_events):
-            planned, report = self._commit(planned, _Task(lane, part, date.min, 0, landing))
+            planned, report = self._commit(planned, _Task(lane, part, days, since, 0, landing))
             yield report
 
-    def wants(self, tenant_id: str) -> bool:
-        """Whether the destination gets events of a tenant."""
-        tenants = self._settings.selection.tenants
-        return tenant_id != self._operator if tenants is None else tenant_id in tenants
+    def _since(self, planned: Planned) -> date:
+        """The day that the destination begins with: fixed by its first plan."""
+        return planned.last.since if planned.last else self._settings.since or self._clock().date()
 
     def _waiting(self, cursors: Mapping[str, int], since: date, max_events: int) -> tuple[Ranges, bool]:
         """The rows to plan next, at most so many, and whether these are all that are waiting."""
         starts = self._source.first_seqs(since)
         waiting = {}
-        for tenant_id in sorted(filter(self.wants, self._source.cursors)):
+        for tenant_id in sorted(filter(self._wants, self._source.cursors)):
             first = cursors.get(tenant_id, starts.get(tenant_id, 0))
             if first < self._source.cursors[tenant_id].next_seq:
                 waiting[tenant_id] = (first, self._source.cursors[tenant_id].next_seq)
@@ -137,7 +141,7 @@ class Planner:
             batcher = Batcher(self._source.lake, self._destination, encoder, prefix)
             for table in _chunks(self._source.rows(task.ranges, task.looked)):
                 rows += len(table)
-                wanted = self._selected(table, task.since)
+                wanted = self._selected(table, task.days)
                 if not wanted.all():
                     _count(filtered, table.filter(pa.array(~wanted)))
                     table = table.filter(pa.array(wanted))  # noqa: PLW2901 - the rest goes nowhere
@@ -153,7 +157,7 @@ class Planner:
             self._clock(),
             task.lane,
             mapping,
-            planned.last.since if planned.last else task.since,
+            task.since,
             task.landing,
             covered,
             tuple(made.batches),
@@ -172,10 +176,11 @@ class Planner:
         self._book.tidy(plan)
         return Planned(plan, hashlib.sha256(data).hexdigest(), cursors), _report(plan, rows, made)
 
-    def _selected(self, table: pa.Table, since: date) -> npt.NDArray[np.bool_]:
+    def _selected(self, table: pa.Table, days: tuple[date, date]) -> npt.NDArray[np.bool_]:
         """Which rows the destination gets, of tenants that it gets."""
-        chosen = matches(table, Selection(None, self._settings.selection.actions))
-        return chosen & (micros(table, "recorded_at") >= day_start(since)) if since > date.min else chosen
+        times = micros(table, "recorded_at")
+        inside = (times >= day_start(days[0])) & (times < day_end(days[1]))
+        return inside & matches(table, Selection(None, self._settings.selection.actions))
 
 
 def _report(plan: Plan, rows: int, made: Batched) -> PlanReport:

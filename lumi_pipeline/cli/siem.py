@@ -1,0 +1,345 @@
+"""``lumi siem``: plan, deliver and account for what SIEMs and other destinations get."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
+
+import click
+
+from lumi_pipeline.cli.command import Command, ExitCode, VerifyingCommand, examples
+from lumi_pipeline.cli.options import DAY, Given, config_option, json_option
+from lumi_pipeline.cli.output import count, note, say, say_json, say_table, size
+from lumi_pipeline.cli.progress import progress
+from lumi_pipeline.cli.siemshow import (
+    day_json,
+    delivery_json,
+    gap_json,
+    missing_json,
+    say_account,
+    say_delivery,
+    say_gap,
+    say_status,
+    stated,
+)
+from lumi_pipeline.errors import LeaseHeld, LumiError
+
+if TYPE_CHECKING:
+    from lumi_pipeline.siem.account import Period
+    from lumi_pipeline.siem.exports import Exports
+
+_Function = TypeVar("_Function", bound=Callable[..., object])
+
+
+@click.group(epilog=examples("lumi siem status", "lumi siem plan && lumi siem deliver"))
+def siem() -> None:
+    """Send every event to the SIEMs and other destinations that lumi.toml names, and prove it."""
+
+
+def _destinations(function: _Function) -> _Function:
+    return click.argument("names", metavar="[DESTINATION]...", nargs=-1)(function)
+
+
+def _period_options(function: _Function) -> _Function:
+    function = click.option("--tenant", metavar="T", help="Only this tenant's events.")(function)
+    function = click.option("--to", "last", type=DAY, help="The last day; default: today.")(function)
+    return click.option("--from", "first", type=DAY, help="The first day on which events were recorded (UTC).")(
+        function
+    )
+
+
+def exports_of(given: Given) -> "Exports":
+    """Open the destinations of the configuration."""
+    from lumi_pipeline.siem.exports import Exports
+
+    return Exports(given.pipeline())
+
+
+def chosen(exports: "Exports", names: tuple[str, ...]) -> list[str]:
+    """The destinations that were named, or all; an unknown one is an error that says what there is."""
+    return [exports.settings(name).name for name in names] or exports.names or [exports.settings("").name]
+
+
+def read_period(exports: "Exports", name: str, first: date | None, last: date | None, tenant: str | None) -> "Period":
+    """The period that was asked for; by default from where the destination begins until today."""
+    from lumi_pipeline.siem.account import Period
+
+    today = exports.clock().date()
+    begin = first or exports.since(name)
+    end = last or max(today, begin)
+    if end < begin:
+        raise click.UsageError(f"the period would end on {end}, before it begins on {begin}")
+    return Period(begin, end, tenant)
+
+
+@siem.command(cls=Command, epilog=examples("lumi siem check", "lumi siem check splunk-prod"))
+@_destinations
+@config_option
+@json_option
+@click.pass_context
+def check(ctx: click.Context, /, names: tuple[str, ...], as_json: bool) -> None:
+    """Try credentials and settings of destinations, without sending an event."""
+    exports = exports_of(ctx.obj)
+    found: dict[str, object] = {}
+    failed = False
+    for name in chosen(exports, names):
+        try:
+            lines = list(exports.check(name))
+            found[name] = {"ok": True, "lines": lines}
+        except LumiError as error:
+            failed, lines = True, [f"problem: {error}"]
+            found[name] = {"ok": False, "lines": [str(error)]}
+        if not as_json:
+            for line in lines:
+                say(f"{name}: {line}")
+    if as_json:
+        say_json(found)
+    ctx.exit(ExitCode.FAILURE if failed else ExitCode.SUCCESS)
+
+
+@siem.command(cls=Command, epilog=examples("lumi siem plan"))
+@_destinations
+@config_option
+@json_option
+@click.pass_obj
+def plan(given: Given, names: tuple[str, ...], as_json: bool) -> None:
+    """Make batches of what was landed since. Nothing is sent."""
+    exports = exports_of(given)
+    made: dict[str, object] = {}
+    for name in chosen(exports, names):
+        reports = []
+        with progress(f"Planning for {name}", "events") as meter:
+            for report in exports.plan(name):
+                meter.advance(report.rows)
+                reports.append(report)
+        events, batches = sum(r.events for r in reports), sum(r.batches for r in reports)
+        refused = sum(r.refused for r in reports)
+        made[name] = {"batches": batches, "events": str(events), "plans": len(reports), "refused": refused}
+        if not as_json:
+            bytes_ = size(sum(r.size for r in reports))
+            put_aside = f"; {count(refused, 'event')} put aside as too large" if refused else ""
+            planned = f"{count(events, 'event')} in {count(batches, 'batch', 'batches')}, {bytes_}{put_aside}"
+            say(f"{name}: {planned if reports else 'nothing new'}")
+    if as_json:
+        say_json(made)
+
+
+@siem.command(cls=Command, epilog=examples("lumi siem deliver", "lumi siem deliver splunk-prod --wait 120"))
+@_destinations
+@click.option("--wait", type=click.IntRange(0), default=0, metavar="SECONDS", help="How long to wait for what has to.")
+@config_option
+@json_option
+@click.pass_context
+def deliver(ctx: click.Context, /, names: tuple[str, ...], wait: int, as_json: bool) -> None:
+    """Send what is planned.
+
+    Exit codes: 0 all that was planned is delivered, or another process is at it; 1 something is left; 2 usage.
+    """
+    exports = exports_of(ctx.obj)
+    done: dict[str, object] = {}
+    left = False
+    for name in chosen(exports, names):
+        try:
+            report = exports.deliver(name, timedelta(seconds=wait))
+        except LeaseHeld as error:
+            done[name] = {"held": str(error)}
+            note(str(error))
+            continue
+        except LumiError as error:  # one destination that can't be used does not keep the others waiting
+            left = True
+            done[name] = {"error": str(error)}
+            note(f"{name}: {error}")
+            continue
+        left |= bool(report.open_events or report.quarantined or report.hold)
+        done[name] = delivery_json(report)
+        if not as_json:
+            say_delivery(report)
+    if as_json:
+        say_json(done)
+    ctx.exit(ExitCode.FAILURE if left else ExitCode.SUCCESS)
+
+
+@siem.command(cls=Command, epilog=examples("lumi siem status", "lumi siem status --json"))
+@_destinations
+@config_option
+@json_option
+@click.pass_context
+def status(ctx: click.Context, /, names: tuple[str, ...], as_json: bool) -> None:
+    """Show where every destination stands, and why.
+
+    Exit codes: 0 nothing to look at; 1 a destination is blocked, or needs attention; 2 usage.
+    """
+    exports = exports_of(ctx.obj)
+    found = [exports.status(name) for name in chosen(exports, names)]
+    now = exports.clock()
+    if as_json:
+        say_json({"destinations": [status.to_json(now) for status in found]})
+    else:
+        say_status(found, now)
+    bad = any(status.health(now).value in {"blocked", "attention"} for status in found)
+    ctx.exit(ExitCode.FAILURE if bad else ExitCode.SUCCESS)
+
+
+@siem.command(
+    cls=VerifyingCommand,
+    epilog=examples(
+        "lumi siem reconcile splunk-prod --from 2026-11-20 --to 2026-11-22",
+        "lumi siem reconcile splunk-prod --from 2026-11-20 --statement delivery.jsonl",
+    ),
+)
+@click.argument("name", metavar="DESTINATION")
+@_period_options
+@click.option("--statement", "file", metavar="FILE", type=click.File("wb"), help="Write a signed statement of it.")
+@config_option
+@json_option
+@click.pass_context
+def reconcile(
+    ctx: click.Context,
+    /,
+    name: str,
+    first: date | None,
+    last: date | None,
+    tenant: str | None,
+    file: BinaryIO | None,
+    as_json: bool,
+) -> None:
+    """Hold every row of the lake against the receipts: delivered, filtered, put aside, under way, or missing.
+
+    Exit codes: 0 every row is accounted for and there or on its way; 1 rows are missing; 2 usage; 3 not completed.
+    """
+    exports = exports_of(ctx.obj)
+    period = read_period(exports, name, first, last, tenant)
+    with exports.account(name, period) as account:
+        days, missing = account.days(), account.missing()
+    if file is not None:
+        file.write(exports.statement(name, period).signed(exports.evidence_key))
+    if as_json:
+        say_json({"days": [day_json(day) for day in days], "missing": missing_json(missing)})
+    else:
+        say_account(days, missing)
+    ctx.exit(ExitCode.FAILURE if missing else ExitCode.SUCCESS)
+
+
+@siem.command(
+    cls=Command,
+    epilog=examples(
+        "lumi siem backfill splunk-prod --from 2026-11-20 --to 2026-11-22 --dry-run",
+        "lumi siem backfill splunk-prod --from 2026-11-20 --to 2026-11-22 --wait 600",
+    ),
+)
+@click.argument("name", metavar="DESTINATION")
+@_period_options
+@click.option("--dry-run", is_flag=True, help="Only say what would be sent.")
+@click.option("--force", is_flag=True, help="Send everything again, under the same event ids.")
+@click.option("--wait", type=click.IntRange(0), default=60, metavar="SECONDS", help="How long to wait for what has to.")
+@config_option
+@json_option
+@click.pass_context
+def backfill(
+    ctx: click.Context,
+    /,
+    name: str,
+    first: date | None,
+    last: date | None,
+    tenant: str | None,
+    dry_run: bool,
+    force: bool,
+    wait: int,
+    as_json: bool,
+) -> None:
+    """Send exactly what a destination lacks of a period, in a lane apart from live events, and sign a statement of it.
+
+    Exit codes: 0 nothing is lacking any more; 1 something still is; 2 usage.
+    """
+    from lumi_pipeline.siem.backfill import backfill as send
+    from lumi_pipeline.siem.backfill import find_gap
+
+    if first is None:
+        raise click.UsageError("--from says where the period begins", ctx)
+    exports = exports_of(ctx.obj)
+    gap = find_gap(exports, name, read_period(exports, name, first, last, tenant), force=force)
+    if not as_json:
+        say_gap(name, gap)
+    if dry_run:
+        if as_json:
+            say_json(gap_json(gap))
+        return
+    report = send(exports, name, gap, timedelta(seconds=wait))
+    if as_json:
+        sent = {"delivery": delivery_json(report.delivery), "statement": report.stored}
+        say_json({**gap_json(gap), **sent, "complete": report.statement.is_complete, "counts": report.statement.counts})
+    else:
+        say_delivery(report.delivery)
+        say(stated(report.statement.counts, complete=report.statement.is_complete))
+        say(f"Signed statement: {report.stored}")
+    ctx.exit(ExitCode.SUCCESS if report.statement.is_complete else ExitCode.FAILURE)
+
+
+@siem.command(
+    cls=Command,
+    epilog=examples(
+        "lumi siem quarantine splunk-prod",
+        "lumi siem quarantine splunk-prod --show 12.0.17.18",
+        "lumi siem quarantine splunk-prod --release 12.0.17.18",
+    ),
+)
+@click.argument("name", metavar="DESTINATION")
+@click.option("--show", "shown", metavar="KEY", help="Print the event as it was sent.")
+@click.option("--release", "released", metavar="KEY", multiple=True, help="Send it again; 'all' for all.")
+@click.option("--discard", "discarded", metavar="KEY", multiple=True, help="Give it up, with a --reason.")
+@click.option("--reason", metavar="TEXT", default="", help="Why, in words that an auditor can read.")
+@config_option
+@json_option
+@click.pass_context
+def quarantine(
+    ctx: click.Context,
+    /,
+    name: str,
+    shown: str | None,
+    released: tuple[str, ...],
+    discarded: tuple[str, ...],
+    reason: str,
+    as_json: bool,
+) -> None:
+    """List the events that a destination does not take; show one, send it again, or give it up."""
+    from lumi_pipeline.siem import attending
+    from lumi_pipeline.siem.ledger import Key
+
+    exports = exports_of(ctx.obj)
+    if shown is not None:
+        record = attending.quarantined_record(exports, name, Key.parse(shown))
+        say(record.decode("utf-8", "replace") or "no record could be made of it; 'lumi prove' makes one of the event")
+        return
+    if released:
+        found = attending.quarantined(exports, name) if released == ("all",) else []
+        keys = [entry.key for entry in found if not entry.key.is_refusal] or [Key.parse(key) for key in released]
+        released_events = count(attending.release(exports, name, keys), "event")
+        say(f"{released_events} will be sent again by 'lumi siem deliver {name}'.")
+        return
+    if discarded:
+        keys = [Key.parse(key) for key in discarded]
+        say(f"{count(attending.discard(exports, name, keys, reason), 'event')} given up, with a receipt each.")
+        return
+    found = attending.quarantined(exports, name)
+    if as_json:
+        entries = [{"event_id": q.event_id, "key": str(q.key), "reason": q.reason, "seq": str(q.seq)} for q in found]
+        say_json({"events": [{**e, "tenant": q.tenant_id} for e, q in zip(entries, found, strict=True)]})
+    elif found:
+        say_table(
+            ("key", "tenant", "seq", "event", "reason"),
+            [(str(q.key), q.tenant_id, q.seq, q.event_id, q.reason) for q in found],
+        )
+    else:
+        say("No event is in quarantine.")
+
+
+@siem.command(cls=Command, epilog=examples("lumi siem unblock splunk-prod"))
+@click.argument("name", metavar="DESTINATION")
+@config_option
+@click.pass_obj
+def unblock(given: Given, name: str) -> None:
+    """Let a destination try again now, after what blocked it was corrected; also what missed its deadline."""
+    from lumi_pipeline.siem.attending import unblock as release
+
+    batches = release(exports_of(given), name)
+    also = f"; {count(batches, 'batch', 'batches')} past the deadline go on too" if batches else ""
+    say(f"{name} is tried again by the next 'lumi siem deliver'{also}.")

@@ -1,0 +1,249 @@
+"""The account of a destination: every row of the lake in a period, and what became of it.
+
+Three tables in DuckDB, which spills what does not fit: the lake's rows, where each was planned, and what the receipts
+say. What they leave open is looked up in the ledger; what nothing accounts for is missing, and named.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import date, datetime
+from tempfile import TemporaryDirectory
+from typing import Final, Self
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from lumi_pipeline.days import DAY_MICROS, day_end, day_start
+from lumi_pipeline.events import from_micros
+from lumi_pipeline.lake import Lake
+from lumi_pipeline.records import json_text
+from lumi_pipeline.siem.batching import matches, micros
+from lumi_pipeline.siem.destination import AgeRule
+from lumi_pipeline.siem.ledger import Key
+from lumi_pipeline.siem.ledgerbook import LedgerBook
+from lumi_pipeline.siem.plans import Plan, PlanBook
+from lumi_pipeline.siem.receipts import ReceiptBook, parse_receipt
+from lumi_pipeline.siem.settings import Selection
+from lumi_pipeline.siem.source import Source
+
+_MEMORY_LIMIT: Final = "512MB"
+
+_TABLES: Final = """
+CREATE TABLE rows (tenant_id VARCHAR, seq BIGINT, day INTEGER, occurred BIGINT, wanted BOOLEAN);
+CREATE TABLE planned (tenant_id VARCHAR, seq BIGINT, plan BIGINT, batch INTEGER, place BIGINT);
+CREATE TABLE settled (plan BIGINT, batch INTEGER, first BIGINT, "end" BIGINT, outcome VARCHAR, duplicate BOOLEAN);
+CREATE TABLE waiting (plan BIGINT, batch INTEGER, first BIGINT, "end" BIGINT);
+"""
+
+# Of a row that was sent more than once, delivered counts.
+_FATES: Final = """
+CREATE TABLE fates AS
+WITH sent AS (
+    SELECT p.tenant_id, p.seq, s.outcome, s.duplicate, w.plan IS NOT NULL AS waiting
+    FROM planned p
+    LEFT JOIN settled s ON s.plan = p.plan AND s.batch = p.batch AND p.place >= s.first AND p.place < s."end"
+    LEFT JOIN waiting w ON w.plan = p.plan AND w.batch = p.batch AND p.place >= w.first AND p.place < w."end"
+),
+summed AS (
+    SELECT tenant_id, seq, bool_or(outcome = 'delivered') AS delivered, bool_or(outcome = 'discarded') AS discarded,
+        bool_or(outcome = 'quarantined') AS quarantined, bool_or(waiting) AS waiting,
+        bool_or(duplicate) OR count(*) FILTER (WHERE outcome = 'delivered') > 1 AS duplicate
+    FROM sent GROUP BY ALL
+)
+SELECT r.tenant_id, r.seq, r.day, r.occurred, coalesce(s.duplicate, false) AS duplicate,
+    CASE WHEN s.delivered THEN 'delivered' WHEN s.discarded THEN 'discarded' WHEN s.quarantined THEN 'quarantined'
+        WHEN s.waiting THEN 'open' WHEN NOT r.wanted THEN 'filtered' ELSE 'missing' END AS fate
+FROM rows r LEFT JOIN summed s USING (tenant_id, seq)
+"""
+_RUNS: Final = """
+WITH numbered AS (
+    SELECT tenant_id, seq, fate, sum(CASE WHEN fate NOT IN ('missing', 'filtered') THEN 1 ELSE 0 END)
+        OVER (PARTITION BY tenant_id ORDER BY seq) AS run
+    FROM fates
+)
+SELECT tenant_id, min(seq), max(seq), count(*) FROM numbered WHERE fate = 'missing' GROUP BY tenant_id, run ORDER BY ALL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DayAccount:
+    """What became of one tenant's rows of one UTC day (of recording); ``duplicates`` may be there more than once."""
+
+    day: date
+    tenant_id: str
+    rows: int
+    delivered: int
+    filtered: int
+    quarantined: int
+    discarded: int
+    open: int
+    missing: int
+    duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class MissingRange:
+    """Rows that nothing accounts for: ``count`` of a tenant's, from seq ``first`` to ``last``."""
+
+    tenant_id: str
+    first: int
+    last: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Days of recording, both included, of one tenant or of all."""
+
+    first: date
+    last: date
+    tenant_id: str | None = None
+
+
+class Account:
+    """A destination's account of a period. Use as a context manager.
+
+    ``wants`` says which tenants the destination gets, ``actions`` which of their events (None: all).
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        destination: str,
+        source: Source,
+        *,
+        period: Period,
+        wants: Callable[[str], bool],
+        actions: frozenset[str] | None,
+    ) -> None:
+        self.period = period
+        self._plans = PlanBook(lake, destination)
+        self.ledger = LedgerBook(lake, destination)
+        self._receipts = ReceiptBook(lake, destination)
+        with ExitStack() as opened:
+            spill = opened.enter_context(TemporaryDirectory(prefix="lumi-"))
+            self._db = duckdb.connect(f"{spill}/account.db", config={"memory_limit": _MEMORY_LIMIT})
+            opened.callback(self._db.close)
+            self._db.execute(_TABLES)
+            self._read_rows(source, wants, actions)
+            self._read_plans()
+            self._read_receipts()
+            self._db.execute(_FATES)
+            self._opened = opened.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    def days(self) -> list[DayAccount]:
+        """What became of the rows, by day and tenant."""
+        fates = ", ".join(
+            f"count(*) FILTER (WHERE fate = '{fate}')"
+            for fate in ("delivered", "filtered", "quarantined", "discarded", "open", "missing")
+        )
+        query = f"SELECT day, tenant_id, count(*), {fates}, count(*) FILTER (WHERE duplicate)"
+        found = self._db.execute(f"{query} FROM fates GROUP BY ALL ORDER BY day, tenant_id").fetchall()
+        return [DayAccount(from_micros(day * DAY_MICROS).date(), *rest) for day, *rest in found]
+
+    def missing(self) -> list[MissingRange]:
+        """The rows that nothing accounts for, in runs; in between lie only rows that the destination does not get."""
+        return [MissingRange(*row) for row in self._db.execute(_RUNS).fetchall()]
+
+    def touched(self, rule: AgeRule, now: datetime, *, everything: bool) -> int:
+        """How many of the rows that are not delivered (or of all) have a time that an age rule does not take."""
+        limits = [_micros_of(now - rule.older), _micros_of(now + rule.ahead)]
+        which = "fate <> 'filtered'" if everything else "fate IN ('missing', 'open')"
+        query = f"SELECT count(*) FROM fates WHERE {which} AND (occurred < ? OR occurred > ?)"  # noqa: S608 - constants
+        return int(self._db.execute(query, limits).fetchall()[0][0])
+
+    def wanted(self) -> list[MissingRange]:
+        """All rows that the destination is to get, as if it had none of them."""
+        query = "SELECT tenant_id, min(seq), max(seq), count(*) FROM rows WHERE wanted GROUP BY ALL ORDER BY ALL"
+        return [MissingRange(*row) for row in self._db.execute(query).fetchall()]
+
+    def _read_rows(self, source: Source, wants: Callable[[str], bool], actions: frozenset[str] | None) -> None:
+        firsts, nexts = source.first_seqs(self.period.first), source.next_seqs(self.period.last)
+        ranges = {
+            tenant_id: (firsts.get(tenant_id, 0), after)
+            for tenant_id, after in nexts.items()
+            if firsts.get(tenant_id, 0) < after and self.period.tenant_id in {None, tenant_id}
+        }
+        begin, end = day_start(self.period.first), day_end(self.period.last)
+        for table in source.rows(ranges) if ranges else ():
+            times = micros(table, "recorded_at")
+            inside = (times >= begin) & (times < end)
+            tenants = table.column("tenant_id")
+            wanted = np.array([wants(str(t)) for t in tenants.to_pylist()], np.bool_)
+            columns = {
+                "tenant_id": tenants,
+                "seq": table.column("seq"),
+                "day": pa.array((times // DAY_MICROS).astype(np.int32)),
+                "occurred": pa.array(micros(table, "occurred_at")),
+                "wanted": pa.array(wanted & matches(table, Selection(None, actions))),
+            }
+            self._insert("rows", pa.table(columns).filter(pa.array(inside)))
+
+    def _read_plans(self) -> None:
+        ledger = self.ledger.ledger
+        for plan in self.plans():
+            events = self._plans.events(plan)
+            numbers = np.asarray(events.column("batch").to_numpy(), np.int64)
+            starts = np.searchsorted(numbers, numbers)
+            columns = {
+                "tenant_id": events.column("tenant_id"),
+                "seq": events.column("seq"),
+                "plan": pa.array(np.full(len(events), plan.number, np.int64)),
+                "batch": events.column("batch"),
+                "place": pa.array(np.arange(len(events)) - starts),
+            }
+            self._insert("planned", pa.table(columns))
+            refused = [(r.tenant_id, r.seq, plan.number, -1 - i, 0) for i, r in enumerate(plan.refused)]
+            self._insert_rows("planned", refused)
+            if plan.number >= ledger.next_plan:
+                self._insert_rows("waiting", [(plan.number, i, 0, b.count) for i, b in enumerate(plan.batches)])
+                self._insert_rows("waiting", [(plan.number, -1 - i, 0, 1) for i in range(len(plan.refused))])
+        self._insert_rows("waiting", [(k.plan, k.batch, k.first, k.end) for k in ledger.open])
+
+    def plans(self) -> Iterator[Plan]:
+        """Yield the plans that may hold rows of the period: nothing is planned before it was recorded."""
+        last = self._plans.journal.last()
+        low, high = 0, -1 if last is None else last + 1
+        begin = from_micros(day_start(self.period.first))
+        while low < high:
+            middle = (low + high) // 2
+            if self._plans.read(middle).at < begin:
+                low = middle + 1
+            else:
+                high = middle
+        return self._plans.since(low)
+
+    def _read_receipts(self) -> None:
+        _, pending = self._receipts.end()
+        for lines in (self._receipts.lines(), self.ledger.receipts_since(pending)):
+            rows = []
+            for line in lines:
+                receipt = parse_receipt(line)
+                key = Key.parse(json_text(receipt["key"]))
+                duplicate = receipt.get("possible_duplicate") is True
+                rows.append((key.plan, key.batch, key.first, key.end, json_text(receipt["outcome"]), duplicate))
+            self._insert_rows("settled", rows)
+
+    def _insert(self, name: str, table: pa.Table) -> None:
+        self._db.register("fresh", table)
+        self._db.execute(f"INSERT INTO {name} SELECT * FROM fresh")  # noqa: S608 - a name of ours
+        self._db.unregister("fresh")
+
+    def _insert_rows(self, name: str, rows: Sequence[tuple[object, ...]]) -> None:
+        if rows:
+            columns: Mapping[str, list[object]] = {
+                f"c{i}": list(column) for i, column in enumerate(zip(*rows, strict=True))
+            }
+            self._insert(name, pa.table(columns))
+
+
+def _micros_of(moment: datetime) -> int:
+    return int(moment.timestamp() * 1_000_000)

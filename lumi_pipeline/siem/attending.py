@@ -1,0 +1,79 @@
+"""What a person decides about a destination: to try again, to send what was put aside, or to give it up."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lumi_pipeline.errors import SiemError
+from lumi_pipeline.siem import receipts
+from lumi_pipeline.siem.exports import Exports
+from lumi_pipeline.siem.ledger import Do, Key, Move, State
+from lumi_pipeline.siem.ledgerbook import LedgerBook
+from lumi_pipeline.siem.loading import Loader
+from lumi_pipeline.siem.opening import opened
+from lumi_pipeline.siem.plans import PlanBook
+from lumi_pipeline.siem.receipts import ReceiptBook
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """An event that a destination did not take: its key in the ledger, what it is, and why."""
+
+    key: Key
+    tenant_id: str
+    seq: int
+    event_id: str
+    reason: str
+
+
+def unblock(exports: Exports, name: str) -> int:
+    """Let a destination try again at once, with whatever was blocked; return the number of batches that were."""
+    with exports.attending(name) as (book, lease):
+        now = exports.clock()
+        blocked = book.ledger.of(State.BLOCKED)
+        moves = [Move(Do.RESUME, now), *(Move(Do.RELEASE, now, delivery.key) for delivery in blocked)]
+        book.write(moves, (), now, lease.holder)
+    return len(blocked)
+
+
+def quarantined(exports: Exports, name: str) -> list[Quarantined]:
+    """The events that were put aside."""
+    with opened(exports.settings(name)) as destination:
+        loader = Loader(exports.lake, PlanBook(exports.lake, name), destination)
+        found = LedgerBook(exports.lake, name).ledger.of(State.QUARANTINED)
+        return [Quarantined(d.key, *loader.event(d.key), d.detail) for d in found]
+
+
+def quarantined_record(exports: Exports, name: str, key: Key) -> bytes:
+    """The record of an event that was put aside, as it was sent; empty where none could be made."""
+    with opened(exports.settings(name)) as destination:
+        return b"" if key.is_refusal else Loader(exports.lake, PlanBook(exports.lake, name), destination).record(key)
+
+
+def release(exports: Exports, name: str, keys: Sequence[Key]) -> int:
+    """Send events again that were put aside; return their number."""
+    with exports.attending(name) as (book, lease):
+        _check(name, book, keys)
+        now = exports.clock()
+        book.write([Move(Do.RELEASE, now, key) for key in keys], (), now, lease.holder)
+    return len(keys)
+
+
+def discard(exports: Exports, name: str, keys: Sequence[Key], reason: str) -> int:
+    """Give up events that were put aside, for a reason that becomes a receipt; return their number."""
+    if not reason.strip():
+        raise SiemError("giving up an event needs a reason that an auditor can read")
+    with opened(exports.settings(name)) as destination, exports.attending(name) as (book, lease):
+        _check(name, book, keys)
+        loader = Loader(exports.lake, PlanBook(exports.lake, name), destination)
+        now = exports.clock()
+        lines = [receipts.discarded(name, book.ledger.open[key], loader.event(key), reason, now) for key in keys]
+        book.write([Move(Do.DISCARD, now, key, detail=reason) for key in keys], lines, now, lease.holder)
+        ReceiptBook(exports.lake, name).write(book, lambda: exports.evidence_key)
+    return len(keys)
+
+
+def _check(name: str, book: LedgerBook, keys: Sequence[Key]) -> None:
+    for key in keys:
+        found = book.ledger.open.get(key)
+        if found is None or found.state is not State.QUARANTINED:
+            raise SiemError(f"{name}: {key} is not in quarantine; 'lumi siem quarantine {name}' lists what is")

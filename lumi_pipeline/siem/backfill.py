@@ -1,0 +1,121 @@
+"""Backfill: what a destination lacks of a period, found in its account, sent in a lane of its own, and stated.
+
+What is lacking are rows that nothing accounts for, which are planned anew, and batches that are planned and not there,
+which are moved over, so that live events need not wait behind them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from lumi_pipeline.siem.account import MissingRange, Period
+from lumi_pipeline.siem.deliver import DeliveryReport
+from lumi_pipeline.siem.exports import Exports
+from lumi_pipeline.siem.ledger import Do, Key, Ledger, Move, State
+from lumi_pipeline.siem.opening import opened
+from lumi_pipeline.siem.planner import Ranges
+from lumi_pipeline.siem.plans import Batch, Plan, PlanBook
+from lumi_pipeline.siem.statements import Statement, keep_statement
+from lumi_pipeline.siem.taking import take
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What a destination lacks of a period: rows that are in no plan, and events of batches that are not there yet.
+
+    ``aged`` counts those of them whose time the destination does not take as it is. With ``force`` everything is sent
+    again, and ``missing`` is everything.
+    """
+
+    period: Period
+    missing: tuple[MissingRange, ...]
+    open_events: int
+    aged: int
+    force: bool
+
+    @property
+    def events(self) -> int:
+        """How many events are to be sent."""
+        return sum(found.count for found in self.missing) + self.open_events
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillReport:
+    """What a backfill did, and the statement that closes it, with the key under which that is stored."""
+
+    gap: Gap
+    delivery: DeliveryReport
+    statement: Statement
+    stored: str
+
+
+def find_gap(exports: Exports, name: str, period: Period, *, force: bool = False) -> Gap:
+    """Find what a destination lacks of a period, and change nothing."""
+    with opened(exports.settings(name)) as destination, exports.account(name, period) as account:
+        if force:
+            missing, open_events = account.wanted(), 0
+        else:
+            missing = account.missing()
+            open_events = sum(day.open for day in account.days())
+        aged = account.touched(destination.age, exports.clock(), everything=force) if destination.age else 0
+    return Gap(period, tuple(missing), open_events, aged, force)
+
+
+def backfill(exports: Exports, name: str, gap: Gap, patience: timedelta) -> BackfillReport:
+    """Send what a destination lacks, waiting up to ``patience`` for what can only be sent later; then state the result.
+
+    A crash anywhere leaves plans and a ledger that the next delivery, or backfill, goes on from.
+    """
+    lane = f"backfill-{exports.clock():%Y%m%dT%H%M%S%f}"
+    with opened(exports.settings(name)) as destination:
+        planner = exports.planner(destination)
+        for ranges in _rounds(gap.missing):
+            for _ in planner.backfill(lane, ranges, (gap.period.first, gap.period.last)):
+                pass
+        if not gap.force:
+            _move_over(exports, name, gap.period, lane)
+        report = exports.deliverer(destination).run(patience)
+    exports.digest(name)
+    statement = exports.statement(name, gap.period)
+    return BackfillReport(gap, report, statement, keep_statement(exports.lake, statement, lambda: exports.evidence_key))
+
+
+def _rounds(missing: Sequence[MissingRange]) -> list[Ranges]:
+    """Several ranges of one tenant go into several plans."""
+    rounds: list[dict[str, tuple[int, int]]] = []
+    taken: dict[str, int] = {}
+    for found in missing:
+        number = taken.get(found.tenant_id, 0)
+        taken[found.tenant_id] = number + 1
+        if number == len(rounds):
+            rounds.append({})
+        rounds[number][found.tenant_id] = (found.first, found.last + 1)
+    return list(rounds)
+
+
+def _move_over(exports: Exports, name: str, period: Period, lane: str) -> None:
+    """Put what is planned, and not there, into the backfill's lane."""
+    plans = PlanBook(exports.lake, name)
+    with exports.attending(name) as (book, lease):
+        while (taken := take(book, plans, exports.clock())) is not None:
+            book.write(*taken, exports.clock(), lease.holder)
+        now = exports.clock()
+        moves = []
+        read: dict[int, Plan] = {}
+        for key in _movable(book.ledger):
+            if key.plan not in read:
+                read[key.plan] = plans.read(key.plan)
+            batch = read[key.plan].batches[key.batch]
+            if _concerns(batch, period):
+                moves.append(Move(Do.RELEASE, now, key, lanes=(f"{lane}/{batch.route}",)))
+        book.write(moves, (), now, lease.holder)
+
+
+def _movable(ledger: Ledger) -> list[Key]:
+    found = ledger.of(State.PLANNED, State.WAITING, State.AMBIGUOUS, State.BLOCKED)
+    return [delivery.key for delivery in found]
+
+
+def _concerns(batch: Batch, period: Period) -> bool:
+    tenants = {None, *(share.tenant_id for share in batch.tenants)}
+    return period.first <= batch.day <= period.last and period.tenant_id in tenants

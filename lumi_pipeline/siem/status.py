@@ -1,0 +1,132 @@
+"""Where a destination stands, for whoever is woken up by it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+from lumi_pipeline.lake import Lake
+from lumi_pipeline.siem.lease import Holder, current_holder
+from lumi_pipeline.siem.ledger import Hold, Ledger, State
+from lumi_pipeline.siem.ledgerbook import LedgerBook
+from lumi_pipeline.siem.plans import PlanBook, Planned
+from lumi_pipeline.siem.receipts import ReceiptBook, parse_receipt
+from transparency.encoding import Json, format_timestamp, parse_timestamp
+
+
+class Health(Enum):
+    """How a destination is, in one word."""
+
+    OK = "ok"
+    BEHIND = "behind"
+    WAITING = "waiting"
+    ATTENTION = "attention"
+    BLOCKED = "blocked"
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationStatus:
+    """A look at one destination; counts of events.
+
+    ``lag`` is how long the oldest batch that is not delivered has been waiting; None when nothing is. ``unplanned``
+    were landed and are in no plan yet. ``hold`` says why nothing is sent right now.
+    """
+
+    name: str
+    kind: str
+    lag: timedelta | None
+    unplanned: int
+    open_batches: int
+    open_events: int
+    quarantined: int
+    blocked: int
+    receipts: int
+    last_receipt: datetime | None
+    hold: Hold | None
+    holder: Holder | None
+    reason: str
+
+    def health(self, now: datetime) -> Health:
+        """One word for all of it."""
+        if self.hold is not None and self.hold.settings:
+            return Health.BLOCKED
+        if self.blocked or self.quarantined:
+            return Health.ATTENTION
+        if self.hold is not None and self.hold.until > now:
+            return Health.WAITING
+        return Health.BEHIND if self.open_events or self.unplanned else Health.OK
+
+    def to_json(self, now: datetime) -> dict[str, Json]:
+        """The status as JSON; event counts as text."""
+        return {
+            "blocked": str(self.blocked),
+            "health": self.health(now).value,
+            "hold": None
+            if self.hold is None
+            else {"settings": self.hold.settings, "until": format_timestamp(self.hold.until)},
+            "kind": self.kind,
+            "lag_seconds": None if self.lag is None else int(self.lag.total_seconds()),
+            "last_receipt": format_timestamp(self.last_receipt) if self.last_receipt else None,
+            "name": self.name,
+            "open_batches": str(self.open_batches),
+            "open_events": str(self.open_events),
+            "quarantined": str(self.quarantined),
+            "reason": self.reason,
+            "receipts": str(self.receipts),
+            "unplanned": str(self.unplanned),
+        }
+
+
+def look(lake: Lake, name: str, kind: str, unplanned: int, now: datetime) -> DestinationStatus:
+    """Look at a destination, and change nothing."""
+    book, plans = LedgerBook(lake, name), PlanBook(lake, name)
+    ledger = book.ledger
+    untaken = list(plans.since(ledger.next_plan))
+    waiting = [*ledger.sendable(), *ledger.of(State.SENDING, State.ACCEPTED)]
+    since = [delivery.since for delivery in waiting] + [plan.at for plan in untaken]
+    blocked, quarantined = ledger.of(State.BLOCKED), ledger.of(State.QUARANTINED)
+    batches = [batch for plan in untaken for batch in plan.batches]
+    holder = current_holder(lake, name)
+    return DestinationStatus(
+        name,
+        kind,
+        now - min(since) if since else None,
+        unplanned,
+        len(waiting) + len(batches),
+        sum(delivery.key.count for delivery in waiting) + sum(batch.count for batch in batches),
+        len(quarantined) + sum(len(plan.refused) for plan in untaken),
+        sum(delivery.key.count for delivery in blocked),
+        ledger.receipts,
+        _last_receipt(lake, name, book),
+        ledger.hold,
+        holder if holder and holder.until > now else None,
+        _reason(ledger),
+    )
+
+
+def unplanned_events(planned: Planned, ends: Mapping[str, int], starts: Mapping[str, int]) -> int:
+    """How many landed rows of tenants (tenant → seq behind the last) no live plan has dealt with."""
+    return sum(
+        max(after - planned.cursors.get(tenant_id, starts.get(tenant_id, 0)), 0) for tenant_id, after in ends.items()
+    )
+
+
+def _last_receipt(lake: Lake, name: str, book: LedgerBook) -> datetime | None:
+    number = book.ledger.receipts
+    if not number:
+        return None
+    line = next(book.receipts_since(number - 1), None)
+    if line is None:
+        line = list(ReceiptBook(lake, name).lines())[-1]
+    return parse_timestamp(str(parse_receipt(line)["at"]))
+
+
+def _reason(ledger: Ledger) -> str:
+    """Why things are not where they should be, the worst first."""
+    if ledger.hold is not None and (ledger.hold.settings or ledger.sendable()):
+        return ledger.hold.detail
+    for state in (State.BLOCKED, State.AMBIGUOUS, State.WAITING, State.QUARANTINED):
+        found = ledger.of(state)
+        if found:
+            return found[-1].detail
+    return ""
