@@ -43,6 +43,13 @@ class Secret:
             raise SecretUnavailable(f"{self.reference} is empty or holds control characters; it is to hold a secret")
         return value
 
+    def read_token(self) -> str:
+        """Return the secret for a header, which holds ASCII only; errors as :meth:`read`."""
+        value = self.read()
+        if not value.isascii():
+            raise SecretUnavailable(f"{self.reference} holds other characters than ASCII; no header can carry it")
+        return value
+
 
 def _read_private(path: Path) -> str:
     try:

@@ -2,7 +2,8 @@
 
 Names are resolved here, and the addresses looked at before connecting to one of them: never loopback, link-local or
 private ones unless the destination's settings allow it, so nobody who may name a destination reaches what only this
-machine can reach. Redirects are not followed. The settings of proxies in the environment don't count.
+machine can reach. Redirects are not followed, and cookies are not kept, which would tie the requests of one route to
+those of another. The settings of proxies in the environment don't count.
 
 Everything rests on httpx alone; whoever wants another client changes this file.
 """
@@ -16,6 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from threading import Lock
 from typing import Final
 from urllib.parse import urlsplit
@@ -116,6 +118,7 @@ class Transport:
                     trust_env=False,
                     follow_redirects=False,
                     http2=False,
+                    cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
                     limits=httpx.Limits(max_connections=self._settings.concurrency + 1, keepalive_expiry=30.0),
                 )
             return self._client
@@ -143,7 +146,12 @@ class Transport:
             extensions = {"sni_hostname": host}
         elif parts.scheme != "https":
             raise NotSent(f"{host} is to be reached without TLS through a proxy")
-        named = {"Host": parts.netloc.rpartition("@")[2], "User-Agent": "lumi-pipeline", **headers}
+        named = {
+            "Host": parts.netloc.rpartition("@")[2],
+            "User-Agent": "lumi-pipeline",
+            "Accept-Encoding": "identity",  # answers are short, and read as they come
+            **headers,
+        }
         return client.build_request(method, target, headers=named, content=body, extensions=extensions)
 
     def _address(self, host: str, port: int) -> ipaddress.IPv4Address | ipaddress.IPv6Address:

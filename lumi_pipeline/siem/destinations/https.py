@@ -135,7 +135,8 @@ class HttpsDestination:
         token, password = route.options["token"], self.settings.options["password"]
         if isinstance(token, Secret):
             name = str(self.settings.options["header"])
-            return {name: f"Bearer {token.read()}" if name.lower() == "authorization" else token.read()}
+            value = token.read_token()
+            return {name: f"Bearer {value}" if name.lower() == "authorization" else value}
         if isinstance(password, Secret):
             pair = f"{self.settings.options['username']}:{password.read()}"
             return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
