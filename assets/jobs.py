@@ -5,6 +5,7 @@ from typing import Final
 import dagster as dg
 
 from assets.auditing import verify_history
+from assets.delivery import siem_batches, siem_deliveries
 from assets.ingest import landed_events
 from assets.publishing import published_day
 from assets.sealing import sealed_events
@@ -23,6 +24,17 @@ daily: Final = dg.define_asset_job(
     description=(
         "Land, seal and publish one day or a range of days in one run. Running it again for days that are done "
         "verifies them."
+    ),
+)
+
+
+siem_delivery: Final = dg.define_asset_job(
+    "siem_delivery",
+    selection=dg.AssetSelection.assets(siem_batches, siem_deliveries),
+    executor_def=dg.in_process_executor,
+    description=(
+        "Plan and send to every destination what was landed since; for days that are over, also what it lacks of them. "
+        "A backfill over days does what 'lumi siem backfill' does."
     ),
 )
 

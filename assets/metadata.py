@@ -7,6 +7,7 @@ before they get into Markdown.
 import html
 from base64 import b64encode as base64_bytes
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from typing import Final
 
 import dagster as dg
@@ -18,6 +19,7 @@ from lumi_pipeline.landing import LandingReport
 from lumi_pipeline.profile import DayProfile
 from lumi_pipeline.publishing import PublishReport
 from lumi_pipeline.sealing import SealReport
+from lumi_pipeline.siem.rounds import Round
 from lumi_pipeline.verdict import Status, Verdict
 from transparency.encoding import b64encode
 from transparency.entries import DayRecord
@@ -80,6 +82,32 @@ def publish_metadata(lake: Lake, report: PublishReport, record: DayRecord) -> Me
         "checkpoint_file": dg.MetadataValue.path(lake.locate("log/checkpoint")),
         "verifier_key_file": dg.MetadataValue.path(lake.locate("log/log.vkey")),
     }
+
+
+def plan_metadata(rounds: Sequence[Round], day: date) -> Metadata:
+    """How many events of a day were put into batches by this run, by destination."""
+    rows = [(done.name, done.planned[day], done.plans, done.refused) for done in rounds]
+    return {
+        "dagster/row_count": dg.MetadataValue.int(sum(planned for _, planned, _, _ in rows)),
+        "by_destination": dg.MetadataValue.md(table(("destination", "events", "plans", "too large"), rows)),
+    }
+
+
+def delivery_metadata(rounds: Sequence[Round], day: date) -> Metadata:
+    """How many events of a day this run delivered, by destination, and what keeps the rest."""
+    rows = [(done.name, done.delivered[day], *_left(done)) for done in rounds]
+    header = ("destination", "delivered", "left (all days)", "put aside", "why")
+    return {
+        "dagster/row_count": dg.MetadataValue.int(sum(done.delivered[day] for done in rounds)),
+        "by_destination": dg.MetadataValue.md(table(header, rows)),
+    }
+
+
+def _left(done: Round) -> tuple[int, int, str]:
+    report = done.delivery
+    if report is None:
+        return 0, 0, done.error or done.held or ""
+    return report.open_events, report.quarantined, report.hold.detail if report.hold else ""
 
 
 def verdict_metadata(verdicts: Sequence[Verdict]) -> Metadata:

@@ -37,9 +37,9 @@ def request_backlog(
         return dg.SkipReason(str(error))
     if not days:
         return dg.SkipReason("Every complete day that is known of is sealed and published.")
-    active = instance.get_runs(dg.RunsFilter(job_name=job_name, statuses=_IN_PROGRESS), limit=1)
-    if active:
-        return dg.SkipReason(f"{days[0]} to {days[-1]} can wait: run {active[0].run_id} is in progress.")
+    active = in_progress(instance, job_name)
+    if active is not None:
+        return dg.SkipReason(f"{days[0]} to {days[-1]} can wait: run {active} is in progress.")
     tags = range_tags(days)
     failed = instance.get_run_records(
         dg.RunsFilter(job_name=job_name, tags=tags, statuses=[dg.DagsterRunStatus.FAILURE]), limit=1
@@ -51,3 +51,9 @@ def request_backlog(
             "again after that; once the cause is repaired, 'python -m assets' does it at once."
         )
     return dg.RunRequest(tags=tags)
+
+
+def in_progress(instance: dg.DagsterInstance, job_name: str) -> str | None:
+    """The id of a run of a job that is going on or about to; None when there is none."""
+    active = instance.get_runs(dg.RunsFilter(job_name=job_name, statuses=_IN_PROGRESS), limit=1)
+    return active[0].run_id if active else None

@@ -4,9 +4,10 @@ from typing import Final
 
 import dagster as dg
 
-from assets.jobs import audit_everything, daily, landing
+from assets.jobs import audit_everything, daily, landing, siem_delivery
 from assets.requests import request_backlog
 from assets.resources import PipelineResource
+from assets.siemrequests import request_yesterday
 
 landing_schedule: Final = dg.ScheduleDefinition(
     name="landing_schedule",
@@ -25,6 +26,21 @@ audit_schedule: Final = dg.ScheduleDefinition(
     default_status=dg.DefaultScheduleStatus.RUNNING,
     description="Sundays at 03:00 UTC.",
 )
+
+
+@dg.schedule(
+    name="siem_reconcile_schedule",
+    job=siem_delivery,
+    cron_schedule="30 1 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Daily at 01:30 UTC: fill what a destination lacks of yesterday, and hold every row against receipts.",
+)
+def siem_reconcile_schedule(
+    context: dg.ScheduleEvaluationContext, pipeline: PipelineResource
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for yesterday."""
+    return request_yesterday(pipeline, context.scheduled_execution_time)
 
 
 @dg.schedule(

@@ -4,9 +4,10 @@ import dagster as dg
 
 from assets.alerts import send_alert
 from assets.failures import described
-from assets.jobs import daily
+from assets.jobs import daily, siem_delivery
 from assets.requests import request_backlog
 from assets.resources import PipelineResource
+from assets.siemrequests import request_delivery
 
 
 @dg.sensor(
@@ -22,6 +23,21 @@ from assets.resources import PipelineResource
 def gaps(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.RunRequest | dg.SkipReason:
     """Ask for all that is waiting."""
     return request_backlog(context.instance, pipeline, daily.name)
+
+
+@dg.sensor(
+    name="siem_waiting",
+    job=siem_delivery,
+    minimum_interval_seconds=120,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description=(
+        "Compares what was landed with what every destination was sent, and asks for a run when something is waiting "
+        "that can be sent now. It waits while a delivery run is in progress."
+    ),
+)
+def siem_waiting(context: dg.SensorEvaluationContext, pipeline: PipelineResource) -> dg.RunRequest | dg.SkipReason:
+    """Ask for what is waiting."""
+    return request_delivery(context.instance, pipeline, siem_delivery.name)
 
 
 @dg.run_failure_sensor(

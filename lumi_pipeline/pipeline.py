@@ -35,6 +35,7 @@ from transparency.logview import LogView
 from transparency.policy import Policy
 
 Clock = Callable[[], datetime]
+Sleep = Callable[[float], None]
 _MAX_POLICY: Final = 1 << 20
 _PLAUSIBLE_DAYS: Final = 3653
 
@@ -54,12 +55,16 @@ class RunReport:
 
 
 class Pipeline:
-    """Everything that one configuration names, opened when it is first needed."""
+    """Everything that one configuration names, opened when it is first needed.
 
-    def __init__(self, config: Config, lake: Lake, clock: Clock) -> None:
+    ``sleep`` waits so many seconds of the time that ``clock`` tells.
+    """
+
+    def __init__(self, config: Config, lake: Lake, clock: Clock, sleep: Sleep = time.sleep) -> None:
         self.config = config
         self.lake = lake
         self.clock = clock
+        self.sleep = sleep
 
     @classmethod
     def open(cls, config: Config, clock: Clock = _utc_now) -> "Pipeline":

@@ -1,7 +1,7 @@
 """``lumi run`` and its steps one by one: ``land``, ``seal``, ``publish``."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
+from datetime import date, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -11,14 +11,17 @@ from lumi_pipeline.cli.command import Command, examples
 from lumi_pipeline.cli.options import DAY, Given, config_option, json_option
 from lumi_pipeline.cli.output import count, note, rate, say, say_json, size
 from lumi_pipeline.cli.progress import progress
+from lumi_pipeline.cli.siemshow import delivery_json, say_delivery
 from lumi_pipeline.errors import LumiError
 from transparency.encoding import b64encode
 
 if TYPE_CHECKING:
     from lumi_pipeline.chain import Break
     from lumi_pipeline.landing import LandingReport
+    from lumi_pipeline.pipeline import Pipeline
     from lumi_pipeline.publishing import PublishReport
     from lumi_pipeline.sealing import SealReport
+    from lumi_pipeline.siem.rounds import Round
 
 
 @click.command(cls=Command, epilog=examples("lumi run", "lumi run --through 2026-11-21 --json"))
@@ -27,9 +30,10 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def run(given: Given, through: date | None, as_json: bool) -> None:
-    """Land, seal and publish every complete day not yet done.
+    """Land, seal and publish every complete day not yet done, then send what destinations are to get.
 
-    Whatever was missed is caught up with, in order; what is done already is left alone.
+    Whatever was missed is caught up with, in order; what is done already is left alone. What a destination does not
+    take now waits for the next run, and is told.
     """
     pipeline = given.pipeline()
     seals: list[SealReport] = []
@@ -46,10 +50,12 @@ def run(given: Given, through: date | None, as_json: bool) -> None:
             for line in _seal_lines(seals):
                 note(line)
             raise
+    sent = _deliver(pipeline)
     if as_json:
         publication = report.publication
         say_json(
             {
+                "deliveries": {done.name: _delivery(done) for done in sent},
                 "landing": _landing(report.landing),
                 "publication": None if publication is None else _publication(publication),
                 "seals": [_seal(one) for one in report.seals],
@@ -64,6 +70,29 @@ def run(given: Given, through: date | None, as_json: bool) -> None:
         say("No complete day was waiting to be sealed.")
     if report.publication is not None:
         _say_publication(report.publication)
+    for done in sent:
+        if done.delivery is not None:
+            say_delivery(done.delivery)
+        elif done.error or done.held:
+            note(f"{done.name}: {done.error or done.held}")
+
+
+def _deliver(pipeline: "Pipeline") -> "list[Round]":
+    """Plan and deliver; of each destination what happened last."""
+    if not pipeline.config.destinations:
+        return []
+    from lumi_pipeline.siem.exports import Exports
+    from lumi_pipeline.siem.rounds import deliver_all, plan_all
+
+    exports = Exports(pipeline)
+    unplanned = {done.name: done for done in plan_all(exports) if done.error}
+    return [unplanned.get(done.name, done) for done in deliver_all(exports, timedelta(0))]
+
+
+def _delivery(done: "Round") -> dict[str, object]:
+    if done.delivery is not None:
+        return delivery_json(done.delivery)
+    return {"error": done.error, "held": done.held}
 
 
 @click.command(cls=Command, epilog=examples("lumi land"))

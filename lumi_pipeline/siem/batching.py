@@ -75,10 +75,11 @@ class Batcher:
             chosen = np.flatnonzero(routes == number)
             if not len(chosen):
                 continue
-            if groups is not None:
-                # Stable, so that within a day and a group the order of tenants and seqs stays.
-                chosen = chosen[np.lexsort((labels[chosen], days[chosen]))]
-            whole = groups is None and len(chosen) == len(table)
+            order = np.lexsort((labels[chosen], days[chosen]))
+            # Stable, so that within a day and a group the order of tenants and seqs stays; and as no tenant's days go
+            # back, its events stay in order altogether where there is one group.
+            chosen = chosen[order]
+            whole = len(chosen) == len(table) and bool((np.diff(chosen) > 0).all())
             part = table if whole else table.take(chosen).combine_chunks()
             self._keep(self._pack(part, route, days[chosen], labels[chosen], names))
 

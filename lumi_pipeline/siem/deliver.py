@@ -89,20 +89,22 @@ class Deliverer:
             run = _Run(self._lake, self._destination, lease, self._clock)
             run.recover()
             end = self._clock() + patience
+            # A wall clock that is set back must not make this wait for ever.
+            latest = started + patience.total_seconds() + _SLICE
             while True:
                 while run.step():
                     pass
                 wake = run.wakes_at()
-                if wake is None or wake > end:
+                if wake is None or wake > end or time.monotonic() > latest:
                     break
-                self._wait(lease, wake)
+                self._wait(lease, wake, latest)
             run.report.receipts = ReceiptBook(self._lake, self._name).write(run.book, self._key)
             report = run.closed()
         report.seconds = time.monotonic() - started
         return report
 
-    def _wait(self, lease: Lease, wake: datetime) -> None:
-        while (left := (wake - self._clock()).total_seconds()) > 0:
+    def _wait(self, lease: Lease, wake: datetime, latest: float) -> None:
+        while (left := (wake - self._clock()).total_seconds()) > 0 and time.monotonic() < latest:
             lease.assure(timedelta(seconds=_SLICE))
             self._sleep(min(left, _SLICE))
 

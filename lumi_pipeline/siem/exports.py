@@ -1,8 +1,7 @@
 """The destinations of a pipeline: what the command line and Dagster do with them."""
 
 import difflib
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import cached_property
@@ -26,13 +25,12 @@ from transparency.keys import SigningKey
 
 
 class Exports:
-    """The destinations of a pipeline; ``sleep`` belongs to its clock."""
+    """The destinations of a pipeline."""
 
-    def __init__(self, pipeline: Pipeline, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self.lake = pipeline.lake
         self.clock = pipeline.clock
-        self._sleep = sleep
 
     @property
     def names(self) -> list[str]:
@@ -76,7 +74,7 @@ class Exports:
 
     def deliverer(self, destination: Destination) -> Deliverer:
         """What delivers to a destination."""
-        return Deliverer(self.lake, destination, lambda: self.evidence_key, self.clock, self._sleep)
+        return Deliverer(self.lake, destination, lambda: self.evidence_key, self.clock, self._pipeline.sleep)
 
     def plan(self, name: str) -> Iterator[PlanReport]:
         """Make batches of whatever was landed since; yields each plan when it is committed."""

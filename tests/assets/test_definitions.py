@@ -47,6 +47,8 @@ def test_the_golden_list() -> None:
                 "DailyPartitionsDefinition",
             ),
             "sealed_events": ("audit_log", ["parquet"], ["landed_events"], "DailyPartitionsDefinition"),
+            "siem_batches": ("siem", ["json"], ["landed_events"], "DailyPartitionsDefinition"),
+            "siem_deliveries": ("siem", ["https"], ["siem_batches"], "DailyPartitionsDefinition"),
         },
         "checks": {
             "landed_events.chain_intact": False,
@@ -57,17 +59,20 @@ def test_the_golden_list() -> None:
             "sealed_events.counts_reconcile": True,
             "sealed_events.manifest_matches_bytes": True,
             "sealed_events.root_recomputes": True,
+            "siem_deliveries.deliveries_reconcile": False,
         },
-        "jobs": ["audit_everything", "daily", "landing"],
+        "jobs": ["audit_everything", "daily", "landing", "siem_delivery"],
         "schedules": {
             "audit_schedule": ("audit_everything", "0 3 * * 0", "UTC"),
             "daily_schedule": ("daily", "15 0 * * *", "UTC"),
             "landing_schedule": ("landing", "*/5 * * * *", "UTC"),
+            "siem_reconcile_schedule": ("siem_delivery", "30 1 * * *", "UTC"),
         },
         "sensors": {
             "failure_alert": "RunStatusSensorDefinition",
             "finding_alert": "RunStatusSensorDefinition",
             "gaps": "SensorDefinition",
+            "siem_waiting": "SensorDefinition",
         },
         "resources": ["pipeline"],
     }

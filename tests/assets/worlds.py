@@ -20,7 +20,8 @@ class WorldPipeline(PipelineResource):
 
     def open(self) -> Pipeline:
         known = _WORLDS[self.directory]
-        return World(known.directory, known.place, datetime.fromisoformat(self.now)).pipeline()
+        world = World(known.directory, known.place, datetime.fromisoformat(self.now))
+        return world.pipeline(destinations=known.config.destinations)
 
 
 _WORLDS: dict[str, World] = {}

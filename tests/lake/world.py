@@ -19,6 +19,7 @@ from lumi_pipeline.outbox.chains import chains_on
 from lumi_pipeline.outbox.head import ChainHead
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.recorder import AuditRecorder
+from lumi_pipeline.siem.settings import read_destinations
 from tests.databases import begin, change, database, run, url_of
 from tests.lake.places import LocalPlace, NewPlace, Place
 from transparency.keys import SigningKey
@@ -70,6 +71,9 @@ class Clock:
     def __call__(self) -> datetime:
         return self.now
 
+    def sleep(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
 
 class World:
     """A pipeline's keys in a directory, its outbox and root at a place. ``copy`` makes an independent world like it."""
@@ -80,6 +84,10 @@ class World:
         self.outbox = place.outbox
         self.clock = Clock(now)
         self.config: Config = load_config(env={"LUMI_OUTBOX": url_of(self.outbox)}, overrides=self._settings())
+
+    def send_to(self, *destinations: dict[str, object]) -> None:
+        """Configure ``[[destinations]]``."""
+        self.config = replace(self.config, destinations=read_destinations(list(destinations), "test", self.directory))
 
     @classmethod
     def create(cls, directory: Path, now: datetime, new_place: NewPlace = LocalPlace.create) -> "World":
@@ -113,7 +121,7 @@ class World:
         """
         config = replace(self.config, **settings)  # type: ignore[arg-type]
         lake = self.place.lake(config, self.clock)
-        return Pipeline(config, replace(lake, store=wrap(lake.store)), self.clock)
+        return Pipeline(config, replace(lake, store=wrap(lake.store)), self.clock, self.clock.sleep)
 
     @property
     def store(self) -> ObjectStore:
