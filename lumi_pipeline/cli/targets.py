@@ -1,4 +1,4 @@
-"""What a thing to be verified is: a proof file or a log, in a directory, on the web or in S3."""
+"""What a thing to be verified is: a proof, receipts or a log, in a directory, on the web or in S3."""
 
 from pathlib import Path
 from typing import Final
@@ -8,12 +8,13 @@ from lumi_pipeline.cli.fetch import directory_fetch, is_url, read_file, remote_f
 from lumi_pipeline.cli.logs import failed, judge_log
 from lumi_pipeline.cli.progress import progress
 from lumi_pipeline.proofs import verify_proof
+from lumi_pipeline.siem.checking import UNKNOWN_SIGNER, looks_like_receipts, verify_receipts
 from lumi_pipeline.verdict import Status, Verdict
 from transparency.errors import ObjectMissing, StoreError
 from transparency.policy import Policy
 
 _CHECKPOINT: Final = "checkpoint"
-_PROOF_SUFFIX: Final = ".tlog-proof"
+_FILES: Final = (".tlog-proof", ".jsonl")
 
 
 def judge(target: str, policy: Policy | None, own: Policy | None = None) -> Verdict:
@@ -24,7 +25,7 @@ def judge(target: str, policy: Policy | None, own: Policy | None = None) -> Verd
     """
     if policy is None and own is not None:
         verdict = judge(target, own)
-        return judge(target, None) if verdict.reason == "checkpoint-origin" else verdict
+        return judge(target, None) if verdict.reason in {"checkpoint-origin", UNKNOWN_SIGNER} else verdict
     try:
         return _judge_url(target, policy) if is_url(target) else _judge_path(target, Path(target), policy)
     except ObjectMissing as error:
@@ -45,7 +46,13 @@ def _judge_path(subject: str, path: Path, policy: Policy | None) -> Verdict:
         return Verdict(subject, Status.UNRECOGNISED, "unrecognised", ("It holds neither a log nor evidence.",))
     if path.name == _CHECKPOINT and path.is_file():
         return _judge_log_directory(subject, path.parent, policy)
-    return verify_proof(read_file(path), policy, subject)
+    return _judge_file(subject, read_file(path), policy)
+
+
+def _judge_file(subject: str, data: bytes, policy: Policy | None) -> Verdict:
+    if looks_like_receipts(data):
+        return verify_receipts(data, policy.log_keys if policy else None, subject)
+    return verify_proof(data, policy, subject)
 
 
 def _judge_log_directory(subject: str, directory: Path, policy: Policy | None) -> Verdict:
@@ -54,9 +61,9 @@ def _judge_log_directory(subject: str, directory: Path, policy: Policy | None) -
 
 
 def _judge_url(url: str, policy: Policy | None) -> Verdict:
-    if urlsplit(url).path.endswith(_PROOF_SUFFIX):
+    if urlsplit(url).path.endswith(_FILES):
         with remote_fetch(url) as fetch:
-            return verify_proof(fetch(""), policy, url)
+            return _judge_file(url, fetch(""), policy)
     base = url.removesuffix(_CHECKPOINT) if urlsplit(url).path.endswith(f"/{_CHECKPOINT}") else url
     with remote_fetch(base) as fetch, progress("Verifying", "entries") as meter:
         return judge_log(fetch, policy, url, meter.reach)

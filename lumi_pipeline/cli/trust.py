@@ -50,11 +50,20 @@ def read_trust(key_texts: Sequence[str], policy_file: Path | None) -> "Policy | 
 
 
 def own_trust(given: Given) -> "Policy | None":
-    """Trust in the log whose key is configured here; None when there is no key here that can be read."""
+    """Trust in the log and the evidence whose keys are configured here; None when there is no key that can be read."""
+    from transparency.policy import Policy
+
+    pipeline = given.pipeline()
     try:
-        return given.pipeline().trust()
+        trusted = pipeline.trust()
     except LumiError:
-        return None  # then nothing is trusted, and the verdict says so
+        trusted = None  # then nothing is trusted, and the verdict says so
+    try:
+        evidence = Policy.pinning(pipeline.evidence_key.verifier.vkey)
+    except LumiError:
+        return trusted
+    # A key only ever speaks for what has its own name, so no log is believed for the sake of the evidence key.
+    return replace(trusted, log_keys=trusted.log_keys + evidence.log_keys) if trusted else evidence
 
 
 def _vkey(text: str) -> str:
