@@ -10,6 +10,7 @@ from lumi_pipeline.errors import LumiError
 from lumi_pipeline.landing import read_cursors
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.sealedday import load_sealed_day
+from lumi_pipeline.siem.exports import Exports
 from transparency.checkpoint import parse_signed_checkpoint
 from transparency.encoding import Json, b64encode
 from transparency.logview import LogView
@@ -22,6 +23,7 @@ class PipelineStatus:
     Counts of events: ``recorded`` in the outbox, ``landed`` in the lake, ``sealed`` in sealed days, each including the
     ones after it. ``missing`` are the complete days that aren't sealed, ``unpublished`` those sealed and not in the
     log; ``waiting`` maps days whose chains are broken to the SHA-256 of the report that waits for acknowledgement.
+    ``destinations`` says in one word how each is (:class:`~lumi_pipeline.siem.status.Health`).
     """
 
     origin: str
@@ -38,6 +40,7 @@ class PipelineStatus:
     size: int = 0
     log_root: bytes | None = None
     waiting: dict[date, str] = field(default_factory=dict)
+    destinations: dict[str, str] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Json]:
@@ -47,8 +50,10 @@ class PipelineStatus:
         unpublished: list[Json] = [day.isoformat() for day in self.unpublished]
         problems: list[Json] = list(self.problems)
         waiting: dict[str, Json] = {day.isoformat(): report for day, report in self.waiting.items()}
+        destinations: dict[str, Json] = dict(self.destinations)
         return {
             "closed_before": self.closed_before,
+            "destinations": destinations,
             "events": {"landed": _text(self.landed), "recorded": _text(self.recorded), "sealed": _text(self.sealed)},
             "log": {
                 "origin": self.origin,
@@ -74,7 +79,7 @@ def survey(pipeline: Pipeline) -> PipelineStatus:
     """Look at everything and change nothing; what can't be read becomes a problem, not an error."""
     status = PipelineStatus(pipeline.config.origin, pipeline.config.root, pipeline.config.outbox.name)
 
-    for look in (_look_at_outbox, _look_at_lake, _look_at_log):
+    for look in (_look_at_outbox, _look_at_lake, _look_at_log, _look_at_destinations):
         try:
             look(pipeline, status)
         except LumiError as error:
@@ -110,6 +115,12 @@ def _look_at_log(pipeline: Pipeline, status: PipelineStatus) -> None:
         checkpoint = parse_signed_checkpoint(published).checkpoint
         status.size, status.log_root = checkpoint.size, checkpoint.root
     status.unpublished = pipeline.unpublished_days()
+
+
+def _look_at_destinations(pipeline: Pipeline, status: PipelineStatus) -> None:
+    exports = Exports(pipeline)
+    for name in exports.names:
+        status.destinations[name] = exports.status(name).health(exports.clock()).value
 
 
 def _text(value: int | None) -> str | None:

@@ -46,6 +46,7 @@ def status(ctx: click.Context, /, as_json: bool) -> None:
                 ("to seal", _period(found.missing) if found.missing else nothing),
                 ("to publish", _period(found.unpublished) if found.unpublished else nothing),
                 ("log", _log(found)),
+                ("delivery", _delivery(found)),
                 *((f"{purpose} key", path if path.exists() else f"none at {path}") for purpose, path in keys.items()),
             ]
         )
@@ -63,6 +64,11 @@ def _recorded(found: "PipelineStatus") -> str:
         return "can't be read"
     held = f"{count(found.recorded, 'event')} of {count(found.tenants, 'tenant')}"
     return held if found.landed is None else f"{held}, {max(found.recorded - found.landed, 0):,} not landed yet"
+
+
+def _delivery(found: "PipelineStatus") -> str | None:
+    states = ", ".join(f"{name} {health}" for name, health in found.destinations.items())
+    return f"{states}; more with: lumi siem status" if states else None
 
 
 def _sealed(found: "PipelineStatus") -> str:
