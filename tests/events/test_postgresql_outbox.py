@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from threading import Thread
 from time import sleep
 from typing import LiteralString
@@ -22,16 +23,18 @@ from lumi_pipeline.errors import (
     OutboxTampered,
     RecorderError,
 )
+from lumi_pipeline.importers import import_ndjson
 from lumi_pipeline.outbox import Outbox
 from lumi_pipeline.outbox.opening import init_outbox, open_outbox
 from lumi_pipeline.outbox.postgresql import PostgresOutbox
-from lumi_pipeline.outboxaddress import postgresql_address
+from lumi_pipeline.outboxaddress import OutboxAddress, postgresql_address
 from lumi_pipeline.recorder import AuditRecorder
 from tests.databases import OPERATOR, database, new_postgresql_outbox, run, url_of
 from tests.events.making import START, check_chains, new_event, record_at, stored
 from tests.postgresql import Postgresql
 
 DAY = START.date()
+SAMPLE = Path(__file__).resolve().parents[2] / "data/sample/events.ndjson"
 
 
 @pytest.fixture
@@ -152,6 +155,17 @@ def test_the_writer_records_for_every_tenant_and_does_nothing_else(outbox: Outbo
         ):
             assert refused(writer, statement), statement
     assert check_chains(outbox) == {"acme": 2, "newcomer": 1}
+
+
+def test_the_writer_imports_history_and_lands_nothing(outbox: Outbox) -> None:
+    with login(outbox, "lumi_writer") as granted:
+        writer = PostgresOutbox.open(OutboxAddress(granted.name, granted.url))
+        report = import_ndjson(writer, SAMPLE, recorded_at="occurred")
+        assert report.added == report.read > 0
+        assert import_ndjson(writer, SAMPLE, recorded_at="occurred").added == 0
+        with pytest.raises(OutboxError, match=r"permission denied.*Grant the role lumi_pipeline"):
+            check_chains(writer)
+    assert sum(check_chains(outbox).values()) == report.added
 
 
 def test_the_pipeline_reads_and_closes_and_records_for_the_operator_alone(outbox: Outbox) -> None:

@@ -179,6 +179,8 @@ END $$;
 REVOKE ALL ON audit_identity, audit_close, audit_chain_head, audit_outbox FROM PUBLIC, lumi_writer, lumi_pipeline;
 REVOKE ALL ON FUNCTION audit_start_chain(text, bytea, bytea), audit_close_day(date), audit_outbox_refuse()
     FROM PUBLIC, lumi_writer, lumi_pipeline;
+-- Whoever imports history records like an application, and has to see which days are closed.
+GRANT SELECT ON audit_identity, audit_close TO lumi_writer;
 GRANT SELECT (tenant_id, seq, event_id), INSERT ON audit_outbox TO lumi_writer;
 GRANT SELECT, UPDATE (next_seq, head_hash, last_recorded_at) ON audit_chain_head TO lumi_writer;
 GRANT EXECUTE ON FUNCTION audit_start_chain(text, bytea, bytea) TO lumi_writer;
