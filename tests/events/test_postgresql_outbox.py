@@ -12,7 +12,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from lumi_pipeline.errors import (
     DuplicateEvent,
@@ -191,6 +191,24 @@ def test_the_pipeline_reads_and_closes_and_records_for_the_operator_alone(outbox
             moved = connection.execute("UPDATE audit_chain_head SET next_seq = 0 WHERE tenant_id = 'acme'")
             assert moved.rowcount == 0
     assert check_chains(outbox) == {"acme": 1, OPERATOR: 2}
+
+
+def test_an_owner_who_is_no_superuser_sets_up_and_records(postgresql: Postgresql) -> None:
+    somewhere = new_postgresql_outbox(postgresql.create_database())  # the roles exist then
+    empty = PostgresOutbox("the outbox", postgresql.create_database())
+    with login(somewhere) as stranger:
+        name = conninfo_to_dict(stranger.url)["user"]
+        own = make_conninfo(empty.url, user=name, password="for-tests")
+        with psycopg.connect(empty.url) as connection:
+            database_name = sql.Identifier(connection.info.dbname)
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} OWNER TO {}").format(database_name, sql.Identifier(str(name)))
+            )
+        owner = PostgresOutbox.init(OutboxAddress("the outbox", own), OPERATOR)
+        record_at(owner, START, new_event(), new_event(tenant_id=OPERATOR))
+        assert check_chains(owner) == {"acme": 1, OPERATOR: 1}
+        with psycopg.connect(empty.url) as connection:
+            connection.execute(sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(sql.Identifier(str(name))))
 
 
 def test_a_stranger_may_do_nothing(outbox: Outbox) -> None:
