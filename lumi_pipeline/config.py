@@ -22,6 +22,7 @@ from lumi_pipeline.outboxaddress import (
     SQLITE,
     OutboxAddress,
     holds_password,
+    is_clear,
     postgresql_address,
     sqlite_address,
 )
@@ -306,23 +307,32 @@ def _consistent(config: Config) -> Config:
     return config
 
 
+_OUTBOX_URLS: Final = f"{SQLITE}PATH or postgresql://USER@HOST/DATABASE"
+
+
 def _outbox(given: _Given) -> OutboxAddress:
     text = given.text()
     scheme, separator, _ = text.partition("://")
+    # A database URL may hold a password, so no message repeats more of it than its scheme.
+    if not separator and any(sign in text for sign in "@=:"):
+        raise ConfigError(f"{given.source} is not a database URL; write {_OUTBOX_URLS}")
     if not separator:
         raise ConfigError(f"{given.source} is a database URL; for the SQLite file {excerpt(text)} write {SQLITE}{text}")
-    # A database URL may hold a password, so no message repeats more of it than its scheme.
     if text.startswith(POSTGRESQL):
         if given.is_option and holds_password(text):
             raise ConfigError(
                 f"{given.source}: everybody on this machine can read a password on a command line; put the URL into"
                 " LUMI_OUTBOX, or leave the password out and name a password file in PGPASSFILE"
             )
+        if not is_clear(text):
+            raise ConfigError(
+                f"{given.source} is not a URL of PostgreSQL; write it as"
+                " postgresql://USER:PASSWORD@HOST:PORT/DATABASE?PARAMETER=VALUE, in names and passwords with %40 for @,"
+                " %2F for /, %3A for : and %25 for %"
+            )
         return postgresql_address(text)
     if scheme != "sqlite":
-        raise ConfigError(
-            f"{given.source}: {excerpt(scheme)} URLs are not supported; use {SQLITE}PATH or postgresql://HOST/DATABASE"
-        )
+        raise ConfigError(f"{given.source}: {excerpt(scheme)} URLs are not supported; use {_OUTBOX_URLS}")
     path = text.removeprefix(SQLITE)
     if path == text or not path or "?" in path or "#" in path or path.startswith(":"):
         raise ConfigError(f"{given.source} must be {SQLITE}PATH, naming a database file and no parameters")

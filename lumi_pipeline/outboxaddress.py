@@ -1,11 +1,18 @@
 """Where the outbox is: a database URL, with a name that can be shown because it holds no secret."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 SQLITE: Final = "sqlite:///"
 POSTGRESQL: Final = ("postgresql://", "postgres://")
+
+_HOST: Final = r"(?:\[[0-9A-Fa-f:.]+\]|[\w.%-]*)(?::[0-9]*)?"
+_SERVER: Final = re.compile(
+    rf"(?:[^:@/?]*(?::[^@/]*)?@|(?![^/]*@)){_HOST}(?:,{_HOST})*(?:/[^@?]*)?(?:\?.*)?",
+    re.DOTALL,  # for libpq an @ before the first slash ends user and password, be it among the parameters
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,14 @@ def postgresql_address(url: str) -> OutboxAddress:
     database = rest.partition("?")[0]
     hosts = hosts.partition("?")[0]
     return OutboxAddress(f"postgresql://{user.partition(':')[0]}{at}{hosts}{slash}{database}", url)
+
+
+def is_clear(url: str) -> bool:
+    """Tell whether nothing of a PostgreSQL URL's password can be taken for a host, a port or a database.
+
+    That is what becomes of a password with an ``@`` or ``/`` that is not percent-encoded, and those are told in errors.
+    """
+    return _SERVER.fullmatch(url.partition("://")[2]) is not None
 
 
 def holds_password(url: str) -> bool:

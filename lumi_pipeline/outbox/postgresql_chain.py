@@ -381,7 +381,7 @@ def _recording_errors() -> Iterator[None]:
         ) from None
     except errors.InsufficientPrivilege as error:
         raise OutboxError(
-            f"this role may not record ({error.diag.message_primary}); an administrator grants it the role lumi_writer"
+            f"this role may not record ({error.diag.message_primary}); connect as one that was granted lumi_writer"
         ) from None
     except Error as error:
         reason = error.diag.message_primary or str(error).partition("\n")[0]

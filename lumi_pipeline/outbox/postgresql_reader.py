@@ -13,6 +13,9 @@ from lumi_pipeline.errors import OutboxError, OutboxLocked
 _BATCH_BYTES: Final = str(8 << 20)
 _BATCH_OPTION: Final = "adbc.postgresql.batch_size_hint_bytes"
 
+_NO_RIGHT: Final = "42501"
+"""PostgreSQL's code of insufficient_privilege."""
+
 # A walk along the primary key for each tenant in turn: sorted as it comes, and no plan that reads the whole table.
 _PLANNING: Final = (
     "enable_seqscan",
@@ -78,4 +81,7 @@ class PostgresReader:
             reason = str(error).partition("\n")[0].removesuffix(":")
             if "canceling statement" in reason or "deadlock" in reason:
                 raise OutboxLocked(f"reading the outbox {self._name} was cut short: {reason}") from None
-            raise OutboxError(f"the outbox {self._name} can't be read: {reason}") from None
+            remedy = ""
+            if isinstance(error, adbc.Error) and error.sqlstate == _NO_RIGHT:
+                remedy = ". Grant the role lumi_pipeline to the one that connects"
+            raise OutboxError(f"the outbox {self._name} can't be read: {reason}{remedy}") from None

@@ -4,6 +4,7 @@ import os
 from datetime import date
 from pathlib import Path
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -174,6 +175,45 @@ def test_malformed_values_are_refused(overrides: dict[str, str | None], said: st
     message = refusal(Path(os.devnull), overrides=overrides)
     assert said in message
     assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://app:hunt@er2@db/app",
+        "postgresql://app:hunt/er2@db/app",
+        "postgresql://app:12/hunter2@db/app",
+        "postgresql://app:hunt?er/2@db/app",
+        "postgresql://db?password=hunt@er2",
+        "postgresql://app:hunter2",
+        "postgresql:app:hunter2@db/app",
+        "app:hunter2@db/app",
+        "host=db user=app password=hunter2 dbname=app",
+    ],
+)
+def test_nothing_of_a_password_is_taken_for_something_that_may_be_shown(url: str) -> None:
+    message = refusal(Path(os.devnull), env={"LUMI_OUTBOX": url})
+    assert "LUMI_OUTBOX is not a" in message
+    assert "postgresql://USER" in message
+    assert not any(part in message for part in ("hunt", "er2", "12"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:///app",
+        "postgresql://%2Frun%2Fpostgresql/app",
+        "postgresql://app@one:5432,two:5433/app?target_session_attrs=read-write",
+        "postgresql://app@[::1]:5432/app",
+        "postgresql://app:h%40t%2Fr?#:[]!2@db.example.com/app",
+        "postgres://db?user=app&sslrootcert=/etc/ssl/me@home.pem",
+    ],
+)
+def test_every_form_of_a_postgresql_url_may_be_given(url: str) -> None:
+    outbox = load_config(Path(os.devnull), env={"LUMI_OUTBOX": url}).outbox
+    assert outbox.url == url
+    assert psycopg.conninfo.conninfo_to_dict(url)
+    assert "2@" not in outbox.name
 
 
 def test_the_password_of_the_outbox_is_never_shown() -> None:

@@ -78,6 +78,7 @@ class Deployment:
 def test_postgresql_and_s3_as_shown(tmp_path: Path, private_postgresql: PrivatePostgresql, s3: S3) -> None:
     deployment = Deployment(tmp_path, private_postgresql, s3)
     copy_repository(tmp_path / "repository")
+    (tmp_path / "data").symlink_to(tmp_path / "repository/data")
     shell = Shell(tmp_path, deployment.environment)
     for block in (block for block in BLOCKS if block.needs == SERVERS):
         text = deployment.located(block.text)

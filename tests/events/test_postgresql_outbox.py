@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from threading import Thread
 from time import sleep
 from typing import LiteralString
@@ -11,7 +12,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from lumi_pipeline.errors import (
     DuplicateEvent,
@@ -22,16 +23,18 @@ from lumi_pipeline.errors import (
     OutboxTampered,
     RecorderError,
 )
+from lumi_pipeline.importers import import_ndjson
 from lumi_pipeline.outbox import Outbox
 from lumi_pipeline.outbox.opening import init_outbox, open_outbox
 from lumi_pipeline.outbox.postgresql import PostgresOutbox
-from lumi_pipeline.outboxaddress import postgresql_address
+from lumi_pipeline.outboxaddress import OutboxAddress, postgresql_address
 from lumi_pipeline.recorder import AuditRecorder
 from tests.databases import OPERATOR, database, new_postgresql_outbox, run, url_of
 from tests.events.making import START, check_chains, new_event, record_at, stored
 from tests.postgresql import Postgresql
 
 DAY = START.date()
+SAMPLE = Path(__file__).resolve().parents[2] / "data/sample/events.ndjson"
 
 
 @pytest.fixture
@@ -154,6 +157,17 @@ def test_the_writer_records_for_every_tenant_and_does_nothing_else(outbox: Outbo
     assert check_chains(outbox) == {"acme": 2, "newcomer": 1}
 
 
+def test_the_writer_imports_history_and_lands_nothing(outbox: Outbox) -> None:
+    with login(outbox, "lumi_writer") as granted:
+        writer = PostgresOutbox.open(OutboxAddress(granted.name, granted.url))
+        report = import_ndjson(writer, SAMPLE, recorded_at="occurred")
+        assert report.added == report.read > 0
+        assert import_ndjson(writer, SAMPLE, recorded_at="occurred").added == 0
+        with pytest.raises(OutboxError, match=r"permission denied.*Grant the role lumi_pipeline"):
+            check_chains(writer)
+    assert sum(check_chains(outbox).values()) == report.added
+
+
 def test_the_pipeline_reads_and_closes_and_records_for_the_operator_alone(outbox: Outbox) -> None:
     record_at(outbox, START, new_event())
     with login(outbox, "lumi_pipeline") as pipeline:
@@ -177,6 +191,24 @@ def test_the_pipeline_reads_and_closes_and_records_for_the_operator_alone(outbox
             moved = connection.execute("UPDATE audit_chain_head SET next_seq = 0 WHERE tenant_id = 'acme'")
             assert moved.rowcount == 0
     assert check_chains(outbox) == {"acme": 1, OPERATOR: 2}
+
+
+def test_an_owner_who_is_no_superuser_sets_up_and_records(postgresql: Postgresql) -> None:
+    somewhere = new_postgresql_outbox(postgresql.create_database())  # the roles exist then
+    empty = PostgresOutbox("the outbox", postgresql.create_database())
+    with login(somewhere) as stranger:
+        name = conninfo_to_dict(stranger.url)["user"]
+        own = make_conninfo(empty.url, user=name, password="for-tests")
+        with psycopg.connect(empty.url) as connection:
+            database_name = sql.Identifier(connection.info.dbname)
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} OWNER TO {}").format(database_name, sql.Identifier(str(name)))
+            )
+        owner = PostgresOutbox.init(OutboxAddress("the outbox", own), OPERATOR)
+        record_at(owner, START, new_event(), new_event(tenant_id=OPERATOR))
+        assert check_chains(owner) == {"acme": 1, OPERATOR: 1}
+        with psycopg.connect(empty.url) as connection:
+            connection.execute(sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(sql.Identifier(str(name))))
 
 
 def test_a_stranger_may_do_nothing(outbox: Outbox) -> None:

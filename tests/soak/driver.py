@@ -24,6 +24,13 @@ _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload([write.__module__, keep_landing.__module__])
 
 
+def prepare_forking() -> None:
+    """Return once the process that the others are forked from has imported what they need."""
+    first = _processes.Process(target=time.time)
+    first.start()
+    first.join()
+
+
 class Crowd:
     """The processes of a load; any of them can be killed, and is replaced by a new one."""
 

@@ -16,6 +16,7 @@ from tests.soak.load import Load
 
 pytestmark = pytest.mark.slow
 
+SECONDS = 4  # enough for some dozens of events on a machine that does other things as well
 FEW: dict[str, float] = {"tenants": 3, "slow": 0.5, "odd": 0.3, "longest": 0.1}
 
 
@@ -27,7 +28,7 @@ def server(servers: Servers) -> Iterator[PrivatePostgresql]:
 
 def test_without_the_lock_recordings_collide(server: PrivatePostgresql, tmp_path: Path) -> None:
     url = server.create_database()
-    load = Load.prepare(url, tmp_path, 2, **FEW, locking=False)
+    load = Load.prepare(url, tmp_path, SECONDS, **FEW, locking=False)
     with crowd(load, 6) as people:
         people.finish()
     findings = judge(outcome(load, url))
@@ -38,7 +39,7 @@ def test_without_the_lock_recordings_collide(server: PrivatePostgresql, tmp_path
 
 def test_without_lock_and_primary_key_chains_fork(server: PrivatePostgresql, tmp_path: Path) -> None:
     url = server.create_database()
-    load = Load.prepare(url, tmp_path, 2, **FEW, locking=False)
+    load = Load.prepare(url, tmp_path, SECONDS, **FEW, locking=False)
     with psycopg.connect(url) as connection:
         connection.execute("ALTER TABLE audit_outbox DROP CONSTRAINT audit_outbox_pkey")
     with crowd(load, 6) as people:
@@ -54,7 +55,7 @@ def sound(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Evidenc
     """A short run of which nothing is to be said."""
     with servers.private(cluster) as settings:
         url = settings["url"]
-        load = Load.prepare(url, tmp_path_factory.mktemp("sound"), 2, **{**FEW, "longest": 0.05})
+        load = Load.prepare(url, tmp_path_factory.mktemp("sound"), SECONDS, **{**FEW, "longest": 0.05})
         with crowd(load, 4) as people:
             people.finish()
         evidence = outcome(load, url)

@@ -1,6 +1,7 @@
 """A writer: an application that records in its transactions, and does what one does when they fail."""
 
 import asyncio
+import logging
 import time
 from random import Random
 from typing import Final
@@ -24,6 +25,8 @@ class Unasked(Exception):
 
 def write(load: Load, number: int) -> None:
     """Write until the load is over: every third writer asynchronously, in two tasks."""
+    # Or its remarks on the connections that are broken here on purpose would bury the figures.
+    logging.getLogger("psycopg").addHandler(logging.NullHandler())
     if not load.locking:
         postgresql_chain._LOCK_HEADS = postgresql_chain._LOCK_HEADS.replace("FOR UPDATE", "")  # type: ignore[misc]
     ledger = Ledger(load.directory / f"writer-{number}.ledger")
