@@ -8,7 +8,7 @@ from typing import Final
 
 from lumi_pipeline.siem.destination import Assurance, Outcome, Result
 from lumi_pipeline.siem.options import SecretUnavailable
-from lumi_pipeline.siem.transport import Answer, NotSent, Unanswered
+from lumi_pipeline.siem.transport import Answer, NotAllowed, NotSent, Unanswered
 
 _WORD: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -59,6 +59,8 @@ def attempt(send: Callable[[], Outcome]) -> Outcome:
     """Run what sends a request and judges the answer; what keeps it from an answer is an outcome too."""
     try:
         return send()
+    except NotAllowed as error:
+        return Outcome(Result.BLOCKED, str(error))
     except NotSent as error:
         return Outcome(Result.RETRY, str(error))
     except Unanswered as error:

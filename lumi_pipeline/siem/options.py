@@ -6,6 +6,7 @@ picked up by itself, and nothing that holds a reference can leak what it stands 
 
 import difflib
 import os
+import re
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,11 @@ from lumi_pipeline.errors import ConfigError
 from transparency.encoding import excerpt
 
 _MAX_SECRET: Final = 1 << 16
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HOST: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|[0-9a-f:.]*:[0-9a-f:.]*")
+"""A host's name in a URL (international ones as xn--…), or an IPv6 address without a zone."""
+_HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""RFC 9110 section 5.6.2, token."""
 
 
 class SecretUnavailable(ConfigError):
@@ -62,7 +68,10 @@ def _read_private(path: Path) -> str:
             mode = stat.S_IMODE(status.st_mode)
             if mode & 0o077:
                 raise SecretUnavailable(f"the secret file {path} has mode {mode:04o}, not 0600; run: chmod 600 {path}")
-            return os.read(descriptor, _MAX_SECRET).decode("utf-8")
+            content = os.read(descriptor, _MAX_SECRET + 1)
+            if len(content) > _MAX_SECRET:  # its beginning would be another secret
+                raise SecretUnavailable(f"the secret file {path} has more than 64 KiB; it is to hold a secret")
+            return content.decode("utf-8")
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -127,32 +136,60 @@ def text(given: Given) -> str:
 def secret(given: Given) -> Secret:
     """A reference to a secret."""
     value = given.value if isinstance(given.value, str) else ""
-    scheme, separator, name = value.partition(":")
-    if scheme not in {"env", "file"} or not separator or not name or "\0" in name:
-        raise given.wrong("env:NAME or file:PATH, which name where the secret is; never the secret itself")
-    if scheme == "file":
-        return Secret(f"file:{given.base / Path(name).expanduser()}")
-    return Secret(value)
+    scheme, _, name = value.partition(":")
+    if scheme == "file" and name and name.isprintable():
+        return Secret(f"file:{_path(given, name)}")
+    if scheme == "env" and _VARIABLE.fullmatch(name):
+        return Secret(value)
+    raise given.wrong("env:NAME or file:PATH, which name where the secret is; never the secret itself")
 
 
 def https_url(given: Given) -> str:
     """An absolute ``https://`` URL (or ``http://``, which the transport only allows to private addresses)."""
     value = text(given)
     try:
+        return check_url(value)
+    except ValueError as error:
+        raise given.wrong(str(error)) from None
+
+
+def check_url(value: str) -> str:
+    """Return a URL that a request can go to; ValueError says what it must be, and quotes nothing of it."""
+    try:
         parts = urlsplit(value)
         _ = parts.port
     except ValueError:
-        raise given.wrong("a URL") from None
+        raise ValueError("a URL") from None
     if parts.scheme not in {"https", "http"} or not parts.hostname or parts.fragment:
-        raise given.wrong("a URL that begins with https://, without a fragment")
+        raise ValueError("a URL that begins with https://, without a fragment")
     if parts.username is not None or parts.password is not None:
-        raise given.wrong("a URL without user name and password; set them as secrets")
+        raise ValueError("a URL without user name and password; set them as secrets")
+    if not value.isascii() or not value.isprintable() or any(c in value for c in ' "<>\\^`{|}'):
+        raise ValueError("a URL in ASCII, with %… for other characters and xn--… for international names")
+    if not _HOST.fullmatch(parts.hostname):
+        raise ValueError("a URL whose host is a name or an address")
+    return value
+
+
+def proxy_url(given: Given) -> str:
+    """A proxy: ``http://HOST:PORT``, which connects to destinations by CONNECT (RFC 9110 section 9.3.6)."""
+    value = https_url(given)
+    parts = urlsplit(value)
+    if parts.scheme != "http" or parts.path not in {"", "/"} or parts.query:
+        raise given.wrong("http://HOST:PORT")
     return value
 
 
 def path(given: Given) -> Path:
     """A path; relative ones start from the file that the setting is in."""
-    return given.base / Path(text(given)).expanduser()
+    return _path(given, text(given))
+
+
+def _path(given: Given, name: str) -> Path:
+    try:
+        return given.base / Path(name).expanduser()
+    except RuntimeError:
+        raise given.wrong("a path; this one names no home directory") from None
 
 
 def flag(given: Given) -> bool:
@@ -199,3 +236,19 @@ def names(given: Given) -> dict[str, str]:
     if not isinstance(given.value, dict):
         raise given.wrong("a table of texts")
     return {str(key): text(Given(f"{given.source}.{key}", value, given.base)) for key, value in given.value.items()}
+
+
+def header_name(given: Given) -> str:
+    """The name of an HTTP header."""
+    value = text(given)
+    if not _HEADER.fullmatch(value):
+        raise given.wrong("the name of an HTTP header, such as X-Api-Key")
+    return value
+
+
+def header_value(given: Given) -> str:
+    """What an HTTP header can hold: printable ASCII without white space around it."""
+    value = text(given)
+    if not value.isascii() or value != value.strip():
+        raise given.wrong("printable ASCII text, without spaces around it: it becomes an HTTP header")
+    return value

@@ -12,7 +12,7 @@ from typing import Final
 
 from lumi_pipeline.errors import ConfigError
 from lumi_pipeline.siem import destinations as kinds
-from lumi_pipeline.siem.options import Given, Option, choice, flag, number, path, read_options, text, texts
+from lumi_pipeline.siem.options import Given, Option, choice, flag, number, path, proxy_url, read_options, text, texts
 from transparency.encoding import excerpt, parse_day
 from transparency.errors import FormatError
 
@@ -120,7 +120,7 @@ _COMMON: Final[Mapping[str, Option]] = {
     "timeout": Option(number(1, 600), 30),
     "allow_private": Option(flag, default=False),
     "ca_file": Option(path),
-    "proxy": Option(text),
+    "proxy": Option(proxy_url),
 }
 
 
@@ -155,6 +155,8 @@ def _destination(table: Mapping[str, object], source: str, base: Path) -> Destin
         source = f"{source} ({excerpt(str(table['name']))})"
     kind = table.get("kind")
     known = known_kinds()
+    if "kind" not in table:
+        raise ConfigError(f"{source}: 'kind' is missing; it is one of {', '.join(known)}")
     if kind not in known:
         nearest = difflib.get_close_matches(str(kind)[:100], known, n=1, cutoff=0.0)[0]
         raise ConfigError(f"{source}: kind must be one of {', '.join(known)}; did you mean {nearest!r}?")

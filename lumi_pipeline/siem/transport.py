@@ -1,38 +1,38 @@
 """HTTP to a destination: one request, bounded in time and size, to where it was meant to go and nowhere else.
 
-Names are resolved here, and the addresses looked at before connecting to one of them: never loopback, link-local or
-private ones unless the destination's settings allow it, so nobody who may name a destination reaches what only this
-machine can reach. Redirects are not followed, and cookies are not kept, which would tie the requests of one route to
-those of another. The settings of proxies in the environment don't count.
+Where it may go is in connecting.py. Redirects are not followed, and the settings of proxies in the environment don't
+count. Cookies are not kept, which would tie the requests of one route to those of another.
 
-Everything rests on httpx alone; whoever wants another client changes this file.
+The client is httpcore, the lower half of httpx: it takes a network backend, and it logs no URL, which may be a secret.
+Whoever wants another client changes this file and connecting.py.
 """
 
-import ipaddress
-import socket
 import ssl
-import time
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from threading import Lock
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-import httpx
+import httpcore
 
+from lumi_pipeline.siem.addresses import literal
+from lumi_pipeline.siem.connecting import Exchange, GuardedBackend, NotAllowed, NotSent, check_address
 from lumi_pipeline.siem.settings import DestinationSettings
 
+__all__ = ["MAX_ANSWER", "MAX_PAUSE", "Answer", "NotAllowed", "NotSent", "Transport", "Unanswered"]
+
 MAX_ANSWER: Final = 1 << 16
+"""Bytes of an answer's body that are read; the rest is not waited for."""
+
 MAX_PAUSE: Final = 3600.0
 """Seconds: how long a destination is left alone at its own request, before it is asked again."""
 
-
-class NotSent(Exception):
-    """The request did not leave: no address, no connection, no TLS. Nothing of it can have arrived."""
+_IDLE: Final = 30.0
+"""Seconds after which an unused connection is closed; servers commonly wait 60 or more."""
 
 
 class Unanswered(Exception):
@@ -51,7 +51,7 @@ class Answer:
         """Seconds to wait as ``Retry-After`` says, in seconds or as a date (RFC 9110 section 10.2.3); None if not."""
         value = self.headers.get("retry-after", "").strip()
         if value.isascii() and value.isdigit():
-            return min(float(value[:9]), MAX_PAUSE)
+            return min(float(value), MAX_PAUSE)
         try:
             moment = parsedate_to_datetime(value)
         except (ValueError, TypeError, IndexError, OverflowError):
@@ -65,117 +65,167 @@ class Transport:
 
     def __init__(self, settings: DestinationSettings) -> None:
         self._settings = settings
+        self._exchange = Exchange()
         self._lock = Lock()
-        self._client: httpx.Client | None = None
+        self._pool: httpcore.ConnectionPool | None = None
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """POST ``body``; raises NotSent or Unanswered, whose messages hold no more of the URL than its host."""
         return self.request("POST", url, body, headers)
 
     def request(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        """Send one request and return the answer, whatever its status."""
-        parts = urlsplit(url)
+        """Send one request and return the answer, whatever its status.
+
+        All of it, from looking up the name to the last byte of the answer, takes at most the settings' ``timeout``.
+        """
+        parts = self._allowed(url)
         host = parts.hostname or ""
-        deadline = time.monotonic() + self._settings.timeout
-        left = False
-        try:
-            client = self._opened()
-            request = self._request(client, method, url, body, headers)
-            answer = client.send(request, stream=True)
-            left = True
-            with closing(answer):
-                received = bytearray()
-                for chunk in answer.iter_raw():
-                    received += chunk[: MAX_ANSWER - len(received)]
-                    if len(received) >= MAX_ANSWER:
-                        break
-                    if time.monotonic() > deadline:
-                        raise Unanswered(f"{host} did not finish its answer in {self._settings.timeout:g} s")
-            return Answer(answer.status_code, {k.lower(): v for k, v in answer.headers.items()}, bytes(received))
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol) as error:
-            raise NotSent(f"{host} can't be reached: {_reason(error)}") from None
-        except httpx.ProxyError:
-            raise NotSent(f"the proxy refuses to connect to {host}") from None
-        except httpx.TimeoutException:
-            raise Unanswered(f"{host} gave no answer in {self._settings.timeout:g} s") from None
-        except httpx.HTTPError as error:
-            raise Unanswered(f"{host} broke off{' its answer' if left else ''}: {_reason(error)}") from None
+        self._exchange.begin(self._settings.timeout, plain=parts.scheme == "http")
+        with self._explained(host):
+            request = httpcore.Request(
+                method,
+                httpcore.URL(url),
+                headers=self._headers(parts, body, headers),
+                content=self._exchange.sending(body),
+                extensions={"timeout": {"pool": self._settings.timeout}},
+            )
+            response = self._opened().handle_request(request)
+            try:
+                received = _limited(response.iter_stream())
+            finally:
+                response.close()
+        return Answer(response.status, _joined(response.headers), received)
 
     def close(self) -> None:
         """Close the connections."""
         with self._lock:
-            if self._client is not None:
-                self._client.close()
-                self._client = None
+            if self._pool is not None:
+                self._pool.close()
+                self._pool = None
 
-    def _opened(self) -> httpx.Client:
+    def _allowed(self, url: str) -> SplitResult:
+        """Check what can be checked of a URL before a connection is made."""
+        try:
+            parts = urlsplit(url)
+            host = parts.hostname
+            _ = parts.port
+            url.encode("ascii")
+        except ValueError:
+            raise NotAllowed("the destination's URL is not one") from None
+        if parts.scheme not in {"https", "http"} or not host:
+            raise NotAllowed("the destination's URL does not begin with https://")
+        if self._settings.proxy is not None:
+            # The proxy looks the name up, so its rules count; what needs no name server is still ours to refuse.
+            if parts.scheme != "https":
+                raise NotAllowed(f"{host} is to be reached without TLS through a proxy")
+            for address in literal(host):
+                check_address(host, address, allow_private=self._settings.allow_private)
+        return parts
+
+    def _headers(self, parts: SplitResult, body: bytes, headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+        all_headers = {
+            "Host": parts.netloc.rpartition("@")[2],
+            "User-Agent": "lumi-pipeline",
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",  # answers are read by us, and errors have to be readable
+            "Content-Length": str(len(body)),
+            **headers,
+        }
+        try:
+            return [(name.encode("ascii"), value.encode("ascii")) for name, value in all_headers.items()]
+        except UnicodeEncodeError:
+            # The message of the original would quote the value, which may be a secret.
+            raise NotAllowed(f"a header for {parts.hostname} is not ASCII text; check settings and secrets") from None
+
+    def _opened(self) -> httpcore.ConnectionPool:
         with self._lock:
-            if self._client is None:
-                self._client = httpx.Client(
-                    verify=self._tls(),
-                    proxy=self._settings.proxy,
-                    timeout=self._settings.timeout,
-                    trust_env=False,
-                    follow_redirects=False,
-                    http2=False,
-                    cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-                    limits=httpx.Limits(max_connections=self._settings.concurrency + 1, keepalive_expiry=30.0),
-                )
-            return self._client
+            if self._pool is None:
+                self._pool = self._open()
+            return self._pool
+
+    def _open(self) -> httpcore.ConnectionPool:
+        context, limit = self._tls(), self._settings.concurrency + 1
+        if self._settings.proxy is None:
+            backend = GuardedBackend(self._exchange, allow_private=self._settings.allow_private)
+            return httpcore.ConnectionPool(
+                context, max_connections=limit, keepalive_expiry=_IDLE, network_backend=backend
+            )
+        # A proxy is commonly inside, and is who runs this software's own choice.
+        backend = GuardedBackend(self._exchange, allow_private=True)
+        return httpcore.HTTPProxy(
+            self._settings.proxy,
+            ssl_context=context,
+            max_connections=limit,
+            keepalive_expiry=_IDLE,
+            network_backend=backend,
+        )
 
     def _tls(self) -> ssl.SSLContext:
         file = self._settings.ca_file
         try:
             return ssl.create_default_context(cafile=str(file) if file else None)
         except (OSError, ssl.SSLError) as error:
-            raise NotSent(f"the CA file {file} can't be used: {getattr(error, 'strerror', None) or error}") from None
+            raise NotAllowed(f"the CA file {file} can't be used: {_system_reason(error)}") from None
 
-    def _request(
-        self, client: httpx.Client, method: str, url: str, body: bytes, headers: Mapping[str, str]
-    ) -> httpx.Request:
-        """Build the request to the address that was looked at, so that nothing else can be connected to."""
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        target = httpx.URL(url)
-        extensions: dict[str, object] = {}
-        if self._settings.proxy is None:
-            address = self._address(host, parts.port or (443 if parts.scheme == "https" else 80))
-            if parts.scheme == "http" and not address.is_private:
-                raise NotSent(f"{host} is to be reached without TLS, which is only allowed to private addresses")
-            target = target.copy_with(host=str(address))
-            extensions = {"sni_hostname": host}
-        elif parts.scheme != "https":
-            raise NotSent(f"{host} is to be reached without TLS through a proxy")
-        named = {
-            "Host": parts.netloc.rpartition("@")[2],
-            "User-Agent": "lumi-pipeline",
-            "Accept-Encoding": "identity",  # answers are short, and read as they come
-            **headers,
-        }
-        return client.build_request(method, target, headers=named, content=body, extensions=extensions)
-
-    def _address(self, host: str, port: int) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    @contextmanager
+    def _explained(self, host: str) -> Iterator[None]:
+        """Turn the client's errors into ours, which say whether anything can have arrived."""
+        seconds = f"{self._settings.timeout:g} s"
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
-            raise NotSent(f"{host} has no address; check the name and the network") from None
-        addresses = [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
-        for address in addresses:
-            if not _is_public(address) and not self._settings.allow_private:
-                raise NotSent(
-                    f"{host} is {address}, which is no public address; set allow_private = true if that is meant"
-                )
-        return addresses[0]
+            yield
+        except httpcore.PoolTimeout:
+            raise NotSent(f"no connection to {host} was free for {seconds}") from None
+        except httpcore.ConnectTimeout:
+            raise NotSent(f"{host} can't be reached: no connection within {seconds}") from None
+        except httpcore.ConnectError as error:
+            raise NotSent(f"{host} can't be reached: {_reason(error)}") from None
+        except httpcore.ProxyError as error:
+            raise NotSent(f"the proxy refuses to connect to {host} ({str(error)[:3]})") from None
+        except (httpcore.LocalProtocolError, httpcore.UnsupportedProtocol):
+            # Found before anything is written. The message would quote the header.
+            raise NotAllowed(f"HTTP can't carry a header for {host}; check settings and secrets") from None
+        except httpcore.TimeoutException:
+            self._undecided(f"{host} gave no answer within {seconds}")
+        except httpcore.RemoteProtocolError:
+            self._undecided(f"{host} closed the connection or gave an answer that is not HTTP")
+        except httpcore.NetworkError as error:
+            self._undecided(f"{host} broke off: {_reason(error)}")
+
+    def _undecided(self, message: str) -> None:
+        if self._exchange.begun:
+            raise Unanswered(message) from None
+        raise NotSent(message) from None
 
 
-def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_global and not (mapped or address).is_multicast
+def _limited(chunks: Iterable[bytes]) -> bytes:
+    received = bytearray()
+    for chunk in chunks:
+        received += chunk[: MAX_ANSWER - len(received)]
+        if len(received) >= MAX_ANSWER:
+            break
+    return bytes(received)
+
+
+def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Header fields by name; several of one name are one list (RFC 9110 section 5.3)."""
+    joined: dict[str, str] = {}
+    for key, value in headers:
+        name, text = key.decode("latin-1").lower(), value.decode("latin-1")
+        joined[name] = f"{joined[name]}, {text}" if name in joined else text
+    return joined
 
 
 def _reason(error: Exception) -> str:
     """The reason in a few words; never more of it, as it may quote what was sent."""
-    cause = error.__cause__ or error
-    if isinstance(cause, Exception) and "CERTIFICATE_VERIFY_FAILED" in str(cause):
-        return "its certificate is not trusted here; set ca_file to the authority that issued it"
-    return type(error).__name__
+    cause = error.__context__  # httpcore's pool takes __cause__ away
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted here ({cause.verify_message}); is ca_file the authority that issued it?"
+    if isinstance(cause, OSError):
+        return _system_reason(cause)
+    return "the connection failed"
+
+
+def _system_reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed ({error.reason})" if error.reason else "TLS failed"
+    return error.strerror or "the connection failed"

@@ -49,7 +49,6 @@ def test_a_batch_goes_over_the_wire_like_this(opened: Opener) -> None:
         "user-agent": "lumi-pipeline",
         "accept": "*/*",
         "accept-encoding": "identity",
-        "connection": "keep-alive",
         "dd-api-key": "hunter2",
         "content-type": "application/json",
         "content-encoding": "gzip",

@@ -42,7 +42,6 @@ def test_a_batch_goes_over_the_wire_like_this(opened: Opener) -> None:
         "user-agent": "lumi-pipeline",
         "accept": "*/*",
         "accept-encoding": "identity",
-        "connection": "keep-alive",
         "authorization": "Splunk hunter2",
         "x-splunk-request-channel": CHANNEL,
         "content-type": "application/json",
