@@ -37,9 +37,14 @@ thorough = False
 _Moment = TypeVar("_Moment")
 
 
+def tries_all(place: "Place") -> bool:
+    """Whether every moment is tried in a place."""
+    return thorough or place.kind == LOCAL
+
+
 def sampled(moments: Sequence[_Moment], place: "Place") -> list[_Moment]:
     """The moments to try: all of them in a local place, where each costs little; else some, the last among them."""
-    if thorough or place.kind == LOCAL:
+    if tries_all(place):
         return list(moments)
     return [moment for number, moment in enumerate(reversed(moments)) if number % SAMPLE == 0][::-1]
 

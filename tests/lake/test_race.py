@@ -21,7 +21,7 @@ from tests.crashing import Killed
 from tests.interleaving import Kill, Step, interleave, operations_of
 from tests.lake.crashes import everything
 from tests.lake.judging import judge
-from tests.lake.places import NewPlace, sampled
+from tests.lake.places import NewPlace, sampled, tries_all
 from tests.lake.world import ORIGIN, Clock, World, at, day
 from tests.logs import RecordingKey
 from transparency.checkpoint import parse_signed_checkpoint
@@ -221,9 +221,11 @@ def test_a_run_is_overtaken_at_every_operation(scenes: dict[tuple[str, str], Sce
 def test_a_run_is_overtaken_at_every_operation_by_one_that_finds_another_event(
     scenes: dict[tuple[str, str], Scene], name: str, tmp_path: Path
 ) -> None:
-    ends = overtake(scenes[name, "third-day"], tmp_path, arrival=True)
-    assert len(ends) == 2
-    assert "ConcurrentRun" in ends
+    scene = scenes[name, "third-day"]
+    ends = overtake(scene, tmp_path, arrival=True)
+    # Some moments end one way and some the other; a sample of them need not have both.
+    assert len(ends) == 2 or not tries_all(scene.world.place)
+    assert "ConcurrentRun" in ends or not tries_all(scene.world.place)
 
 
 @pytest.mark.slow
