@@ -1,13 +1,18 @@
-"""Events as the lake has them, for destinations to encode."""
+"""Events as the lake has them, and requests as the sender makes them."""
 
 import hashlib
+import importlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from lumi_pipeline.events import EVENT_SCHEMA
+from lumi_pipeline.siem.destination import Destination, Outgoing
+from lumi_pipeline.siem.settings import read_destinations
 
 START = datetime(2026, 3, 2, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -46,3 +51,33 @@ def event(seq: int = 0, **changes: object) -> dict[str, Any]:
 def table(events: Sequence[dict[str, Any]]) -> pa.Table:
     """Events as Arrow."""
     return pa.Table.from_pylist(list(events), EVENT_SCHEMA)
+
+
+def opened(kind: str, base: Path = Path(), **options: object) -> Destination:
+    """A destination as a configuration opens it."""
+    (settings,) = read_destinations([{"name": "siem", "kind": kind, **options}], "test", base)
+    module = importlib.import_module(f"lumi_pipeline.siem.destinations.{kind}")
+    destination: Destination = module.open_destination(settings)
+    return destination
+
+
+def outgoing(destination: Destination, records: Sequence[bytes], **changes: object) -> Outgoing:
+    """A request with these records, of events of two tenants by turns."""
+    content = b"".join(record + b"\n" for record in records)
+    body = destination.body(content)
+    batch_id = hashlib.sha256(content).hexdigest()
+    request = Outgoing(
+        batch_id=batch_id,
+        delivery_id=batch_id,
+        route=destination.settings.routes[-1],
+        group="",
+        day=START.date(),
+        body=body,
+        body_sha256=hashlib.sha256(body).hexdigest(),
+        records=records,
+        events=[f"event-{i}" for i in range(len(records))],
+        tenants=[("acme", "globex")[i % 2] for i in range(len(records))],
+        attempt=1,
+        timestamp=START,
+    )
+    return replace(request, **changes)  # type: ignore[arg-type]
