@@ -39,7 +39,8 @@ _OVERHEAD: Final = 4096
 _AUTHENTICATION: Final = -169
 _SSL: Final = -181
 _TIMED_OUT: Final = -192
-"""librdkafka's own codes (rdkafka.h)."""
+_PURGED: Final = frozenset({-150, -151, -152})
+"""librdkafka's own codes (rdkafka.h); the last three mean that the producer gave up everything, for a fatal error."""
 
 _PATIENCE: Final = 1.0
 """Seconds that the topic is asked for, before it is seen whether there is any use in going on."""
@@ -218,12 +219,19 @@ class KafkaDestination:
                 self._poll(producer, 0)
         while len(reports) < expected and time.monotonic() < end + _GRACE:
             self._poll(producer, 0.05)
-        if len(reports) < expected or any(self._errors.values()):
-            self.close()
-            # Whatever is still on its way is not to arrive beside the next try.
-            self._poll(producer, 0.5)
+        if len(reports) < expected or any(reports[i].code in _PURGED for i in chosen):
+            self._give_up(producer)
         for i in chosen:
             reports.setdefault(i, Report(_TIMED_OUT))
+
+    def _give_up(self, producer: "Producer") -> None:
+        """Let go of a producer that is of no use any more, but first of what was fatal to it, which comes last."""
+        end = time.monotonic() + _PATIENCE
+        while not any(self._errors.values()) and time.monotonic() < end:
+            self._poll(producer, 0.05)
+        # What is still on its way is not to arrive beside the next try.
+        self.close()
+        self._poll(producer, 0.05)
 
     def _report(self, reports: dict[int, Report], i: int, error: "KafkaError | None", message: "Message") -> None:
         code = 0 if error is None else int(error.code())
