@@ -2,6 +2,10 @@
 
 What it accepted is read with a consumer, from the beginning of each partition, so nothing that was written twice or
 never is overlooked. Only what librdkafka's header ``rdkafka_mock.h`` documents is used.
+
+In one point it is weaker than a broker: a request that is sent again under the same sequence number is written again.
+So when a connection breaks with several requests on their way, one a partition, messages may be there twice that a
+broker would have had once.
 """
 
 import ctypes
