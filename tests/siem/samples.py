@@ -1,4 +1,4 @@
-"""Events as the lake has them, and requests as the sender makes them."""
+"""Events with everything in them, and requests of records that need not be events."""
 
 import hashlib
 import importlib
@@ -8,17 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from lumi_pipeline.events import EVENT_SCHEMA
 from lumi_pipeline.siem.destination import Destination, Outgoing
-from lumi_pipeline.siem.settings import read_destinations
+from tests.siem.sending import settings_of
 
 START = datetime(2026, 3, 2, 12, 0, 0, 123456, tzinfo=UTC)
 
 
 def event(seq: int = 0, **changes: object) -> dict[str, Any]:
-    """The columns of one event; its hashes are just bytes."""
+    """The columns of one event, all of them; its hashes are just bytes."""
     salted = hashlib.sha256(str(seq).encode()).digest()
     columns: dict[str, Any] = {
         "tenant_id": "acme",
@@ -48,16 +45,12 @@ def event(seq: int = 0, **changes: object) -> dict[str, Any]:
     return columns | changes
 
 
-def table(events: Sequence[dict[str, Any]]) -> pa.Table:
-    """Events as Arrow."""
-    return pa.Table.from_pylist(list(events), EVENT_SCHEMA)
-
-
 def opened(kind: str, base: Path = Path(), **options: object) -> Destination:
     """A destination as a configuration opens it."""
-    (settings,) = read_destinations([{"name": "siem", "kind": kind, **options}], "test", base)
     module = importlib.import_module(f"lumi_pipeline.siem.destinations.{kind}")
-    destination: Destination = module.open_destination(settings)
+    destination: Destination = module.open_destination(
+        settings_of(base, kind=kind, **{"allow_private": False, **options})
+    )
     return destination
 
 

@@ -17,10 +17,9 @@ from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
 from lumi_pipeline.catalogue import CATALOGUE, find_action
 from lumi_pipeline.siem.destinations.https import open_destination
-from lumi_pipeline.siem.encoding import Encoder, slices
 from lumi_pipeline.siem.ipaddresses import IP_ADDRESS
-from lumi_pipeline.siem.settings import read_destinations
-from tests.siem.samples import event, table
+from tests.siem.samples import event
+from tests.siem.sending import records_of, settings_of
 
 VERSION = "1.8.0"
 UNLISTED = "SOMETHING_NEW"
@@ -52,11 +51,8 @@ def captions(class_uid: int) -> Mapping[str, Any]:
 
 
 def encode(*events: dict[str, Any]) -> list[dict[str, Any]]:
-    destinations = [{"name": "siem", "kind": "https", "url": "https://siem.example/", "format": "ocsf"}]
-    (settings,) = read_destinations(destinations, "test", Path())
-    with Encoder(open_destination(settings)) as encoder:
-        records = encoder.encode(table(events), settings.routes[0])
-    lines = slices(records, range(len(records.rows)))
+    destination = open_destination(settings_of(Path(), kind="https", url="https://siem.example/", format="ocsf"))
+    lines = records_of(destination, *events)
     assert not any(b"\n" in line for line in lines)
     return [json.loads(line, object_pairs_hook=unique) for line in lines]
 

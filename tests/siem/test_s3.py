@@ -16,10 +16,10 @@ import pytest
 from lumi_pipeline.catalogue import CATALOGUE
 from lumi_pipeline.errors import ConfigError, SiemError
 from lumi_pipeline.siem.destination import Assurance, Destination, Outcome, Result
-from lumi_pipeline.siem.encoding import Encoder, slices
 from tests.s3 import CUSTOMER_KEY, S3
 from tests.s3answers import DROPPED, Answer, answering, refusal
-from tests.siem.samples import event, opened, outgoing, table
+from tests.siem.samples import event, opened, outgoing
+from tests.siem.sending import records_of, table_of
 
 RECORDS = [f'{{"seq":{i},"text":"Zoë"}}'.encode() for i in range(10)]
 KEY = {"kms_key": CUSTOMER_KEY}
@@ -222,13 +222,10 @@ def lake(**options: object) -> Destination:
 
 def grouped(destination: Destination, events: list[dict[str, Any]]) -> dict[str, bytes]:
     """Encoded events by their group, a line each."""
-    rows = table(events)
-    with Encoder(destination) as encoder:
-        records = encoder.encode(rows, destination.settings.routes[0])
     lines: dict[str, bytes] = {}
-    groups = destination.group(rows)
+    groups = destination.group(table_of(*events))
     assert groups is not None
-    for name, line in zip(groups.to_pylist(), slices(records, range(len(events))), strict=True):
+    for name, line in zip(groups.to_pylist(), records_of(destination, *events), strict=True):
         lines[name] = lines.get(name, b"") + line + b"\n"
     return lines
 
