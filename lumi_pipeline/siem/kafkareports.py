@@ -81,8 +81,7 @@ def judge(reports: Sequence[Report], topic: str, *, ambiguous: bool) -> Outcome:
     fates = [report.fate for report in reports]
     stored = fates.count(Fate.STORED)
     if stored == len(reports):
-        facts = {"topic": topic, "offsets": _offsets(reports)}
-        return Outcome(Result.DELIVERED, f"{topic} has it", Assurance.STORED, facts=facts)
+        return Outcome(Result.DELIVERED, f"{topic} has it", Assurance.STORED, facts=_facts(topic, reports))
     refused = fates.index(Fate.REFUSED) if Fate.REFUSED in fates else None
     if not stored and Fate.UNKNOWN not in fates:
         if Fate.BARRED in fates:
@@ -94,7 +93,8 @@ def judge(reports: Sequence[Report], topic: str, *, ambiguous: bool) -> Outcome:
         before, after = set(fates[:refused]), fates[refused + 1 :]
         if before <= {Fate.STORED} and (ambiguous or Fate.STORED not in after):
             detail = f"{topic}: {_REFUSED[reports[refused].code]}"
-            return Outcome(Result.PARTIAL, detail, Assurance.STORED, index=refused)
+            facts = _facts(topic, reports[:refused])
+            return Outcome(Result.PARTIAL, detail, Assurance.STORED, index=refused, facts=facts)
     codes = sorted({report.code for report in reports if report.code})
     return Outcome(
         Result.AMBIGUOUS,
@@ -103,12 +103,13 @@ def judge(reports: Sequence[Report], topic: str, *, ambiguous: bool) -> Outcome:
     )
 
 
-def _offsets(reports: Sequence[Report]) -> str:
+def _facts(topic: str, reports: Sequence[Report]) -> dict[str, str]:
     """First and last offset of each partition, and how many where others wrote in between: ``0: 5-7, 1: 9-19 (4)``."""
     partitions: dict[int, list[int]] = {}
     for report in reports:
         partitions.setdefault(report.partition, []).append(report.offset)
-    return ", ".join(f"{partition}: {_range(offsets)}" for partition, offsets in sorted(partitions.items()))
+    written = ", ".join(f"{partition}: {_range(offsets)}" for partition, offsets in sorted(partitions.items()))
+    return {"topic": topic, "offsets": written}
 
 
 def _range(offsets: Sequence[int]) -> str:

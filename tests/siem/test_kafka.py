@@ -125,6 +125,7 @@ def test_the_message_that_a_broker_refuses_is_found(kafka: FakeKafka, error: int
     outcome = destination.send(sent)
     assert (outcome.result, outcome.index, outcome.assurance) == (Result.PARTIAL, 2, Assurance.STORED)
     assert values(kafka) == RECORDS[:2]
+    assert outcome.facts["offsets"].endswith(": 0-1")
 
 
 def test_a_broker_that_refuses_a_batch_for_its_size_gets_each_message_alone(kafka: FakeKafka) -> None:
