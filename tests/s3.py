@@ -33,7 +33,10 @@ CHOICE: Final = "TEST_S3"
 """Set to ``ceph`` or ``moto``, it decides which server is used; otherwise Ceph's is if it is installed."""
 
 KMS_KEY: Final = "testkey-1"
-"""The one KMS key that Ceph's gateway knows."""
+"""A KMS key that Ceph's gateway knows."""
+
+CUSTOMER_KEY: Final = "arn:aws:kms:us-east-1:000000000000:key/customer-1"
+"""Another one, named as AWS names the key of another account."""
 
 _PROGRAMS: Final = ("radosgw", "radosgw-admin", "ceph", "ceph-mon", "ceph-osd", "monmaptool")
 _SECRET: Final = "only-for-tests"  # it listens on the loopback interface alone, and only while the tests run
@@ -165,7 +168,13 @@ class _Ceph:
         key = base64.b64encode(secrets.token_bytes(32)).decode()
         self._conf.write_text(
             _CEPH_CONF.format(
-                fsid=self._fsid, directory=directory, monitor=self._monitor, port=self.port, kms_key=KMS_KEY, key=key
+                fsid=self._fsid,
+                directory=directory,
+                monitor=self._monitor,
+                port=self.port,
+                kms_key=KMS_KEY,
+                customer_key=CUSTOMER_KEY,
+                key=key,
             )
         )
 
@@ -278,7 +287,7 @@ rgw frontends = beast endpoint=127.0.0.1:{port} tcp_nodelay=1
 rgw data = {directory}/rgw
 rgw crypt require ssl = false
 rgw crypt s3 kms backend = testing
-rgw crypt s3 kms encryption keys = {kms_key}={key}
+rgw crypt s3 kms encryption keys = {kms_key}={key} {customer_key}={key}
 """
 
 

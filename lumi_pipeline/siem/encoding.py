@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from lumi_pipeline.errors import SiemError
 from lumi_pipeline.siem.destination import Destination
 from lumi_pipeline.siem.native import NATIVE
+from lumi_pipeline.siem.ocsf import OCSF
 from lumi_pipeline.siem.packing import SEPARATORS, record_starts
 from lumi_pipeline.siem.settings import Route
 from lumi_pipeline.siem.sqltext import quoted
@@ -45,7 +46,7 @@ class Records:
     refused: npt.NDArray[np.int64]
 
 
-_FORMATS: Final = {"native": NATIVE}
+_FORMATS: Final = {"native": NATIVE, "ocsf": OCSF}
 
 
 class Encoder:
@@ -60,8 +61,6 @@ class Encoder:
         limits = destination.limits
         self._largest = min(limits.record_bytes + 1, limits.body_bytes - record_starts(destination.framing))
         self._format = _FORMATS[destination.settings.format]
-        for name, table in self._format.tables.items():
-            self._db.register(name, table)
 
     @property
     def mapping(self) -> str:
@@ -104,7 +103,8 @@ class Encoder:
     def _records(self, table: pa.Table, route: Route) -> tuple[memoryview, npt.NDArray[np.int64]]:
         record = self._destination.record(self._format.event, route)
         self._db.register("events", table)
-        query = f"SELECT concat({record}, {self._separator}) AS record FROM events"  # noqa: S608 - nothing of an event
+        # No text of an event is in the statement.
+        query = f"SELECT concat({record}, {self._separator}) AS record FROM {self._format.source}"  # noqa: S608
         try:
             column = self._db.sql(query).to_arrow_table().column(0)
         finally:

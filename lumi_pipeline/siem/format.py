@@ -1,9 +1,6 @@
 """A format: what an event looks like in JSON, whoever gets it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
-import pyarrow as pa
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,9 +8,10 @@ class Format:
     """How events are written.
 
     ``version`` names it and changes with whatever it writes. ``event`` is the SQL expression of an event's JSON text
-    over the columns of ``EVENT_SCHEMA`` and ``omitted``; it may look things up in ``tables``.
+    over the columns of ``EVENT_SCHEMA`` and ``omitted``, and over what ``source`` has besides: the FROM clause, a query
+    of the table ``events`` that keeps its rows and their order, and works out once what ``event`` needs several times.
     """
 
     version: str
     event: str
-    tables: Mapping[str, pa.Table] = field(default_factory=dict)
+    source: str = "events"

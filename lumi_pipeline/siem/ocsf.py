@@ -1,0 +1,175 @@
+"""The format ``ocsf``: an event of the Open Cybersecurity Schema Framework, version 1.8.0 (schema.ocsf.io).
+
+Which class and activity an event is, its action decides (ocsfactions.py). ``time`` is ``occurred_at`` in milliseconds;
+``metadata`` has the event's id, seq, tenant, action (``event_code``) and the exact time (``original_time``). What OCSF
+has no place for is in ``unmapped`` under our columns' names: states as they were recorded, hashes, the time of
+recording. Whoever has the record can recompute its hashes. Optional attributes are left out, never null.
+
+Required attributes that nobody recorded say so: the subject of somebody else's session or access request and the
+source of a request without address are named ``unknown``, and ``privileges`` is empty, as what was given or taken is
+in the states, which nobody but the product can read.
+"""
+
+from typing import Final
+
+from lumi_pipeline.siem.format import Format
+from lumi_pipeline.siem.ipaddresses import IP_ADDRESS, LONGEST
+from lumi_pipeline.siem.ocsfactions import VERSION, Shape, beginning, by_shape, source
+from lumi_pipeline.siem.sqltext import (
+    BATCH_ID,
+    joined,
+    json_optional,
+    json_text,
+    json_time,
+    quoted,
+)
+
+_UNKNOWN: Final = quoted('{"name":"unknown"}')
+_ACTOR: Final = joined(
+    quoted('{"type'),
+    "CASE actor_type"
+    """ WHEN 'user' THEN '":"User","type_id":1' WHEN 'service' THEN '":"Service","type_id":4'"""
+    """ WHEN 'system' THEN '":"System","type_id":3' ELSE concat('":"', actor_type, '","type_id":99') END""",
+    quoted(',"uid":'),
+    json_text("actor_id"),
+    json_optional("name", "to_json(actor_name)::VARCHAR"),
+    quoted("}"),
+)
+"""A user object (``type_id`` 99: support staff, whom OCSF does not know)."""
+
+_IS_ACCOUNT: Final = "entity_type IN ('user', 'scim_user', 'service_account')"
+_ENTITY_UID: Final = joined(quoted('{"uid":'), json_text("entity_id"), quoted("}"))
+_TYPED_ENTITY: Final = joined(
+    quoted('{"uid":'), json_text("entity_id"), quoted(',"type":'), json_text("entity_type"), quoted("}")
+)
+
+
+_ENTITY_TYPE: Final = joined(quoted(',"entity_type":'), json_text("entity_type"))
+_ENTITY: Final = joined(_ENTITY_TYPE, quoted(',"entity_id":'), json_text("entity_id"))
+
+
+def _member(name: str, value: str) -> str:
+    return joined(quoted(f',"{name}":'), value)
+
+
+def _listed(name: str, value: str) -> str:
+    return joined(quoted(f',"{name}":['), value, quoted("]"))
+
+
+def _of_class(members: str, unmapped: str = "''") -> str:
+    """The members that only some classes have, then the beginning of ``unmapped`` with what is left of the entity."""
+    return joined(members, quoted(f',"unmapped":{{"batch_id":"{BATCH_ID}"'), unmapped)
+
+
+def _session(user: str) -> str:
+    """Authentication; ``user`` is who signed in or out, if the entity is no account."""
+    other = """to_json(auth_method)::VARCHAR || ',"auth_protocol_id":99'"""
+    members = joined(
+        quoted(',"service":{"name":"lumi"},"user":'),
+        f"CASE WHEN {_IS_ACCOUNT} THEN {_ENTITY_UID} ELSE {user} END",
+        f"CASE WHEN entity_type = 'session' THEN {_member('session', _ENTITY_UID)} ELSE '' END",
+        "CASE auth_method"
+        """ WHEN 'saml' THEN ',"auth_protocol":"SAML","auth_protocol_id":5'"""
+        """ WHEN 'oidc' THEN ',"auth_protocol":"OpenID","auth_protocol_id":4'"""
+        f" ELSE {json_optional('auth_protocol', other)} END",
+    )
+    unmapped = f"CASE WHEN entity_type = 'session' THEN '' WHEN {_IS_ACCOUNT} THEN {_ENTITY_TYPE} ELSE {_ENTITY} END"
+    return _of_class(members, unmapped)
+
+
+def _access(user: str) -> str:
+    """User Access Management; ``user`` is whose privileges it is about, if the entity is no account."""
+    other = joined(user, _listed("resources", _TYPED_ENTITY))
+    members = joined(
+        quoted(',"privileges":[],"user":'),
+        f"CASE WHEN {_IS_ACCOUNT} THEN {_ENTITY_UID} ELSE {other} END",
+    )
+    return _of_class(members, f"CASE WHEN {_IS_ACCOUNT} THEN {_ENTITY_TYPE} ELSE '' END")
+
+
+_OF_CLASS: Final = by_shape(
+    {
+        Shape.ACCOUNT: _of_class(_member("user", _ENTITY_UID), _ENTITY_TYPE),
+        Shape.OWN_SESSION: _session(_ACTOR),
+        Shape.SESSION: _session(_UNKNOWN),
+        Shape.OWN_ACCESS: _access(_ACTOR),
+        Shape.ACCESS: _access(_UNKNOWN),
+        Shape.ENTITY: _of_class(_member("entity", _TYPED_ENTITY)),
+        Shape.GROUP: _of_class(_member("group", _TYPED_ENTITY)),
+        Shape.WEB: _of_class(_listed("web_resources", _TYPED_ENTITY)),
+        Shape.API: _of_class(
+            joined(
+                quoted(',"api":{"operation":"'),
+                "action",
+                quoted('","service":{"name":"lumi"}},"resources":['),
+                _TYPED_ENTITY,
+                quoted("]"),
+            )
+        ),
+        Shape.DATASTORE: _of_class(quoted(',"table":{"name":"audit_outbox"}'), _ENTITY),
+    }
+)
+
+_IS_ADDRESS: Final = f"(regexp_full_match(ip, {quoted(IP_ADDRESS)}) AND length(ip) <= {LONGEST})"
+_NO_SOURCE: Final = by_shape(dict.fromkeys((Shape.API, Shape.DATASTORE), _member("src_endpoint", _UNKNOWN)))
+_END: Final = (
+    f"CASE WHEN {_IS_ADDRESS} THEN "
+    + joined(quoted('},"src_endpoint":{"ip":"'), "ip", quoted('"}}'))
+    + " ELSE "
+    + joined(json_optional("ip", "to_json(ip)::VARCHAR"), quoted("}"), f"coalesce({_NO_SOURCE}, '')", quoted("}"))
+    + " END"
+)
+"""The end of ``unmapped``, the source of the request, the end of the event. Some classes require a source."""
+
+_REQUEST: Final = (
+    "CASE WHEN user_agent IS NULL AND request_id IS NULL THEN ''"
+    """ WHEN request_id IS NULL THEN concat(',"http_request":{"user_agent":', to_json(user_agent)::VARCHAR, '}')"""
+    """ ELSE concat(',"http_request":{"uid":', to_json(request_id)::VARCHAR, """
+    f"{json_optional('user_agent', 'to_json(user_agent)::VARCHAR')}, '}}') END"
+)
+
+OCSF: Final = Format(
+    f"ocsf-{VERSION}/1",
+    joined(
+        beginning(),
+        quoted(',"uid":"'),
+        "event_id",
+        quoted('","tenant_uid":"'),
+        "tenant_id",
+        quoted('","sequence":'),
+        "seq",
+        quoted(',"original_time":'),
+        json_time("occurred_at"),
+        quoted(',"logged_time":'),
+        "epoch_ms(recorded_at)",
+        "CASE WHEN omitted IS NULL THEN '' ELSE ',\"is_truncated\":true' END",
+        quoted('},"time":'),
+        "epoch_ms(occurred_at)",
+        "CASE outcome"
+        """ WHEN 'success' THEN ',"status":"Success","status_id":1'"""
+        """ WHEN 'failure' THEN ',"status":"Failure","status_id":2'"""
+        """ ELSE ',"status":"Unknown","status_id":0' END""",
+        quoted(',"actor":{"user":'),
+        _ACTOR,
+        quoted("}"),
+        _REQUEST,
+        _OF_CLASS,
+        quoted(',"recorded_at":'),
+        json_time("recorded_at"),
+        quoted(',"prev_hash":"'),
+        "lower(hex(prev_hash))",
+        quoted('","integrity_hash":"'),
+        "lower(hex(integrity_hash))",
+        quoted('","payload_hash":"'),
+        "lower(hex(payload_hash))",
+        quoted('"'),
+        json_optional("payload_salt", """('"' || lower(hex(payload_salt)) || '"')"""),
+        json_optional("auth_method", "to_json(auth_method)::VARCHAR"),
+        json_optional("before_state", "to_json(before_state)::VARCHAR"),
+        json_optional("after_state", "to_json(after_state)::VARCHAR"),
+        json_optional("omitted", "to_json(omitted)::VARCHAR"),
+        _END,
+    ),
+    source(),
+)
+"""OCSF 1.8.0."""

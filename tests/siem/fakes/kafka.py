@@ -1,0 +1,147 @@
+"""A Kafka cluster: librdkafka's mock of brokers that speak the protocol, told through ctypes what to do wrong.
+
+What it accepted is read with a consumer, from the beginning of each partition, so nothing that was written twice or
+never is overlooked. Only what librdkafka's header ``rdkafka_mock.h`` documents is used.
+
+In one point it is weaker than a broker: a request that is sent again under the same sequence number is written again.
+So when a connection breaks with several requests on their way, one a partition, messages may be there twice that a
+broker would have had once.
+"""
+
+import ctypes
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import confluent_kafka
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+
+PRODUCE: Final = 0
+METADATA: Final = 3
+INIT_PRODUCER_ID: Final = 22
+"""Numbers of requests (Kafka protocol guide, "API keys")."""
+
+PARTITIONS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A message as a reader of the topic gets it."""
+
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes
+    headers: dict[str, bytes]
+
+
+def _library() -> ctypes.CDLL:
+    """The librdkafka that the Python package brings along."""
+    package = Path(confluent_kafka.__file__).parent
+    (path,) = (package.parent / "confluent_kafka.libs").glob("librdkafka*.so*")
+    library = ctypes.CDLL(str(path))
+    pointer = ctypes.c_void_p
+    for name, result, arguments in (
+        ("rd_kafka_conf_new", pointer, ()),
+        (
+            "rd_kafka_conf_set",
+            ctypes.c_int,
+            (pointer, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t),
+        ),
+        ("rd_kafka_new", pointer, (ctypes.c_int, pointer, ctypes.c_char_p, ctypes.c_size_t)),
+        ("rd_kafka_destroy", None, (pointer,)),
+        ("rd_kafka_mock_cluster_new", pointer, (pointer, ctypes.c_int)),
+        ("rd_kafka_mock_cluster_destroy", None, (pointer,)),
+        ("rd_kafka_mock_cluster_bootstraps", ctypes.c_char_p, (pointer,)),
+        ("rd_kafka_mock_topic_create", ctypes.c_int, (pointer, ctypes.c_char_p, ctypes.c_int, ctypes.c_int)),
+        ("rd_kafka_mock_topic_set_error", None, (pointer, ctypes.c_char_p, ctypes.c_int)),
+        (
+            "rd_kafka_mock_push_request_errors_array",
+            None,
+            (pointer, ctypes.c_int16, ctypes.c_size_t, ctypes.POINTER(ctypes.c_int)),
+        ),
+        ("rd_kafka_mock_broker_set_rtt", ctypes.c_int, (pointer, ctypes.c_int32, ctypes.c_int)),
+        ("rd_kafka_mock_broker_set_down", ctypes.c_int, (pointer, ctypes.c_int32)),
+        ("rd_kafka_mock_broker_set_up", ctypes.c_int, (pointer, ctypes.c_int32)),
+    ):
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+class FakeKafka:
+    """A running cluster of one broker."""
+
+    def __init__(self, library: ctypes.CDLL, cluster: int) -> None:
+        self._library = library
+        self._cluster = cluster
+        self.bootstrap: str = library.rd_kafka_mock_cluster_bootstraps(cluster).decode()
+
+    def make_topic(self, name: str, partitions: int = PARTITIONS) -> None:
+        """Create a topic; one that is only asked for would be made with four partitions."""
+        assert self._library.rd_kafka_mock_topic_create(self._cluster, name.encode(), partitions, 1) == 0
+
+    def break_topic(self, name: str, error: int) -> None:
+        """Answer questions about a topic with this error; 0 ends it."""
+        self._library.rd_kafka_mock_topic_set_error(self._cluster, name.encode(), error)
+
+    def fail(self, request: int, *errors: int) -> None:
+        """Answer the next requests of a kind with these errors; -195 closes the connection instead."""
+        array = (ctypes.c_int * len(errors))(*errors)
+        self._library.rd_kafka_mock_push_request_errors_array(self._cluster, request, len(errors), array)
+
+    def slow(self, milliseconds: int) -> None:
+        """Answer everything so much later."""
+        self._library.rd_kafka_mock_broker_set_rtt(self._cluster, 1, milliseconds)
+
+    def down(self) -> None:
+        """Close the connections and accept no more."""
+        self._library.rd_kafka_mock_broker_set_down(self._cluster, 1)
+
+    def up(self) -> None:
+        """Accept connections again."""
+        self._library.rd_kafka_mock_broker_set_up(self._cluster, 1)
+
+    def stored(self, topic: str) -> list[Stored]:
+        """Everything that the topic holds, by partition and offset."""
+        consumer = Consumer(
+            {"bootstrap.servers": self.bootstrap, "group.id": "counting", "fetch.wait.max.ms": 5, "log_level": 0}
+        )
+        try:
+            return [message for partition in _partitions(consumer, topic) for message in partition]
+        finally:
+            consumer.close()
+
+
+def _partitions(consumer: Consumer, topic: str) -> Iterator[Sequence[Stored]]:
+    for partition in sorted(consumer.list_topics(topic, timeout=10).topics[topic].partitions):
+        end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=10)[1]
+        consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING)])
+        found: list[Stored] = []
+        while len(found) < end:
+            message = consumer.poll(10)
+            assert message is not None, f"{topic}/{partition} has {end} messages, but gave only {len(found)}"
+            if message.error() is not None:
+                raise KafkaException(message.error())
+            headers = {name: bytes(value) for name, value in message.headers() or []}
+            found.append(Stored(partition, message.offset(), message.key(), message.value(), headers))
+        yield found
+
+
+@contextmanager
+def running() -> Iterator[FakeKafka]:
+    """Run a cluster for as long as the context lasts."""
+    library = _library()
+    reason = ctypes.create_string_buffer(256)
+    settings = library.rd_kafka_conf_new()
+    library.rd_kafka_conf_set(settings, b"log_level", b"0", reason, len(reason))
+    client = library.rd_kafka_new(0, settings, reason, len(reason))
+    assert client, reason.value
+    cluster = library.rd_kafka_mock_cluster_new(client, 1)
+    try:
+        yield FakeKafka(library, cluster)
+    finally:
+        library.rd_kafka_mock_cluster_destroy(cluster)
+        library.rd_kafka_destroy(client)
