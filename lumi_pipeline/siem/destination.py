@@ -45,10 +45,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class AgeRule:
-    """Times (``occurred_at``) that a destination does not take as they are: older than this, or further ahead."""
+    """Times (``occurred_at``) that a destination does not take as they are: older than this, or further ahead.
+
+    ``replaces``: it puts its own time in their place by itself; otherwise ``restamp`` sees to what is sent.
+    """
 
     older: timedelta
     ahead: timedelta
+    replaces: bool = False
 
 
 class Result(Enum):

@@ -82,7 +82,7 @@ class Digester:
             if receipt["outcome"] == "delivered":
                 delivered += events
                 duplicates += events if receipt["possible_duplicate"] is True else 0
-            else:
+            elif receipt["outcome"] == "quarantined":
                 quarantined += events
         if quiet:
             return None

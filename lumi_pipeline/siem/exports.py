@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import cached_property
 
-from lumi_pipeline.errors import ConfigError
+from lumi_pipeline.errors import ConfigError, LakeError
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.siem.account import Account, Period
 from lumi_pipeline.siem.deliver import LEASE_LENGTH, Deliverer, DeliveryReport
@@ -79,7 +79,11 @@ class Exports:
     def plan(self, name: str) -> Iterator[PlanReport]:
         """Make batches of whatever was landed since; yields each plan when it is committed."""
         with opened(self.settings(name)) as destination:
-            yield from self.planner(destination).plan()
+            try:
+                yield from self.planner(destination).plan()
+            except LakeError:
+                self._look_again()
+                yield from self.planner(destination).plan()
 
     def deliver(self, name: str, patience: timedelta = timedelta(0)) -> DeliveryReport:
         """Send what is planned, waiting up to ``patience`` for what can only be sent later; then digest receipts."""
@@ -108,6 +112,13 @@ class Exports:
 
     def account(self, name: str, period: Period) -> Account:
         """What became of every row of a period; use as a context manager."""
+        try:
+            return self._account(name, period)
+        except LakeError:
+            self._look_again()
+            return self._account(name, period)
+
+    def _account(self, name: str, period: Period) -> Account:
         return Account(
             self.lake,
             name,
@@ -116,6 +127,15 @@ class Exports:
             wants=lambda tenant_id: self.wants(name, tenant_id),
             actions=self.settings(name).selection.actions,
         )
+
+    def _look_again(self) -> None:
+        """Look at the lake anew where another run has sealed a day since, and cleared away what was landed of it.
+
+        In the handler of an error of the lake; where nothing was sealed since, that error stands.
+        """
+        if self._pipeline.sealed_days() == list(self.source.days):
+            raise  # noqa: PLE0704 - the error that is being handled
+        del self.source
 
     def statement(self, name: str, period: Period) -> Statement:
         """State what became of a period's rows, as things are now."""

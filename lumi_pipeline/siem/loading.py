@@ -105,7 +105,8 @@ class Loader:
         age = self._destination.age
         if age is not None and (batch.oldest < now - age.older or batch.newest > now + age.ahead):
             fresh = [self._destination.restamp(record, now) for record in records]
-            restamped, records, whole = True, fresh, whole and fresh == list(records)
+            changed = fresh != list(records)
+            restamped, records, whole = age.replaces or changed, fresh, whole and not changed
         if not whole:
             if not self._sliceable:
                 raise LedgerError(f"{self._destination.settings.name}: {key} can't be cut out of its batch")

@@ -107,7 +107,7 @@ class SentinelDestination:
 
     framing = Framing.ARRAY
     suffix = "json.gz"
-    age: AgeRule | None = AgeRule(older=timedelta(days=2), ahead=timedelta(days=1))
+    age: AgeRule | None = AgeRule(older=timedelta(days=2), ahead=timedelta(days=1), replaces=True)
 
     def __init__(self, settings: DestinationSettings) -> None:
         self.settings = settings
