@@ -78,7 +78,9 @@ SETTINGS: Final = (
 )
 _NAMES: Final = tuple(setting.name for setting in SETTINGS)
 _DESTINATIONS: Final = "destinations"
-"""The one thing that only a file can say: ``[[destinations]]``, who else gets the events."""
+_FEEDS: Final = "feeds"
+_IN_FILE: Final = (*_NAMES, _DESTINATIONS, _FEEDS)
+"""What a file can say: also ``[[destinations]]``, who else gets the events, and ``feeds``, tenants with a pull feed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class Config:
     object_lock: Retention | None = None
     locked_root: str | None = None
     destinations: tuple[DestinationSettings, ...] = ()
+    feeds: tuple[str, ...] = ()
     file: Path | None = None
 
     @property
@@ -179,6 +182,7 @@ def load_config(
             object_lock=read("object_lock", _object_lock) if "object_lock" in given else None,
             locked_root=read("locked_root", _locked_root) if "locked_root" in given else None,
             destinations=read(_DESTINATIONS, _read_destinations) if _DESTINATIONS in given else (),
+            feeds=read(_FEEDS, _feeds) if _FEEDS in given else (),
             file=file,
         )
     )
@@ -211,8 +215,8 @@ def _from_file(file: Path | None) -> dict[str, _Given]:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{file} is not TOML: {error}") from None
     for key in table:
-        if key not in (*_NAMES, _DESTINATIONS):
-            nearest = _nearest(key, (*_NAMES, _DESTINATIONS))
+        if key not in _IN_FILE:
+            nearest = _nearest(key, _IN_FILE)
             raise ConfigError(f"{file}: unknown key {excerpt(key)}; did you mean {nearest!r}?")
     return {key: _Given(f"{file}: {key}", value, file.parent) for key, value in table.items()}
 
@@ -370,6 +374,16 @@ def _tenant(given: _Given) -> str:
 
 def _read_destinations(given: _Given) -> tuple[DestinationSettings, ...]:
     return read_destinations(given.value, given.source, given.base)
+
+
+def _feeds(given: _Given) -> tuple[str, ...]:
+    if not isinstance(given.value, list):
+        raise ConfigError(f"{given.source} must be a list of tenant ids, such as ['acme']")
+    tenants = [_tenant(_Given(f"{given.source}[{i}]", value, given.base)) for i, value in enumerate(given.value)]
+    twice = next((tenant for i, tenant in enumerate(tenants) if tenant in tenants[:i]), None)
+    if twice is not None:
+        raise ConfigError(f"{given.source}: {twice!r} is there twice")
+    return tuple(tenants)
 
 
 def _compute(given: _Given) -> str:
