@@ -153,6 +153,12 @@ class Account:
         """The rows that nothing accounts for, in runs; in between lie only rows that the destination does not get."""
         return [MissingRange(*row) for row in self._db.execute(_RUNS).fetchall()]
 
+    def undelivered(self) -> Iterator[pa.Table]:
+        """Yield tenant_id, seq and fate of the rows that the destination is to get and did not, as far as is known."""
+        query = "SELECT tenant_id, seq, fate FROM fates WHERE fate NOT IN ('delivered', 'filtered')"
+        for batch in self._db.sql(query).to_arrow_reader():
+            yield pa.Table.from_batches([batch])
+
     def touched(self, rule: AgeRule, now: datetime, *, everything: bool) -> int:
         """How many of the rows that are not delivered (or of all) have a time that an age rule does not take."""
         limits = [_micros_of(now - rule.older), _micros_of(now + rule.ahead)]

@@ -8,17 +8,15 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from lumi_pipeline.config import Config
 from lumi_pipeline.errors import LakeError, LumiError
 from lumi_pipeline.events import EVENT_SCHEMA
 from lumi_pipeline.hashing import event_integrity_hash
 from lumi_pipeline.lake import describe_parquet
 from lumi_pipeline.landing import Landing, landing_key
-from lumi_pipeline.siem.destinations.https import open_destination
+from lumi_pipeline.siem.exports import Exports
 from lumi_pipeline.siem.feed import publish_feed
 from lumi_pipeline.siem.feedentries import FeedBook, Withheld
 from lumi_pipeline.siem.gzipping import decompress
-from lumi_pipeline.siem.planner import Planner
 from lumi_pipeline.siem.plans import PlanBook
 from lumi_pipeline.siem.settings import read_destinations
 from lumi_pipeline.siem.source import Source
@@ -194,20 +192,18 @@ def test_a_folder_of_another_tenant_is_not_written_to(tmp_path: Path) -> None:
     assert world.contents("feeds/") == before
 
 
-def sent(world: World, config: Config, table: dict[str, object]) -> Iterator[tuple[str, list[dict[str, object]]]]:
+def sent(world: World, table: dict[str, object]) -> Iterator[tuple[str, list[dict[str, object]]]]:
     """Plan for a destination; yield each batch's route and records."""
     settings = read_destinations(
         [{"kind": "https", "name": "customer", "url": "https://siem.example.com/", **table}], "destinations", Path("/")
     )[0]
-    destination = open_destination(settings)
-    book = PlanBook(source(world).lake, settings.name)
-    try:
-        for report in Planner(book, destination, source(world), config.operator_tenant, world.clock).plan():
-            for batch in book.read(report.number).batches:
-                lines = decompress(world.store.get(batch.body.path), 1 << 30).splitlines()
-                yield batch.route, [json.loads(line) for line in lines]
-    finally:
-        destination.close()
+    pipeline = world.pipeline(destinations=(settings,))
+    exports = Exports(pipeline)
+    book = PlanBook(pipeline.lake, settings.name)
+    for report in exports.plan(settings.name):
+        for batch in book.read(report.number).batches:
+            lines = decompress(world.store.get(batch.body.path), 1 << 30).splitlines()
+            yield batch.route, [json.loads(line) for line in lines]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +224,7 @@ def sent(world: World, config: Config, table: dict[str, object]) -> Iterator[tup
 def test_a_destination_of_one_tenant_gets_no_other(tmp_path: Path, table: dict[str, object]) -> None:
     world = world_of(tmp_path, "acme", "globex", "acme.", "lumi-operator")
     world.pipeline().land()
-    batches = list(sent(world, world.config, {"since": "beginning", **table}))
+    batches = list(sent(world, {"since": "beginning", **table}))
     assert {record["tenant_id"] for _, records in batches for record in records} == {"acme"}
     assert sorted(str(record["seq"]) for _, records in batches for record in records) == ["0", "1", "2"]
     assert "other" not in {route for route, _ in batches}
@@ -237,7 +233,7 @@ def test_a_destination_of_one_tenant_gets_no_other(tmp_path: Path, table: dict[s
 def test_an_isolating_destination_mixes_no_tenants(tmp_path: Path) -> None:
     world = world_of(tmp_path, "acme", "globex", "acme.")
     world.pipeline().land()
-    batches = list(sent(world, world.config, {"isolate": True, "since": "beginning"}))
+    batches = list(sent(world, {"isolate": True, "since": "beginning"}))
     assert all(len({record["tenant_id"] for record in records}) == 1 for _, records in batches)
     assert sum(len(records) for _, records in batches) == 9
 
@@ -246,7 +242,7 @@ def test_routes_by_tenant_keep_tenants_apart(tmp_path: Path) -> None:
     world = world_of(tmp_path, "acme", "globex", "acme.")
     world.pipeline().land()
     routes = [{"name": "one", "tenants": ["acme"]}, {"name": "two", "tenants": ["globex"]}]
-    batches = list(sent(world, world.config, {"routes": routes, "since": "beginning"}))
+    batches = list(sent(world, {"routes": routes, "since": "beginning"}))
     found = {route: {record["tenant_id"] for record in records} for route, records in batches}
     assert found == {"one": {"acme"}, "two": {"globex"}, "default": {"acme."}}
 
