@@ -191,7 +191,7 @@ def reading_export(path: Path) -> Iterator[None]:
     except (duckdb.Error, pa.ArrowException, zlib.error, EOFError, gzip.BadGzipFile) as error:
         # Their messages repeat what is in the file, so no more than the place is taken from them.
         found = _PLACE.search(str(error))
-        where = f", line {found[1]}" if found else ""
+        where = f", near line {found[1]}" if found else ""
         raise SiemError(
             f"{path}{where}: it can't be read as what its beginning is: CSV or JSON in UTF-8, records of at most "
             f"{MAX_RECORD:,} bytes"

@@ -182,14 +182,15 @@ def _files(settings: DestinationSettings, route: Route, period: Period, _: Span)
         columns = [f"{path} AS {name}" for path, name in names.items()]
     else:
         files = querytext.sql(f"{place}**/*.ndjson.gz")
-        read = f"read_json_objects({files}, format = 'newline_delimited', maximum_object_size = {32 << 20})"
+        read = f"read_json_objects({files}, {_NDJSON})"
         columns = [f"CAST(json->>'$.{path}' AS {_TYPES[name]}) AS {name}" for path, name in names.items()]
         rest = "json"
-    inner = ["(", f"    SELECT {', '.join([*columns, rest])}", f"    FROM {read}", "  ) AS records"]
+    inner = ["(", f"    SELECT {f',{chr(10)}      '.join([*columns, rest])}", f"    FROM {read}", "  ) AS records"]
     source = "\n".join(inner)
     return _sql_summary(f"\n  FROM {source}", period), _sql_dedup(source, period)
 
 
+_NDJSON: Final = "format = 'newline_delimited', compression = 'gzip', maximum_object_size = 33554432"
 _TYPES: Final = {"tenant_id": "VARCHAR", "event_id": "VARCHAR", "seq": "BIGINT", "recorded_at": "VARCHAR"}
 _OCSF: Final = {
     "metadata.tenant_uid": "tenant_id",

@@ -52,7 +52,7 @@ def sql(text: str) -> str:
 
 def glob(text: str) -> str:
     """A path in which DuckDB takes nothing for a pattern."""
-    return re.sub(r"([*?\[])", r"[\1]", _printable(text, "SQL"))
+    return re.sub(r"([*?\[\\])", r"[\1]", _printable(text, "SQL"))
 
 
 def _escaped(text: str) -> str:

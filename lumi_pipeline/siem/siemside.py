@@ -170,8 +170,12 @@ def _result(
     db.execute(
         "CREATE TEMP TABLE strangers AS SELECT event_id, tenant_id, seq, CASE "  # noqa: S608 - numbers
         "WHEN tenant_id IS NOT NULL AND tenant_id NOT IN (FROM tenants) THEN 'foreign' "
-        f"WHEN recorded IS NOT NULL AND TRY_CAST(recorded AS BIGINT) NOT BETWEEN {start} AND {end - 1} THEN 'outside' "
-        "ELSE 'unknown' END AS kind FROM seen WHERE row IS NULL"
+        f"WHEN TRY_CAST(recorded AS BIGINT) NOT BETWEEN {start} AND {end - 1} THEN 'outside' "
+        # An export without times: by the seqs that the period has.
+        "WHEN recorded IS NULL AND seq NOT BETWEEN low AND high THEN 'outside' "
+        "ELSE 'unknown' END AS kind FROM seen LEFT JOIN "
+        "(SELECT tenant_id, min(seq) AS low, max(seq) AS high FROM expected GROUP BY ALL) USING (tenant_id) "
+        "WHERE row IS NULL"
     )
     wanted = _one(db, "SELECT count(*) FROM expected WHERE row >= 0")
     states = dict(db.sql("SELECT state, count(*) FROM gone WHERE state IS NOT NULL GROUP BY 1 ORDER BY 1").fetchall())

@@ -1,17 +1,24 @@
 """The pull feed: gapless, in whole steps, the same whoever publishes it and wherever a run is stopped."""
 
+import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 
+from lumi_pipeline.cli.ending import execute
+from lumi_pipeline.cli.feed import feed
+from lumi_pipeline.cli.options import Given
 from lumi_pipeline.config import load_config
 from lumi_pipeline.errors import ConcurrentRun, ConfigError, LakeError, SiemError
 from lumi_pipeline.siem import feed as feeds
 from lumi_pipeline.siem.feed import FeedReport, publish_feed, publish_feeds
 from lumi_pipeline.siem.feedentries import FeedBook, FeedEntry, Withheld
 from lumi_pipeline.siem.source import Source
-from tests.lake.world import World, at
+from tests.databases import url_of
+from tests.lake.world import ORIGIN, World, at
 from tests.siem.feeds import read_feed
 from transparency.store import ObjectStore
 
@@ -270,3 +277,77 @@ def test_feeds_are_checked_when_the_configuration_is_read(tmp_path: Path, value:
         load_config(file, env={})
     file.write_text('feeds = ["acme", "a.b"]\n')
     assert load_config(file, env={}).feeds == ("acme", "a.b")
+
+
+def reader() -> str:
+    """The last block of docs/feed.md."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "feed.md").read_text(encoding="utf-8")
+    return text.rpartition("```bash\n")[2].partition("```")[0]
+
+
+def test_the_documented_reader_reads_and_checks(world: World, tmp_path: Path) -> None:
+    publish(world)
+    world.record("acme", at(2))
+    world.pipeline().land()
+    publish(world)
+    for key, data in world.contents("feeds/acme/").items():
+        path = tmp_path / key.removeprefix("feeds/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+    def read() -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(["bash", "-c", reader()], cwd=tmp_path, capture_output=True, check=False)
+
+    done = read()
+    assert done.returncode == 0
+    assert [json.loads(line) for line in done.stdout.splitlines()] == read_feed(world.store, "acme").events
+    first = tmp_path / "acme" / "index" / "000000000000.json"
+    whole = first.read_bytes()
+    first.write_bytes(whole.replace(b'"events":"3"', b'"events":"2"'))
+    assert b"does not follow the one before" in read().stderr
+    first.write_bytes(whole)
+    next((tmp_path / "acme" / "events").iterdir()).write_bytes(b"")
+    assert read().returncode == 1
+
+
+def run(world: World, *arguments: str) -> int:
+    """Run the command as a group would that registers it."""
+    file = world.directory / "lumi.toml"
+
+    @click.group()
+    @click.pass_context
+    def app(ctx: click.Context) -> None:
+        ctx.obj = Given(file)
+
+    app.add_command(feed)
+    return execute(app, "lumi", ["feed", *arguments])
+
+
+def configure(world: World, feeds_of: str) -> None:
+    lines = [f"root = {json.dumps(world.place.root)}", f"outbox = {json.dumps(url_of(world.outbox))}"]
+    lines += [f"origin = {json.dumps(ORIGIN)}", feeds_of, ""]
+    (world.directory / "lumi.toml").write_text("\n".join(lines), encoding="utf-8")
+
+
+def test_the_command_publishes_for_listed_tenants(world: World, capfd: pytest.CaptureFixture[str]) -> None:
+    configure(world, 'feeds = ["acme"]')
+    assert run(world) == 0
+    assert "acme" in capfd.readouterr().out
+    assert list(world.store.list("feeds/globex/")) == []
+    assert run(world, "--tenant", "globex", "--json") == 0
+    report = json.loads(capfd.readouterr().out)
+    assert [(feed["tenant"], feed["events"]) for feed in report["feeds"]] == [("globex", 2)]
+    assert run(world, "--tenant", "nobody") == 1
+    assert "no event of 'nobody'" in capfd.readouterr().err
+    configure(world, "")
+    assert run(world) == 2
+    assert 'feeds = ["acme"]' in capfd.readouterr().err
+
+
+def test_the_command_names_feeds_that_fail(world: World, capfd: pytest.CaptureFixture[str]) -> None:
+    configure(world, 'feeds = ["acme", "globex"]')
+    world.store.put_new("feeds/acme/index/000000000000.json", b"{}\n")
+    assert run(world) == 1
+    printed = capfd.readouterr()
+    assert "1 feed could not be published\nacme: " in printed.err
+    assert "globex" in printed.out
