@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from lumi_pipeline.cli.siemside import reconcile_files, show_queries
 from lumi_pipeline.errors import SiemError
 from lumi_pipeline.siem import exportfile
 from lumi_pipeline.siem.account import Period
@@ -381,3 +383,45 @@ def test_times_are_searched_for_where_events_occurred(delivered: Delivered) -> N
 def test_a_period_that_ends_before_it_begins_is_refused(delivered: Delivered) -> None:
     with pytest.raises(SiemError, match="before it begins"):
         Expected(delivered.exports, "siem", Period(day(1), day(0)))
+
+
+def test_the_command_says_what_it_found(
+    delivered: Delivered, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = ndjson(tmp_path / "whole", delivered.records)
+    assert reconcile_files(delivered.exports, "siem", PERIOD, [whole], as_json=False) == 0
+    printed = capfd.readouterr().out
+    assert "It agrees with the lake." in printed
+    assert re.search("acme +3 +3 +1 +quarantined", printed)
+    part = ndjson(tmp_path / "part", [{**r, "actor_id": "x"} for r in delivered.records[1:]])
+    assert reconcile_files(delivered.exports, "siem", PERIOD, [part], as_json=False) == 1
+    assert "actor_id, recomputed integrity_hash" in capfd.readouterr().out
+    assert reconcile_files(delivered.exports, "siem", PERIOD, [part], as_json=True) == 1
+    report = json.loads(capfd.readouterr().out)
+    assert (report["agrees"], report["lost"], report["altered"]["count"]) == (False, 1, 6)
+    summary = as_csv(tmp_path / "summary", summarise(delivered.records[1:]))
+    assert reconcile_files(delivered.exports, "siem", PERIOD, [summary], as_json=False) == 1
+    assert re.search("2024-02-2[89] +missing +1", capfd.readouterr().out)
+    assert reconcile_files(delivered.exports, "siem", PERIOD, [summary], as_json=True) == 1
+    assert [finding[2:] for finding in json.loads(capfd.readouterr().out)["findings"]] == [["missing", 1]]
+    with pytest.raises(SiemError, match="one kind"):
+        reconcile_files(delivered.exports, "siem", PERIOD, [summary, whole], as_json=False)
+
+
+def test_the_command_says_that_https_has_no_queries(delivered: Delivered, capfd: pytest.CaptureFixture[str]) -> None:
+    assert show_queries(delivered.exports, "siem", PERIOD, as_json=False) == 0
+    assert "has no query language" in capfd.readouterr().out
+
+
+def test_the_command_prints_queries(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    world = World.create(tmp_path / "world", at(5))
+    world.record("acme", at(0), occurred_at=at(-30))
+    world.pipeline().land()
+    table = {"kind": "splunk", "name": "soc", "url": "https://siem.example.com", "token": "env:X", "since": "beginning"}
+    exports = Exports(world.pipeline(destinations=read_destinations([table], "destinations", tmp_path)))
+    assert show_queries(exports, "soc", PERIOD, as_json=False) == 0
+    printed = capfd.readouterr().out
+    assert f"earliest={int(at(-30, '11:00:00').timestamp())} latest={int(at(5, '14:00:00').timestamp())}" in printed
+    assert "lumi siem reconcile soc --from-csv FILE" in printed
+    assert show_queries(exports, "soc", PERIOD, as_json=True) == 0
+    assert json.loads(capfd.readouterr().out)["queries"][0]["language"] == "SPL"
