@@ -61,10 +61,12 @@ _MAX_DEPTH: Final = 5
 class Layout:
     """An export's columns: name → expression of its text, NULL where there is none.
 
-    ``exact``: nulls can be told from empty texts, as in JSON; CSV has only one of them.
+    ``values`` is the expression over a record of what these expressions call ``v``: JSON is parsed once, not for each
+    column. ``exact``: nulls can be told from empty texts, as in JSON; CSV has only one of them.
     """
 
     columns: Mapping[str, str]
+    values: str
     exact: bool
 
     @property
@@ -79,13 +81,15 @@ def json_layout(first: object, root: str) -> Layout | None:
     if found is None:
         return None
     event, expression = found
+    paths = _Paths()
     if isinstance(event.get("metadata"), dict):
-        return Layout(_ocsf(expression), exact=True)
+        return Layout(_ocsf(paths), paths.values(expression), exact=True)
     names = SENTINEL if "EventId" in event else {name: name for name in KNOWN}
-    given = {column: _text(expression, f"$.{json.dumps(name)}") for name, column in names.items() if name in event}
+    given = {column: name for name, column in names.items() if name in event}
     if given.keys() >= REQUIRED:  # products drop members that are null
-        given = {column: _text(expression, f"$.{json.dumps(name)}") for name, column in names.items()}
-    return Layout(given, exact=True)
+        given = {column: name for name, column in names.items()}
+    columns = {column: paths.at(json.dumps(name)) for column, name in given.items()}
+    return Layout(columns, paths.values(expression), exact=True)
 
 
 def csv_layout(header: Mapping[str, str], first: Mapping[str, str]) -> Layout | None:
@@ -104,7 +108,7 @@ def csv_layout(header: Mapping[str, str], first: Mapping[str, str]) -> Layout | 
         plain = SENTINEL.get(plain, _PREFIX.sub("", plain))
         if plain in KNOWN and plain not in columns and not _is_local_time(plain, first.get(name, "")):
             columns[plain] = f"nullif({_once(plain, expression)}, '')"
-    return Layout(columns, exact=False) if "event_id" in columns else None
+    return Layout(columns, "NULL", exact=False) if "event_id" in columns else None
 
 
 def _is_local_time(column: str, value: str) -> bool:
@@ -157,11 +161,24 @@ def _text(expression: str, path: str) -> str:
     return f"json_extract_string({expression}, {quoted(path)})"
 
 
-def _ocsf(expression: str) -> dict[str, str]:
-    """The columns in an event of the format ``ocsf``."""
+class _Paths:
+    """Paths that are taken out of a record together."""
 
-    def at(path: str) -> str:
-        return _text(expression, f"$.{path}")
+    def __init__(self) -> None:
+        self._paths: dict[str, int] = {}
+
+    def at(self, path: str) -> str:
+        """The expression of the text at a path, which begins with a member's name."""
+        return f"v[{self._paths.setdefault(f'$.{path}', len(self._paths) + 1)}]"
+
+    def values(self, expression: str) -> str:
+        """The expression of the texts at all paths so far, as a list."""
+        return f"json_extract_string({expression}, [{', '.join(map(quoted, self._paths))}])"
+
+
+def _ocsf(paths: _Paths) -> dict[str, str]:
+    """The columns in an event of the format ``ocsf``."""
+    at = paths.at
 
     def first(*paths: str) -> str:
         return f"coalesce({', '.join(at(path) for path in paths)})"

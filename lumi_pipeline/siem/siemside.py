@@ -5,7 +5,7 @@ are recomputed from the exported fields and have to be the lake's; besides, ever
 lake's, which names what was altered. A summary (count, distinct ids, first and last seq per tenant and day) is compared
 by numbers, and so can't tell altered events.
 
-Memory is bounded: DuckDB spills to a temporary directory, which takes about 300 bytes an event.
+Memory is bounded: DuckDB spills to a temporary directory, which takes a few hundred bytes an event.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -8,7 +8,9 @@ from typing import Final
 
 import duckdb
 
-_MEMORY_LIMIT: Final = "512MB"
+_MEMORY_LIMIT: Final = "1GB"
+_THREADS: Final = 2
+"""Each that reads JSON holds a buffer of twice the largest record that is allowed."""
 
 
 @contextmanager
@@ -16,7 +18,7 @@ def spilling_database() -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
     """Yield an empty database and its temporary directory; both are gone afterwards."""
     with TemporaryDirectory(prefix="lumi-") as directory:
         spill = f"{directory}/spill"
-        with duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "temp_directory": spill}) as db:
+        with duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "temp_directory": spill, "threads": _THREADS}) as db:
             db.execute("SET TimeZone = 'UTC'")
             db.execute("SET preserve_insertion_order = false")
             yield db, Path(directory)
