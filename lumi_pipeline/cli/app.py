@@ -14,6 +14,7 @@ from lumi_pipeline.cli.daily import land, publish, run, seal
 from lumi_pipeline.cli.demo import demo
 from lumi_pipeline.cli.doctor import doctor
 from lumi_pipeline.cli.ending import execute
+from lumi_pipeline.cli.feed import feed
 from lumi_pipeline.cli.fsck import fsck
 from lumi_pipeline.cli.importing import import_group
 from lumi_pipeline.cli.keys import keys
@@ -71,6 +72,7 @@ for _command in (
     verify,
     fsck,
     siem,
+    feed,
     status,
     doctor,
     tour,

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import click
 
 from lumi_pipeline.cli.command import Command, ExitCode, VerifyingCommand, examples
-from lumi_pipeline.cli.options import DAY, Given, config_option, json_option
+from lumi_pipeline.cli.options import DAY, PATH, Given, config_option, json_option
 from lumi_pipeline.cli.output import count, note, say, say_json, say_table, size
 from lumi_pipeline.cli.progress import progress
 from lumi_pipeline.cli.siemshow import (
@@ -21,6 +22,7 @@ from lumi_pipeline.cli.siemshow import (
     say_status,
     stated,
 )
+from lumi_pipeline.cli.siemside import reconcile_files, show_queries
 from lumi_pipeline.errors import LeaseHeld, LumiError
 
 if TYPE_CHECKING:
@@ -184,11 +186,22 @@ def status(ctx: click.Context, /, names: tuple[str, ...], as_json: bool) -> None
     epilog=examples(
         "lumi siem reconcile splunk-prod --from 2026-11-20 --to 2026-11-22",
         "lumi siem reconcile splunk-prod --from 2026-11-20 --statement delivery.jsonl",
+        "lumi siem reconcile splunk-prod --from 2026-11-20 --queries",
+        "lumi siem reconcile splunk-prod --from 2026-11-20 --from-csv result.csv",
     ),
 )
 @click.argument("name", metavar="DESTINATION")
 @_period_options
 @click.option("--statement", "file", metavar="FILE", type=click.File("wb"), help="Write a signed statement of it.")
+@click.option("--queries", is_flag=True, help="Print the queries that ask the SIEM what it holds.")
+@click.option(
+    "--from-csv",
+    "results",
+    metavar="FILE",
+    type=PATH,
+    multiple=True,
+    help="Compare with the result of such a query, or an export of events (CSV or JSON lines); repeatable.",
+)
 @config_option
 @json_option
 @click.pass_context
@@ -200,14 +213,24 @@ def reconcile(
     last: date | None,
     tenant: str | None,
     file: BinaryIO | None,
+    queries: bool,
+    results: tuple[Path, ...],
     as_json: bool,
 ) -> None:
     """Hold every row of the lake against the receipts: delivered, filtered, put aside, under way, or missing.
 
+    With --from-csv against what the SIEM itself says it holds: events missing there, altered, twice, or unknown.
+
     Exit codes: 0 every row is accounted for and there or on its way; 1 rows are missing; 2 usage; 3 not completed.
     """
+    if queries + bool(results) + (file is not None) > 1:
+        raise click.UsageError("--queries, --from-csv and --statement are three different questions", ctx)
     exports = exports_of(ctx.obj)
     period = read_period(exports, name, first, last, tenant)
+    if queries:
+        ctx.exit(show_queries(exports, name, period, as_json=as_json))
+    if results:
+        ctx.exit(reconcile_files(exports, name, period, results, as_json=as_json))
     with exports.account(name, period) as account:
         days, missing = account.days(), account.missing()
     if file is not None:
