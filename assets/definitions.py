@@ -4,6 +4,7 @@ import dagster as dg
 
 from assets.checks import published_day_checks, sealed_events_checks
 from assets.delivery import deliveries_reconcile, siem_batches, siem_deliveries
+from assets.feeds import tenant_feeds
 from assets.ingest import landed_events
 from assets.jobs import audit_everything, daily, landing, siem_delivery
 from assets.publishing import published_day
@@ -13,7 +14,7 @@ from assets.sealing import sealed_events
 from assets.sensors import failure_alert, finding_alert, gaps, siem_waiting
 
 defs = dg.Definitions(
-    assets=[landed_events, sealed_events, published_day, siem_batches, siem_deliveries],
+    assets=[landed_events, sealed_events, published_day, siem_batches, siem_deliveries, tenant_feeds],
     asset_checks=[sealed_events_checks, published_day_checks, deliveries_reconcile],
     jobs=[landing, daily, siem_delivery, audit_everything],
     schedules=[landing_schedule, daily_schedule, audit_schedule, siem_reconcile_schedule],

@@ -6,6 +6,7 @@ import dagster as dg
 
 from assets.auditing import verify_history
 from assets.delivery import siem_batches, siem_deliveries
+from assets.feeds import tenant_feeds
 from assets.ingest import landed_events
 from assets.publishing import published_day
 from assets.sealing import sealed_events
@@ -30,10 +31,11 @@ daily: Final = dg.define_asset_job(
 
 siem_delivery: Final = dg.define_asset_job(
     "siem_delivery",
-    selection=dg.AssetSelection.assets(siem_batches, siem_deliveries),
+    selection=dg.AssetSelection.assets(siem_batches, siem_deliveries, tenant_feeds),
     executor_def=dg.in_process_executor,
     description=(
         "Plan and send to every destination what was landed since; for days that are over, also what it lacks of them. "
+        "Publish the feeds of single tenants. "
         "A backfill over days does what 'lumi siem backfill' does."
     ),
 )

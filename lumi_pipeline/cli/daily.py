@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def run(given: Given, through: date | None, as_json: bool) -> None:
-    """Land, seal and publish every complete day not yet done, then send what destinations are to get.
+    """Land, seal and publish every complete day not yet done, then send what destinations and feeds are to get.
 
     Whatever was missed is caught up with, in order; what is done already is left alone. What a destination does not
     take now waits for the next run, and is told.
@@ -78,13 +78,16 @@ def run(given: Given, through: date | None, as_json: bool) -> None:
 
 
 def _deliver(pipeline: "Pipeline") -> "list[Round]":
-    """Plan and deliver; of each destination what happened last."""
-    if not pipeline.config.destinations:
+    """Publish feeds, plan and deliver; of each destination what happened last."""
+    if not pipeline.config.destinations and not pipeline.config.feeds:
         return []
     from lumi_pipeline.siem.exports import Exports
+    from lumi_pipeline.siem.feed import publish_feeds
     from lumi_pipeline.siem.rounds import deliver_all, plan_all
 
     exports = Exports(pipeline)
+    for tenant, reason in publish_feeds(exports.source, pipeline.config.feeds).failed.items():
+        note(f"feed of {tenant}: {reason}")
     unplanned = {done.name: done for done in plan_all(exports) if done.error}
     return [unplanned.get(done.name, done) for done in deliver_all(exports, timedelta(0))]
 

@@ -79,6 +79,17 @@ def publish_feeds(source: Source, tenants: Sequence[str]) -> FeedsReport:
     return FeedsReport(tuple(published), failed)
 
 
+def feeds_behind(source: Source, tenants: Sequence[str]) -> list[str]:
+    """Those of the tenants of which something was landed that their feeds do not have."""
+    behind = []
+    for tenant_id in tenants:
+        found = FeedBook(source.lake, tenant_id).last()
+        cursor = source.cursors.get(tenant_id)
+        if cursor is not None and cursor.next_seq > (found[0].next if found else 0):
+            behind.append(tenant_id)
+    return behind
+
+
 def publish_feed(source: Source, tenant_id: str) -> FeedReport:
     """Publish what was landed of a tenant and is not in its feed yet; with nothing new, nothing is written.
 

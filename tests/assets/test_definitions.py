@@ -49,6 +49,7 @@ def test_the_golden_list() -> None:
             "sealed_events": ("audit_log", ["parquet"], ["landed_events"], "DailyPartitionsDefinition"),
             "siem_batches": ("siem", ["json"], ["landed_events"], "DailyPartitionsDefinition"),
             "siem_deliveries": ("siem", ["https"], ["siem_batches"], "DailyPartitionsDefinition"),
+            "tenant_feeds": ("siem", ["json"], ["landed_events"], "DailyPartitionsDefinition"),
         },
         "checks": {
             "landed_events.chain_intact": False,

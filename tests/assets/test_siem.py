@@ -1,5 +1,6 @@
 """Delivery as Dagster runs it: today's partition as a matter of course, past days as a backfill."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -90,14 +91,14 @@ def test_the_sensor_asks_when_something_is_waiting(world: World, instance: dg.Da
         assert isinstance(found, dg.RunRequest | dg.SkipReason)
         return found.partition_key or "" if isinstance(found, dg.RunRequest) else str(found.skip_message)
 
-    assert ask() == "No destination is configured."
+    assert ask() == "Neither a destination nor a feed is configured."
     with Receiver() as receiver:
         send_to(world, receiver.url)
-        assert ask() == "Every destination has whatever it can be given now."
+        assert ask() == "Every destination and feed has whatever it can be given now."
         world.pipeline().land()
         assert ask() == str(TODAY)
         run(world, instance, "siem_delivery", [TODAY])
-        assert ask() == "Every destination has whatever it can be given now."
+        assert ask() == "Every destination and feed has whatever it can be given now."
 
 
 def test_the_schedule_asks_for_yesterday(world: World) -> None:
@@ -115,3 +116,15 @@ def test_a_configuration_that_can_not_be_read_is_a_reason(tmp_path: Path, instan
     missing = PipelineResource(config_file=str(tmp_path / "lumi.toml"))
     context = dg.build_sensor_context(instance=instance, resources={"pipeline": missing})
     assert isinstance(siem_waiting(context), dg.SkipReason)
+
+
+def test_feeds_are_published_and_the_sensor_sees_what_they_lack(world: World, instance: dg.DagsterInstance) -> None:
+    world.config = replace(world.config, feeds=("acme",))
+    world.pipeline().land()
+    context = dg.build_sensor_context(instance=instance, resources={"pipeline": resource(world)})
+    assert isinstance(siem_waiting(context), dg.RunRequest)
+    assert run(world, instance, "siem_delivery", [TODAY]).success
+    [published] = materialised(instance, "tenant_feeds").values()
+    assert published["dagster/row_count"] == 5
+    assert isinstance(siem_waiting(context), dg.SkipReason)
+    assert list(world.store.list("feeds/globex/")) == []

@@ -21,7 +21,7 @@ class WorldPipeline(PipelineResource):
     def open(self) -> Pipeline:
         known = _WORLDS[self.directory]
         world = World(known.directory, known.place, datetime.fromisoformat(self.now))
-        return world.pipeline(destinations=known.config.destinations)
+        return world.pipeline(destinations=known.config.destinations, feeds=known.config.feeds)
 
 
 _WORLDS: dict[str, World] = {}
