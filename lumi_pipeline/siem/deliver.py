@@ -121,6 +121,7 @@ class _Run:
         self._loader = Loader(lake, self._plans, destination)
         self._settler = Settler(destination.settings.name, self._loader)
         self._polled = datetime.min.replace(tzinfo=clock().tzinfo)
+        self._lost: LeaseHeld | None = None
         self.book = LedgerBook(lake, destination.settings.name)
         self.report = DeliveryReport(destination.settings.name)
 
@@ -149,12 +150,14 @@ class _Run:
         now = self._clock()
         # A crash before this write makes the batches ambiguous; they are sent again.
         self._settle(self._settler.settle(sent, self.book.ledger, now))
+        if self._lost is not None:
+            raise self._lost
         return True
 
     def wakes_at(self) -> datetime | None:
         """When there may be something to do again; None when nothing is left that time alone will change."""
         ledger, now = self.book.ledger, self._clock()
-        times = [max(d.until or now, now) for d in ledger.sendable()]
+        times = [max(delivery.until or now, now) for delivery in self._heads(now)]
         if times and ledger.hold is not None:
             times = [max(min(times), ledger.hold.until)]
         if ledger.of(State.ACCEPTED):
@@ -226,17 +229,16 @@ class _Run:
         return [delivery for chosen in lanes.values() for delivery in chosen]
 
     def _heads(self, now: datetime) -> Iterator[Delivery]:
-        """Yield what may be sent: all of an unordered destination, up to what has to wait of an ordered lane."""
+        """Yield what waits for nothing but its own time: of an ordered lane, nothing behind what has to wait."""
         stopped: set[str] = set()
         for delivery in self.book.ledger.sendable():
             if delivery.lane in stopped:
                 continue
+            yield delivery
             waits = delivery.until is not None and delivery.until > now
             alone = delivery.key.count == 1 and delivery.attempts >= _PASSED_AFTER
             if waits and self._settings.ordered and not alone:
                 stopped.add(delivery.lane)
-            else:
-                yield delivery
 
     def _load(self, chosen: Sequence[Delivery], now: datetime) -> list[tuple[Delivery, Loaded]]:
         """Make the requests, as many as fit into memory; what can't be made is blocked, and the others go on."""
@@ -266,7 +268,9 @@ class _Run:
                 return None
             try:
                 self._lease.assure(timedelta(seconds=2 * self._settings.timeout))
-            except LeaseHeld:
+            except LeaseHeld as held:
+                # What was sent under the lease is still written down before the run ends.
+                self._lost = held
                 return None
             outcome = self._destination.send(loaded.outgoing)
             if self._settings.ordered and outcome.result is not outcome.result.DELIVERED:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import cached_property
 
-from lumi_pipeline.errors import ConfigError, LakeError
+from lumi_pipeline.errors import ConcurrentRun, ConfigError
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.siem.account import Account, Period
 from lumi_pipeline.siem.deliver import LEASE_LENGTH, Deliverer, DeliveryReport
@@ -81,7 +81,7 @@ class Exports:
         with opened(self.settings(name)) as destination:
             try:
                 yield from self.planner(destination).plan()
-            except LakeError:
+            except ConcurrentRun:
                 self._look_again()
                 yield from self.planner(destination).plan()
 
@@ -114,7 +114,7 @@ class Exports:
         """What became of every row of a period; use as a context manager."""
         try:
             return self._account(name, period)
-        except LakeError:
+        except ConcurrentRun:
             self._look_again()
             return self._account(name, period)
 
@@ -129,13 +129,8 @@ class Exports:
         )
 
     def _look_again(self) -> None:
-        """Look at the lake anew where another run has sealed a day since, and cleared away what was landed of it.
-
-        In the handler of an error of the lake; where nothing was sealed since, that error stands.
-        """
-        if self._pipeline.sealed_days() == list(self.source.days):
-            raise  # noqa: PLE0704 - the error that is being handled
-        del self.source
+        """Forget how the lake was: another run has planned, or sealed a day and cleared away what was landed of it."""
+        self.__dict__.pop("source", None)
 
     def statement(self, name: str, period: Period) -> Statement:
         """State what became of a period's rows, as things are now."""

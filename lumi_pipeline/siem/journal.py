@@ -49,15 +49,15 @@ class Journal:
 
         A journal may have grown for years, so it is not listed: twice its logarithm in questions find the end.
         """
-        if not self._reaches(0):
+        if not self.reaches(0):
             return None
         low, step = 0, 1
-        while self._reaches(low + step):
+        while self.reaches(low + step):
             low, step = low + step, 2 * step
         high = low + step  # low is there, high is not
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if self._reaches(middle) else (low, middle)
+            low, high = (middle, high) if self.reaches(middle) else (low, middle)
         return low
 
     def since(self, number: int) -> Iterator[tuple[int, bytes]]:
@@ -66,7 +66,7 @@ class Journal:
             yield number, data
             number += 1
 
-    def _reaches(self, number: int) -> bool:
+    def reaches(self, number: int) -> bool:
         """Whether there is an entry of this number or a higher one."""
         after = self.key(number - 1) if number else ""
         return next(iter(self.store.list(self.prefix, start_after=after)), None) is not None

@@ -97,6 +97,9 @@ class Lease:
             self._journal.append(self._number + 1, encode_sealed(LEASE_FORMAT, {**fields}))
         except Overtaken:
             raise self._held(_read(self._journal, self._number + 1)) from None
+        if self._journal.reaches(self._number + 2):
+            # Whoever was asleep while others took it and went on finds a number free that was removed since.
+            raise self._held(current_holder(self._lake, self._destination))
         self._number, self._until = self._number + 1, until
         # The last one says it all; the one before stays for whoever is reading it right now.
         if self._number > 1:

@@ -123,8 +123,9 @@ class Move:
 
     TAKE takes plan ``number`` up: of each batch its number of events (``sizes``) and its lane (``lanes``), and how many
     events it has no records of (``refused``). RELEASE may put a batch into another lane. SPLIT puts slices in a batch's
-    place, cut before each of ``cuts``. RETURN undoes SEND for what was not sent. HOLD and RESUME are about the
-    destination; ``settings`` as in :class:`Hold`. ``at`` is the time of the step, ``until`` the time it names.
+    place, cut before each of ``cuts``; with ``until`` because the request failed, and so they wait. RETURN undoes SEND
+    for what was not sent. HOLD and RESUME are about the destination; ``settings`` as in :class:`Hold`. ``at`` is the
+    time of the step, ``until`` the time it names.
     """
 
     do: Do
@@ -148,9 +149,10 @@ _FROM: Final = {
     Do.WAIT: frozenset({State.SENDING}),
     Do.DOUBT: frozenset({State.SENDING, State.ACCEPTED}),
     Do.ACCEPT: frozenset({State.SENDING}),
-    Do.DELIVER: frozenset({State.SENDING, State.ACCEPTED, State.PLANNED}),
+    # A split leaves slices of which one may be delivered, and one put aside, by the same answer.
+    Do.DELIVER: frozenset({State.SENDING, State.ACCEPTED, State.PLANNED, State.AMBIGUOUS}),
     Do.SPLIT: frozenset({State.SENDING}),
-    Do.QUARANTINE: frozenset({State.SENDING, State.PLANNED}),
+    Do.QUARANTINE: frozenset({State.SENDING, State.PLANNED, State.AMBIGUOUS}),
     Do.BLOCK: _SENDABLE,
     Do.RELEASE: frozenset({State.QUARANTINED, State.BLOCKED, *_SENDABLE}),
     Do.DISCARD: frozenset({State.QUARANTINED}),
@@ -174,6 +176,10 @@ class Ledger:
     refusals: int = 0
     receipts: int = 0
     last_receipt: str = ""
+
+    def copy(self) -> "Ledger":
+        """The same ledger, to try moves on."""
+        return replace(self, open=dict(self.open))
 
     def apply(self, moves: Iterable[Move]) -> None:
         """Make moves; :class:`~lumi_pipeline.errors.LedgerError` at one that can't be made from where things are."""
@@ -204,9 +210,9 @@ class Ledger:
     def _take(self, move: Move) -> None:
         if move.number != self.next_plan:
             raise LedgerError(f"plan {move.number} is taken up where {self.next_plan} would be next")
-        self.next_plan += 1
         if len(move.sizes) != len(move.lanes):
             raise LedgerError(f"plan {move.number} is taken up with as many lanes as batches, or not at all")
+        self.next_plan += 1
         for batch, (size, lane) in enumerate(zip(move.sizes, move.lanes, strict=True)):
             key = Key(move.number, batch, 0, size)
             self.open[key] = Delivery(key, lane, move.at)
@@ -230,6 +236,8 @@ class Ledger:
         match move.do:
             case Do.WAIT | Do.DOUBT:
                 self.failures += 1
+            case Do.SPLIT if move.until is not None:
+                self.failures += 1
             case Do.ACCEPT:
                 self.failures = 0
             case Do.DELIVER:
@@ -244,18 +252,21 @@ class Ledger:
         del self.open[found.key]
         for first, end in pairwise(edges):
             key = replace(found.key, first=first, end=end)
-            self.open[key] = replace(found, key=key, state=State.PLANNED, until=None, ack=None)
+            self.open[key] = replace(found, key=key, state=_unsent(found), until=move.until, ack=None)
+
+
+def _unsent(found: Delivery) -> State:
+    """How it stands when nothing is under way: what may be there already stays in doubt, whatever comes afterwards."""
+    return State.AMBIGUOUS if found.duplicates else State.PLANNED
 
 
 def _moved(found: Delivery, move: Move) -> Delivery:
     """Where a batch stands after a move that leaves it one batch."""
-    # What may be there already stays in doubt, however often it is refused afterwards.
-    unsent = State.AMBIGUOUS if found.duplicates else State.PLANNED
     match move.do:
         case Do.SEND:
             return replace(found, state=State.SENDING, attempts=found.attempts + 1, until=None)
         case Do.RETURN:
-            return replace(found, state=unsent, attempts=found.attempts - 1)
+            return replace(found, state=_unsent(found), attempts=found.attempts - 1)
         case Do.WAIT:
             state = State.AMBIGUOUS if found.duplicates else State.WAITING
             return replace(found, state=state, until=move.until, detail=move.detail)
@@ -270,5 +281,5 @@ def _moved(found: Delivery, move: Move) -> Delivery:
             return replace(found, state=State.BLOCKED, detail=move.detail)
         case Do.RELEASE if not found.key.is_refusal:
             lane = move.lanes[0] if move.lanes else found.lane
-            return replace(found, state=unsent, lane=lane, since=move.at, until=None, detail="")
+            return replace(found, state=_unsent(found), lane=lane, since=move.at, until=None, detail="")
     raise LedgerError(f"{move.do.value}: {found.key} has no record that could be sent")

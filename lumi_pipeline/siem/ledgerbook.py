@@ -75,10 +75,12 @@ class LedgerBook:
     def write(self, moves: Sequence[Move], receipts: Sequence[dict[str, Json]], at: datetime, holder: str) -> None:
         """Make moves and the receipts of what they settle durable, then true.
 
-        Raises :class:`~lumi_pipeline.errors.LeaseHeld` when another process has written meanwhile; nothing was then.
+        Raises :class:`~lumi_pipeline.errors.LeaseHeld` when another process has written meanwhile, and
+        :class:`~lumi_pipeline.errors.LedgerError` where a move can't be made; nothing was written then.
         """
         if not moves:
             return
+        self.ledger.copy().apply(moves)
         whole = ledger_json(self.ledger) if self._next % WHOLE_EVERY == 0 else None
         lines, last = [], self.ledger.last_receipt
         for number, receipt in enumerate(receipts, start=self.ledger.receipts):
@@ -120,7 +122,7 @@ class LedgerBook:
         last = self.journal.last()
         if last is None:
             return
-        first = last - last % WHOLE_EVERY
+        first = self._next = last - last % WHOLE_EVERY
         before: str | None = None
         for number, data in self.journal.since(first):
             name = self.journal.key(number)

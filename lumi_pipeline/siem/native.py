@@ -12,23 +12,24 @@ from lumi_pipeline.siem.sqltext import (
     json_hex,
     json_object,
     json_optional,
-    json_plain,
     json_text,
     json_time,
     quoted,
 )
 
+# Also what has a syntax is escaped: rows are delivered as they were found, and whoever may edit the database could
+# otherwise put members of his own into a record.
 _MEMBERS: Final = {
-    "event_id": json_plain("event_id"),
-    "tenant_id": json_plain("tenant_id"),
+    "event_id": json_text("event_id"),
+    "tenant_id": json_text("tenant_id"),
     "seq": "seq::VARCHAR",
     "recorded_at": json_time("recorded_at"),
     "occurred_at": json_time("occurred_at"),
-    "action": json_plain("action"),
+    "action": json_text("action"),
     "entity_type": json_text("entity_type"),
     "entity_id": json_text("entity_id"),
-    "outcome": json_plain("outcome"),
-    "actor_type": json_plain("actor_type"),
+    "outcome": json_text("outcome"),
+    "actor_type": json_text("actor_type"),
     "actor_id": json_text("actor_id"),
     "auth_method": json_text("auth_method"),
     "actor_name": json_text("actor_name"),

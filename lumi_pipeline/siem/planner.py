@@ -67,6 +67,16 @@ class _Task:
     landing: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What was made of a plan's rows: batches, and how many rows of each tenant go nowhere."""
+
+    batched: Batched
+    rows: int
+    filtered: Mapping[str, int]
+    mapping: str
+
+
 class Planner:
     """Plans for one destination; ``wants`` says which tenants it gets."""
 
@@ -136,33 +146,26 @@ class Planner:
     def _commit(self, planned: Planned, task: _Task) -> tuple[Planned, PlanReport]:
         number = planned.next_number
         prefix = self._book.files_prefix(number)
-        rows, filtered = 0, dict.fromkeys(task.ranges, 0)
-        with Encoder(self._destination) as encoder:
-            batcher = Batcher(self._source.lake, self._destination, encoder, prefix)
-            for table in _chunks(self._source.rows(task.ranges, task.looked)):
-                rows += len(table)
-                wanted = self._selected(table, task.days)
-                if not wanted.all():
-                    _count(filtered, table.filter(pa.array(~wanted)))
-                    table = table.filter(pa.array(wanted))  # noqa: PLW2901 - the rest goes nowhere
-                if len(table):
-                    batcher.add(table)
-            mapping = encoder.mapping
-        made = batcher.made
-        covered = tuple(Covered(t, first, after, filtered[t]) for t, (first, after) in task.ranges.items())
+        made = self._made(task, prefix, task.looked)
+        if made.rows < sum(after - first for first, after in task.ranges.values()) and task.looked:
+            # Rows of a tenant that the destination did not get when these landings were planned; or they are missing in
+            # the lake, which is a break. Files of before are among those that are removed in the end.
+            made = self._made(task, prefix, 0)
+        batched = made.batched
+        covered = tuple(Covered(t, first, after, made.filtered[t]) for t, (first, after) in task.ranges.items())
         cursors = {**planned.cursors, **advanced(task.lane, covered)}
         plan = Plan(
             number,
             planned.sha256,
             self._clock(),
             task.lane,
-            mapping,
+            made.mapping,
             task.since,
             task.landing,
             covered,
-            tuple(made.batches),
-            tuple(made.refused),
-            self._book.keep_events(prefix, made.events),
+            tuple(batched.batches),
+            tuple(batched.refused),
+            self._book.keep_events(prefix, batched.events),
             self._book.keep_cursors(prefix, cursors) if number % SUMMED_EVERY == 0 else None,
         )
         data = plan.encode()
@@ -174,7 +177,22 @@ class Planner:
                 f"another run planned for {self._settings.name} at the same time; nothing is lost: run again"
             ) from None
         self._book.tidy(plan)
-        return Planned(plan, hashlib.sha256(data).hexdigest(), cursors), _report(plan, rows, made)
+        return Planned(plan, hashlib.sha256(data).hexdigest(), cursors), _report(plan, made.rows)
+
+    def _made(self, task: _Task, prefix: str, looked: int) -> _Made:
+        """Make the batches of a plan from the landings from number ``looked`` on, and from sealed days."""
+        rows, filtered = 0, dict.fromkeys(task.ranges, 0)
+        with Encoder(self._destination) as encoder:
+            batcher = Batcher(self._source.lake, self._destination, encoder, prefix)
+            for table in _chunks(self._source.rows(task.ranges, looked)):
+                rows += len(table)
+                wanted = self._selected(table, task.days)
+                if not wanted.all():
+                    _count(filtered, table.filter(pa.array(~wanted)))
+                    table = table.filter(pa.array(wanted))  # noqa: PLW2901 - the rest goes nowhere
+                if len(table):
+                    batcher.add(table)
+            return _Made(batcher.made, rows, filtered, encoder.mapping)
 
     def _selected(self, table: pa.Table, days: tuple[date, date]) -> npt.NDArray[np.bool_]:
         """Which rows the destination gets, of tenants that it gets."""
@@ -183,12 +201,12 @@ class Planner:
         return inside & matches(table, Selection(None, self._settings.selection.actions))
 
 
-def _report(plan: Plan, rows: int, made: Batched) -> PlanReport:
+def _report(plan: Plan, rows: int) -> PlanReport:
     days: dict[date, int] = {}
     for batch in plan.batches:
         days[batch.day] = days.get(batch.day, 0) + batch.count
     size = sum(batch.body.size for batch in plan.batches)
-    return PlanReport(plan.number, plan.lane, rows, len(plan.batches), len(made.refused), size, days)
+    return PlanReport(plan.number, plan.lane, rows, len(plan.batches), len(plan.refused), size, days)
 
 
 def _portions(ranges: Ranges, max_events: int) -> Iterator[Ranges]:

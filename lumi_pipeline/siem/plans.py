@@ -238,11 +238,21 @@ class PlanBook:
         """Where the files of a plan lie."""
         return f"{self.prefix}batches/{number:012d}/"
 
-    def read(self, number: int) -> Plan:
-        """Return a plan."""
-        plan = Plan.parse(self.journal.read(number), self.journal.key(number))
+    def find(self, number: int) -> Plan | None:
+        """Return a plan, or None when there is none."""
+        data = self.journal.find(number)
+        if data is None:
+            return None
+        plan = Plan.parse(data, self.journal.key(number))
         if plan.number != number:
             raise LedgerError(f"{self.journal.key(number)} was altered: it is plan {plan.number}")
+        return plan
+
+    def read(self, number: int) -> Plan:
+        """Return a plan that there was."""
+        plan = self.find(number)
+        if plan is None:
+            raise LedgerError(f"{self.journal.key(number)} is gone; plans are never deleted: restore it from a backup")
         return plan
 
     def since(self, number: int) -> Iterator[Plan]:

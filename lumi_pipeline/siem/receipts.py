@@ -170,14 +170,17 @@ class ReceiptBook:
 
     def read(self, number: int) -> ReceiptFile:
         """Return a file."""
-        try:
-            return ReceiptFile.parse(self.journal.read(number))
-        except LedgerError as error:
-            raise LedgerError(f"{self.journal.key(number)}: {error}") from None
+        return self._parsed(number, self.journal.read(number))
 
     def lines(self, start: int = 0) -> Iterator[str]:
         """Yield the lines of all files from a file on."""
         number = start
         while (data := self.journal.find(number)) is not None:
-            yield from ReceiptFile.parse(data).lines
+            yield from self._parsed(number, data).lines
             number += 1
+
+    def _parsed(self, number: int, data: bytes) -> ReceiptFile:
+        try:
+            return ReceiptFile.parse(data)
+        except LedgerError as error:
+            raise LedgerError(f"{self.journal.key(number)}: {error}") from None

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from lumi_pipeline.errors import LumiError
 from lumi_pipeline.siem import receipts
 from lumi_pipeline.siem.destination import Assurance, Outcome, Result
 from lumi_pipeline.siem.ledger import REFUSALS_IN_A_ROW, Delivery, Do, Key, Ledger, Move
@@ -22,6 +23,10 @@ _LONGEST: Final = 60.0
 _SERVER_ERROR: Final = 500
 _SPLIT_AFTER: Final = 6
 """Attempts after which a batch that the server fails at is halved: one event of it may be the reason."""
+
+_SPLIT_UNTIL: Final = 32
+"""Failures in a row after which nothing is halved any more: then the server fails at everything. Between this and
+:data:`_SPLIT_AFTER` there are enough of them to find one event among millions."""
 
 
 @dataclass(slots=True)
@@ -50,8 +55,13 @@ class Settler:
         for delivery, loaded, outcome in sent:
             if outcome is None:
                 settled.moves.append(Move(Do.RETURN, now, delivery.key))
+                continue
+            found = ledger.open[delivery.key]
+            if _one_event_may_be_why(found, outcome, ledger):
+                until = now + self._pause(found.attempts)
+                settled.moves.append(replace(_halved(found.key, now), detail=outcome.detail, until=until))
             else:
-                self._one(settled, ledger.open[delivery.key], loaded, outcome, now)
+                self._one(settled, found, loaded, outcome, now)
         outcomes = [outcome for _, _, outcome in sent if outcome is not None]
         settled.moves += self._about_destination(outcomes, settled, ledger, now)
         return settled
@@ -59,7 +69,13 @@ class Settler:
     def confirmed(self, settled: Settled, delivery: Delivery, now: datetime) -> None:
         """A batch that was accepted has been acknowledged."""
         outcome = Outcome(Result.DELIVERED, assurance=Assurance.INDEXED, status=200)
-        self._deliver(settled, delivery, self._loader.load(delivery, now), outcome, now)
+        try:
+            loaded = self._loader.load(delivery, now)
+        except LumiError as error:
+            # Without its body nobody can say what was acknowledged. It is blocked when it is to be sent again.
+            settled.moves.append(Move(Do.DOUBT, now, delivery.key, detail=str(error)[:500]))
+        else:
+            self._deliver(settled, delivery, loaded, outcome, now)
 
     def quarantine(self, settled: Settled, delivery: Delivery, reason: str, now: datetime) -> None:
         """One event is put aside."""
@@ -89,10 +105,6 @@ class Settler:
                 settled.moves.append(_halved(key, now))
             case Result.TOO_LARGE | Result.REFUSED:
                 self.quarantine(settled, delivery, outcome.detail, now)
-            case Result.RETRY if (
-                outcome.status == _SERVER_ERROR and key.count > 1 and delivery.attempts >= _SPLIT_AFTER
-            ):
-                settled.moves.append(_halved(key, now))
             case Result.RETRY | Result.BLOCKED:
                 until = now + self._pause(delivery.attempts) if outcome.result is Result.RETRY else now
                 settled.moves.append(Move(Do.WAIT, now, key, detail=outcome.detail, until=until))
@@ -125,7 +137,8 @@ class Settler:
         if blocked is not None:
             return [Move(Do.HOLD, now, detail=blocked.detail, until=now + PROBE_AFTER, settings=True)]
         if settled.quarantined and ledger.refusals + settled.quarantined >= REFUSALS_IN_A_ROW and not settled.delivered:
-            detail = f"it refuses one event after the other, the last with: {settled.moves[-1].detail}"
+            last = next(move.detail for move in reversed(settled.moves) if move.do is Do.QUARANTINE)
+            detail = f"it refuses one event after the other, the last with: {last}"
             return [Move(Do.HOLD, now, detail=detail, until=now + PROBE_AFTER, settings=True)]
         asked = max((outcome for outcome in outcomes if outcome.retry_after), key=_retry_after, default=None)
         if asked is not None:
@@ -141,6 +154,12 @@ class Settler:
     def _pause(self, attempts: int) -> timedelta:
         """Full jitter: anything up to a time that doubles from one second to a minute."""
         return timedelta(seconds=self._jitter(0.1, min(_LONGEST, 2.0 ** min(attempts, 10))))
+
+
+def _one_event_may_be_why(delivery: Delivery, outcome: Outcome, ledger: Ledger) -> bool:
+    """Whether a batch that the server failed at is to be halved."""
+    failed = outcome.result is Result.RETRY and outcome.status == _SERVER_ERROR
+    return failed and delivery.key.count > 1 and delivery.attempts >= _SPLIT_AFTER and ledger.failures < _SPLIT_UNTIL
 
 
 def _halved(key: Key, now: datetime) -> Move:

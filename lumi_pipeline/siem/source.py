@@ -1,12 +1,14 @@
 """What there is to deliver: landed rows of chosen tenants and seqs, wherever in the lake they lie."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import cached_property
 
 import pyarrow as pa
 
+from lumi_pipeline.errors import ConcurrentRun, LakeError
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.landedrows import LandedRows
 from lumi_pipeline.landing import Cursor, last_landing, read_cursors
@@ -27,11 +29,12 @@ class Source:
     @classmethod
     def open(cls, lake: Lake, days: tuple[date, ...]) -> "Source":
         """Look at a lake whose sealed days are these."""
-        last = load_sealed_day(lake, days[-1]) if days else None
-        tenants = last.tenants if last else None
-        # The number first: a landing that is committed in between is in the cursors, and looked at again next time.
-        found = last_landing(lake, tenants.landing_floor if tenants else 0)
-        return cls(lake, days, last, read_cursors(lake, tenants), found.landing.number + 1 if found else 0)
+        with _overtaken_or_damaged(lake, days):
+            last = load_sealed_day(lake, days[-1]) if days else None
+            tenants = last.tenants if last else None
+            # The number first: a landing that is committed in between is in the cursors, and looked at again next time.
+            found = last_landing(lake, tenants.landing_floor if tenants else 0)
+            return cls(lake, days, last, read_cursors(lake, tenants), found.landing.number + 1 if found else 0)
 
     def first_seqs(self, day: date) -> Mapping[str, int]:
         """The seq that each tenant's ``day`` may begin with: no event of that day or later has a lower one.
@@ -56,14 +59,32 @@ class Source:
     def rows(self, ranges: Mapping[str, tuple[int, int]], landing: int = 0) -> Iterator[pa.Table]:
         """Yield the rows of tenant → (first, next) seqs, sorted by (tenant_id, seq), in tables of bounded size.
 
-        Landings before number ``landing`` are known to hold none of them.
+        Landings before number ``landing`` are not looked at. Raises :class:`~lumi_pipeline.errors.ConcurrentRun` when
+        another run has sealed a day since, and cleared away what was landed of it.
         """
         cursors = {t: replace(self.cursors[t], next_seq=after) for t, (_, after) in ranges.items()}
         firsts = {t: first for t, (first, _) in ranges.items()}
-        with LandedRows(self.lake, self.days, cursors, firsts, landing) as rows:
+        with (
+            _overtaken_or_damaged(self.lake, self.days),
+            LandedRows(self.lake, self.days, cursors, firsts, landing) as rows,
+        ):
             yield from rows.tables()
 
     @cached_property
     def counts(self) -> int:
         """Number of events that were landed."""
         return sum(cursor.next_seq for cursor in self.cursors.values())
+
+
+@contextmanager
+def _overtaken_or_damaged(lake: Lake, days: Sequence[date]) -> Iterator[None]:
+    """Tell another run's work from damage: the landings of a day that it sealed are cleared away."""
+    try:
+        yield
+    except LakeError:
+        sealed = lake.sealed_days()
+        if sealed and (not days or sealed[-1] > days[-1]):
+            raise ConcurrentRun(
+                f"another run sealed {sealed[-1]} meanwhile; run again to carry on from there"
+            ) from None
+        raise

@@ -47,7 +47,10 @@ def json_text(expression: str) -> str:
 
 
 def json_plain(expression: str) -> str:
-    """Return the expression of the JSON string of a text that needs no escape: an id, a time, hexadecimal digits."""
+    """Return the expression of the JSON string of a text that we made ourselves and that needs no escape.
+
+    Never of a text column, whatever its syntax: rows are delivered as they were found.
+    """
     return joined(quoted('"'), expression, quoted('"'))
 
 

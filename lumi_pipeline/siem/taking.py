@@ -5,17 +5,16 @@ from datetime import datetime
 from lumi_pipeline.siem import receipts
 from lumi_pipeline.siem.ledger import Delivery, Do, Key, Move
 from lumi_pipeline.siem.ledgerbook import LedgerBook
-from lumi_pipeline.siem.plans import Plan, PlanBook
+from lumi_pipeline.siem.plans import PlanBook
 from transparency.encoding import Json
 
 
 def take(book: LedgerBook, plans: PlanBook, now: datetime) -> tuple[list[Move], list[dict[str, Json]]] | None:
     """The move that takes the next plan up, with receipts for events it has no records of; None when there is none."""
     number = book.ledger.next_plan
-    data = plans.journal.find(number)
-    if data is None:
+    plan = plans.find(number)
+    if plan is None:
         return None
-    plan = Plan.parse(data, plans.journal.key(number))
     move = Move(
         Do.TAKE,
         now,

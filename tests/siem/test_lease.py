@@ -1,0 +1,163 @@
+"""The lease: whatever happens to a holder, no two think that they hold it, and a dead one is followed."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from lumi_pipeline.errors import LeaseHeld
+from lumi_pipeline.siem.lease import SKEW, Lease, current_holder
+from tests.interleaving import interleave, operations_of
+from tests.lake.world import Clock, at
+from tests.siem.shipping import lake_of
+from transparency.memorystore import MemoryStore
+from transparency.store import ObjectStore
+
+LENGTH = timedelta(seconds=90)
+SECOND = timedelta(seconds=1)
+REQUEST = timedelta(seconds=30)
+
+
+def lease(store: ObjectStore, clock: Clock) -> Lease:
+    return Lease(lake_of(store), "siem", clock, LENGTH)
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(at(0))
+
+
+def test_nobody_gets_it_while_it_is_held(store: MemoryStore, clock: Clock) -> None:
+    with lease(store, clock):
+        with pytest.raises(LeaseHeld, match=r"process \d+ on .* delivers to it right now, and holds it until 2024"):
+            lease(store, clock).__enter__()
+        clock.now += LENGTH
+        with pytest.raises(LeaseHeld):
+            lease(store, clock).__enter__()
+
+
+def test_whoever_comes_next_has_it_at_once_after_it_was_released(store: MemoryStore, clock: Clock) -> None:
+    with lease(store, clock):
+        pass
+    with lease(store, clock) as held:
+        found = current_holder(lake_of(store), "siem")
+        assert found is not None
+        assert (found.holder, found.until) == (held.holder, clock.now + LENGTH)
+
+
+def test_it_is_released_when_the_run_fails(store: MemoryStore, clock: Clock) -> None:
+    with pytest.raises(RuntimeError), lease(store, clock):
+        raise RuntimeError
+    with lease(store, clock):
+        pass
+
+
+def test_a_dead_holder_is_followed_once_its_time_and_the_skew_are_over(store: MemoryStore, clock: Clock) -> None:
+    lease(store, clock).__enter__()  # and then it dies
+    clock.now += LENGTH + SKEW - timedelta(microseconds=1)
+    with pytest.raises(LeaseHeld):
+        lease(store, clock).__enter__()
+    clock.now += timedelta(microseconds=1)
+    with lease(store, clock):
+        pass
+
+
+def test_it_is_renewed_as_long_as_requests_are_begun(store: MemoryStore, clock: Clock) -> None:
+    with lease(store, clock) as held:
+        for _ in range(50):
+            held.assure(REQUEST)
+            clock.now += REQUEST
+            with pytest.raises(LeaseHeld):
+                lease(store, clock).__enter__()
+    assert len(list(store.list(""))) <= 2, "what is over is removed"
+
+
+def test_it_is_long_enough_for_long_requests(store: MemoryStore, clock: Clock) -> None:
+    with lease(store, clock) as held:
+        held.assure(timedelta(minutes=20))
+        clock.now += timedelta(minutes=20)
+        with pytest.raises(LeaseHeld):
+            lease(store, clock).__enter__()
+
+
+def test_a_holder_that_slept_too_long_begins_nothing(store: MemoryStore, clock: Clock) -> None:
+    with lease(store, clock) as held:
+        clock.now += LENGTH + SECOND
+        with pytest.raises(LeaseHeld, match="ran out before it was renewed; run again"):
+            held.assure(REQUEST)
+
+
+def test_a_holder_that_was_followed_begins_nothing_and_takes_nothing_back(store: MemoryStore, clock: Clock) -> None:
+    slow = lease(store, Clock(clock.now))  # its clock stands still
+    with slow:
+        clock.now += LENGTH + SKEW
+        with lease(store, clock) as fast:
+            for renewals in range(5):
+                with pytest.raises(LeaseHeld):
+                    slow.assure(LENGTH)
+                clock.now += LENGTH - SECOND
+                fast.assure(REQUEST)
+                found = current_holder(lake_of(store), "siem")
+                assert found is not None
+                assert found.holder == fast.holder, renewals
+            slow.__exit__()
+            with pytest.raises(LeaseHeld):
+                lease(store, clock).__enter__()
+
+
+@pytest.mark.parametrize("behind", [-SKEW, timedelta(0), SKEW])
+def test_clocks_may_differ(store: MemoryStore, clock: Clock, behind: timedelta) -> None:
+    """When another may take it, by its clock, the holder knows by its own that it may begin nothing."""
+    other = Clock(clock.now - behind)
+    with lease(store, clock) as held:
+        while True:
+            try:
+                lease(store, other).__enter__()
+            except LeaseHeld:
+                clock.now += SECOND
+                other.now += SECOND
+            else:
+                break
+        with pytest.raises(LeaseHeld):
+            held.assure(timedelta(0))
+
+
+@pytest.mark.parametrize("deaths", [0, 3])
+def test_of_two_that_take_it_at_once_one_has_it(clock: Clock, deaths: int) -> None:
+    """Also after holders that died, and whichever of its operations the first is stopped before."""
+
+    def begin() -> MemoryStore:
+        store = MemoryStore()
+        for death in range(deaths):
+            lease(store, Clock(at(0) - timedelta(days=9 - death))).__enter__()
+        return store
+
+    for pause in range(operations_of(take(clock), begin()) + 1):
+        outcomes = interleave(begin(), [take(clock), take(clock)], [0] * pause + [1] * 100)
+        assert [outcome is None for outcome in outcomes].count(True) == 1
+        assert all(outcome is None or isinstance(outcome, LeaseHeld) for outcome in outcomes)
+
+
+@pytest.mark.parametrize("renewals", range(5))
+def test_whoever_takes_it_may_be_stopped_while_another_takes_and_renews_it(clock: Clock, renewals: int) -> None:
+    """Old entries are removed, and a removed one must not be taken for the next."""
+
+    def take_and_renew(store: ObjectStore) -> None:
+        held = lease(store, clock)
+        held.__enter__()
+        for number in range(renewals):
+            held.assure(timedelta(minutes=10 * (number + 1)))
+
+    for pause in range(operations_of(take(clock), MemoryStore()) + 1):
+        outcomes = interleave(MemoryStore(), [take(clock), take_and_renew], [0] * pause + [1] * 100)
+        assert [outcome is None for outcome in outcomes].count(True) == 1
+
+
+def take(clock: Clock) -> Callable[[ObjectStore], None]:
+    """A process that takes the lease, and then is heard of no more."""
+    return lambda store: (lease(store, clock).__enter__(), None)[1]
