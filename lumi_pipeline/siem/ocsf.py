@@ -29,7 +29,9 @@ _ACTOR: Final = joined(
     quoted('{"type'),
     "CASE actor_type"
     """ WHEN 'user' THEN '":"User","type_id":1' WHEN 'service' THEN '":"Service","type_id":4'"""
-    """ WHEN 'system' THEN '":"System","type_id":3' ELSE concat('":"', actor_type, '","type_id":99') END""",
+    """ WHEN 'system' THEN '":"System","type_id":3' ELSE """
+    + joined(quoted('":'), json_text("actor_type"), quoted(',"type_id":99'))
+    + " END",
     quoted(',"uid":'),
     json_text("actor_id"),
     json_optional("name", "to_json(actor_name)::VARCHAR"),
@@ -99,9 +101,9 @@ _OF_CLASS: Final = by_shape(
         Shape.WEB: _of_class(_listed("web_resources", _TYPED_ENTITY)),
         Shape.API: _of_class(
             joined(
-                quoted(',"api":{"operation":"'),
-                "action",
-                quoted('","service":{"name":"lumi"}},"resources":['),
+                quoted(',"api":{"operation":'),
+                json_text("action"),
+                quoted(',"service":{"name":"lumi"}},"resources":['),
                 _TYPED_ENTITY,
                 quoted("]"),
             )
@@ -132,11 +134,11 @@ OCSF: Final = Format(
     f"ocsf-{VERSION}/1",
     joined(
         beginning(),
-        quoted(',"uid":"'),
-        "event_id",
-        quoted('","tenant_uid":"'),
-        "tenant_id",
-        quoted('","sequence":'),
+        quoted(',"uid":'),
+        json_text("event_id"),
+        quoted(',"tenant_uid":'),
+        json_text("tenant_id"),
+        quoted(',"sequence":'),
         "seq",
         quoted(',"original_time":'),
         json_time("occurred_at"),

@@ -19,7 +19,7 @@ from lumi_pipeline.ocsf_classes import (
     UserAccess,
     WebResources,
 )
-from lumi_pipeline.siem.sqltext import joined, quoted
+from lumi_pipeline.siem.sqltext import joined, json_text, quoted
 from transparency.encoding import Json, canonical_json
 
 
@@ -97,8 +97,8 @@ def beginning() -> str:
     It ends within ``metadata``, the last of them, where more members follow after a comma.
     """
     unlisted, *listed = (_beginning(action) for action in _ALL)
-    before, between, after = unlisted.split(_NO_NAME)
-    spelled = joined(quoted(before), "action", quoted(between), "action", quoted(after))
+    before, between, after = unlisted.split(canonical_json(_NO_NAME))
+    spelled = joined(quoted(before), json_text("action"), quoted(between), json_text("action"), quoted(after))
     return f"coalesce(list_value(NULL,{','.join(map(quoted, listed))})[ocsf_position], {spelled})"
 
 

@@ -28,7 +28,6 @@ from lumi_pipeline.siem.sqltext import (
     joined,
     json_hex,
     json_object,
-    json_plain,
     json_text,
     json_time,
     quoted,
@@ -95,11 +94,11 @@ _MESSAGE: Final = joined(
 _STATUS: Final = "CASE outcome WHEN 'failure' THEN '\"error\"' ELSE '\"info\"' END"
 _NAMED: Final = json_object(
     {
-        "event_id": json_plain("event_id"),
-        "tenant_id": json_plain("tenant_id"),
+        "event_id": json_text("event_id"),
+        "tenant_id": json_text("tenant_id"),
         "seq": "seq::VARCHAR",
         "occurred_at": json_time("occurred_at"),
-        "action": json_plain("action"),
+        "action": json_text("action"),
         "prev_hash": json_hex("prev_hash"),
         "integrity_hash": json_hex("integrity_hash"),
         "batch_id": quoted(f'"{BATCH_ID}"'),
@@ -197,4 +196,4 @@ class DatadogDestination:
         fixed += tags if isinstance(tags, tuple) else ()
         if not self.settings.options["tag_tenants"]:
             return quoted(canonical_json(",".join(fixed)))
-        return json_plain(joined(quoted("".join(f"{tag}," for tag in fixed) + "tenant:"), "tenant_id"))
+        return json_text(joined(quoted("".join(f"{tag}," for tag in fixed) + "tenant:"), "tenant_id"))

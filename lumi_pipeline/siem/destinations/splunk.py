@@ -25,7 +25,7 @@ from lumi_pipeline.siem.destination import AgeRule, Assurance, Framing, Limits, 
 from lumi_pipeline.siem.gzipping import compress
 from lumi_pipeline.siem.options import Given, Option, Secret, SecretUnavailable, choice, https_url, secret, text
 from lumi_pipeline.siem.settings import DestinationSettings, Route
-from lumi_pipeline.siem.sqltext import BATCH_ID, joined, json_object, json_plain, quoted
+from lumi_pipeline.siem.sqltext import BATCH_ID, joined, json_object, json_plain, json_text, quoted
 from lumi_pipeline.siem.transport import Answer, NotSent, Transport, Unanswered
 from transparency.encoding import canonical_json
 
@@ -64,10 +64,10 @@ _HAS_TIME: Final = f"{_MICROS} BETWEEN {_FIRST} AND {_LAST}"
 """Times that Splunk takes; what has another one is listed under the time at which it arrives."""
 
 _FIELDS: Final = {
-    "event_id": json_plain("event_id"),
-    "tenant_id": json_plain("tenant_id"),
+    "event_id": json_text("event_id"),
+    "tenant_id": json_text("tenant_id"),
     "seq": json_plain("seq::VARCHAR"),
-    "action": json_plain("action"),
+    "action": json_text("action"),
     "batch_id": quoted(f'"{BATCH_ID}"'),
 }
 """What can be searched for without reading events, whatever their format."""
