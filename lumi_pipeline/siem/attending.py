@@ -31,6 +31,8 @@ def unblock(exports: Exports, name: str) -> int:
         now = exports.clock()
         blocked = book.ledger.of(State.BLOCKED)
         moves = [Move(Do.RESUME, now), *(Move(Do.RELEASE, now, delivery.key) for delivery in blocked)]
+        if book.ledger.pauses:
+            moves.append(Move(Do.RESUME, now, lanes=tuple(book.ledger.pauses)))
         book.write(moves, (), now, lease.holder)
     return len(blocked)
 

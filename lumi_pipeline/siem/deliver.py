@@ -157,7 +157,7 @@ class _Run:
     def wakes_at(self) -> datetime | None:
         """When there may be something to do again; None when nothing is left that time alone will change."""
         ledger, now = self.book.ledger, self._clock()
-        times = [max(delivery.until or now, now) for delivery in self._heads(now)]
+        times = [self._due(delivery, now) for delivery in self._heads(now)]
         if times and ledger.hold is not None:
             times = [max(min(times), ledger.hold.until)]
         if ledger.of(State.ACCEPTED):
@@ -171,7 +171,7 @@ class _Run:
         self.report.open_batches = len(open_)
         self.report.open_events = sum(delivery.key.count for delivery in open_)
         self.report.blocked = sum(delivery.key.count for delivery in ledger.of(State.BLOCKED))
-        self.report.hold = ledger.hold
+        self.report.hold = ledger.hold or next(iter(ledger.pauses.values()), None)
         return self.report
 
     def _take(self, now: datetime) -> None:
@@ -218,13 +218,17 @@ class _Run:
     def _choose(self, now: datetime) -> list[Delivery]:
         """What is sent next: of each lane as much as may be under way at a time; one where the last one failed."""
         ledger = self.book.ledger
-        if ledger.failures or ledger.hold is not None:
-            return next(([d] for d in self._heads(now) if d.until is None or d.until <= now), [])
-        lanes: dict[str, list[Delivery]] = {}
+        due = [delivery for delivery in self._heads(now) if self._due(delivery, now) <= now]
+        held = ledger.hold is not None
+        # Routes have credentials of their own, so each of them is tried before it is said that none works.
+        by_lane = ledger.hold is not None and ledger.hold.settings
+        if (held or ledger.failures) and not by_lane:
+            return due[:1]
         most = _IN_ORDER if self._settings.ordered else self._settings.concurrency * _PER_WORKER
-        for delivery in self._heads(now):
+        lanes: dict[str, list[Delivery]] = {}
+        for delivery in due:
             chosen = lanes.setdefault(delivery.lane, [])
-            if len(chosen) < most and (delivery.until is None or delivery.until <= now):
+            if len(chosen) < (1 if held or delivery.lane in ledger.pauses else most):
                 chosen.append(delivery)
         return [delivery for chosen in lanes.values() for delivery in chosen]
 
@@ -235,10 +239,14 @@ class _Run:
             if delivery.lane in stopped:
                 continue
             yield delivery
-            waits = delivery.until is not None and delivery.until > now
             alone = delivery.key.count == 1 and delivery.attempts >= _PASSED_AFTER
-            if waits and self._settings.ordered and not alone:
+            if self._settings.ordered and self._due(delivery, now) > now and not alone:
                 stopped.add(delivery.lane)
+
+    def _due(self, delivery: Delivery, now: datetime) -> datetime:
+        """When a batch may be sent, whatever is with the destination as a whole."""
+        pause = self.book.ledger.pauses.get(delivery.lane)
+        return max(now, delivery.until or now, pause.until if pause else now)
 
     def _load(self, chosen: Sequence[Delivery], now: datetime) -> list[tuple[Delivery, Loaded]]:
         """Make the requests, as many as fit into memory; what can't be made is blocked, and the others go on."""

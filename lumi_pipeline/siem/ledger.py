@@ -109,7 +109,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """The whole destination is left alone until then. ``settings``: somebody has to correct something."""
+    """A destination, or one lane of it, is left alone until then. ``settings``: somebody has to correct something."""
 
     until: datetime
     since: datetime
@@ -124,8 +124,8 @@ class Move:
     TAKE takes plan ``number`` up: of each batch its number of events (``sizes``) and its lane (``lanes``), and how many
     events it has no records of (``refused``). RELEASE may put a batch into another lane. SPLIT puts slices in a batch's
     place, cut before each of ``cuts``; with ``until`` because the request failed, and so they wait. RETURN undoes SEND
-    for what was not sent. HOLD and RESUME are about the destination; ``settings`` as in :class:`Hold`. ``at`` is the
-    time of the step, ``until`` the time it names.
+    for what was not sent. HOLD and RESUME are about ``lanes``, and without them about the whole destination;
+    ``settings`` as in :class:`Hold`. ``at`` is the time of the step, ``until`` the time it names.
     """
 
     do: Do
@@ -166,7 +166,8 @@ class Ledger:
 
     ``next_plan`` is the first plan that was not taken up. ``failures`` counts attempts since one last succeeded, and
     ``refusals`` events quarantined since one was last delivered. ``receipts`` is the number of receipts so far, and
-    ``last_receipt`` the SHA-256 (hexadecimal) of the last one's line.
+    ``last_receipt`` the SHA-256 (hexadecimal) of the last one's line. ``pauses`` are the lanes that are held while
+    others go on.
     """
 
     next_plan: int = 0
@@ -176,10 +177,11 @@ class Ledger:
     refusals: int = 0
     receipts: int = 0
     last_receipt: str = ""
+    pauses: dict[str, Hold] = field(default_factory=dict)
 
     def copy(self) -> "Ledger":
         """The same ledger, to try moves on."""
-        return replace(self, open=dict(self.open))
+        return replace(self, open=dict(self.open), pauses=dict(self.pauses))
 
     def apply(self, moves: Iterable[Move]) -> None:
         """Make moves; :class:`~lumi_pipeline.errors.LedgerError` at one that can't be made from where things are."""
@@ -188,12 +190,15 @@ class Ledger:
                 case Do.TAKE:
                     self._take(move)
                 case Do.HOLD:
-                    if move.until is None:
-                        raise LedgerError("a hold has no end")
-                    since = self.hold.since if self.hold and self.hold.settings and move.settings else move.at
-                    self.hold = Hold(move.until, since, move.detail, move.settings)
+                    for lane in move.lanes:
+                        self.pauses[lane] = _held(self.pauses.get(lane), move)
+                    if not move.lanes:
+                        self.hold = _held(self.hold, move)
                 case Do.RESUME:
-                    self.hold, self.failures, self.refusals = None, 0, 0
+                    for lane in move.lanes:
+                        self.pauses.pop(lane, None)
+                    if not move.lanes:
+                        self.hold, self.failures, self.refusals = None, 0, 0
                 case _:
                     self._step(move)
 
@@ -253,6 +258,14 @@ class Ledger:
         for first, end in pairwise(edges):
             key = replace(found.key, first=first, end=end)
             self.open[key] = replace(found, key=key, state=_unsent(found), until=move.until, ack=None)
+
+
+def _held(before: Hold | None, move: Move) -> Hold:
+    """The hold that follows another one, or none."""
+    if move.until is None:
+        raise LedgerError("a hold has no end")
+    since = before.since if before and before.settings and move.settings else move.at
+    return Hold(move.until, since, move.detail, move.settings)
 
 
 def _unsent(found: Delivery) -> State:

@@ -59,20 +59,13 @@ def parse_move(value: Json) -> Move:
 
 def ledger_json(ledger: Ledger) -> dict[str, Json]:
     """A whole ledger."""
-    hold = ledger.hold
     return {
         "failures": ledger.failures,
-        "hold": None
-        if hold is None
-        else {
-            "detail": hold.detail,
-            "settings": hold.settings,
-            "since": format_timestamp(hold.since),
-            "until": format_timestamp(hold.until),
-        },
+        "hold": _hold_json(ledger.hold) if ledger.hold else None,
         "last_receipt": ledger.last_receipt,
         "next_plan": ledger.next_plan,
         "open": [_delivery_json(ledger.open[key]) for key in sorted(ledger.open)],
+        "pauses": {lane: _hold_json(pause) for lane, pause in ledger.pauses.items()},
         "receipts": str(ledger.receipts),
         "refusals": ledger.refusals,
     }
@@ -88,6 +81,7 @@ def parse_ledger(value: Json) -> Ledger:
                 "last_receipt": str(last_receipt),
                 "next_plan": int(next_plan),
                 "open": list(rows),
+                "pauses": dict(pauses),
                 "receipts": receipts,
                 "refusals": int(refusals),
             }:
@@ -95,11 +89,12 @@ def parse_ledger(value: Json) -> Ledger:
                 return Ledger(
                     next_plan,
                     {delivery.key: delivery for delivery in deliveries},
-                    _hold(hold),
+                    None if hold is None else _parse_hold(hold),
                     failures,
                     refusals,
                     json_count(receipts),
                     last_receipt,
+                    {lane: _parse_hold(pause) for lane, pause in pauses.items()},
                 )
     except (ValueError, EncodingError, RecordError) as error:
         raise LedgerError(f"a ledger is not in form: {error}") from None
@@ -147,10 +142,17 @@ def _delivery(value: Json) -> Delivery:
     raise LedgerError("an open batch is not in form")
 
 
-def _hold(value: Json) -> Hold | None:
+def _hold_json(hold: Hold) -> Json:
+    return {
+        "detail": hold.detail,
+        "settings": hold.settings,
+        "since": format_timestamp(hold.since),
+        "until": format_timestamp(hold.until),
+    }
+
+
+def _parse_hold(value: Json) -> Hold:
     match value:
-        case None:
-            return None
         case {"detail": str(detail), "settings": bool(settings), "since": str(since), "until": str(until)}:
             return Hold(parse_timestamp(until), parse_timestamp(since), detail, settings)
     raise LedgerError("a hold is not in form")

@@ -19,6 +19,7 @@ ACK_PATIENCE: Final = timedelta(minutes=5)
 PROBE_AFTER: Final = timedelta(minutes=15)
 """How long a destination rests that refuses credentials or settings, before one batch tries again."""
 
+_ARRIVED: Final = frozenset({Result.DELIVERED, Result.PARTIAL})
 _LONGEST: Final = 60.0
 _SERVER_ERROR: Final = 500
 _SPLIT_AFTER: Final = 6
@@ -62,7 +63,7 @@ class Settler:
                 settled.moves.append(replace(_halved(found.key, now), detail=outcome.detail, until=until))
             else:
                 self._one(settled, found, loaded, outcome, now)
-        outcomes = [outcome for _, _, outcome in sent if outcome is not None]
+        outcomes = [(delivery.lane, outcome) for delivery, _, outcome in sent if outcome is not None]
         settled.moves += self._about_destination(outcomes, settled, ledger, now)
         return settled
 
@@ -130,16 +131,25 @@ class Settler:
         settled.delivered.append((loaded, delivery.duplicates))
 
     def _about_destination(
-        self, outcomes: Sequence[Outcome], settled: Settled, ledger: Ledger, now: datetime
+        self, sent: Sequence[tuple[str, Outcome]], settled: Settled, ledger: Ledger, now: datetime
     ) -> list[Move]:
-        """What a group of outcomes means for all others: the destination may have to be left alone for a while."""
-        blocked = next((outcome for outcome in outcomes if outcome.result is Result.BLOCKED), None)
-        if blocked is not None:
-            return [Move(Do.HOLD, now, detail=blocked.detail, until=now + PROBE_AFTER, settings=True)]
+        """What the outcomes of a group, each with its lane, mean for all others: they may have to wait for a while."""
+        outcomes = [outcome for _, outcome in sent]
+        arrived = {lane for lane, outcome in sent if outcome.result in _ARRIVED}
+        blocked = {lane: outcome for lane, outcome in sent if outcome.result is Result.BLOCKED}
+        if not arrived and not set(blocked) <= set(ledger.pauses):
+            return [_held(next(iter(blocked.values())).detail, now)]
+        # Where one lane's credentials are refused and those of another are not, or were not, the other one goes on.
+        moves = [replace(_held(outcome.detail, now), lanes=(lane,)) for lane, outcome in blocked.items()]
+        if resumed := tuple(sorted(lane for lane in arrived if lane in ledger.pauses and lane not in blocked)):
+            moves.append(Move(Do.RESUME, now, lanes=resumed))
+        return [*moves, *self._about_all(outcomes, settled, ledger, now)]
+
+    def _about_all(self, outcomes: Sequence[Outcome], settled: Settled, ledger: Ledger, now: datetime) -> list[Move]:
+        """What the outcomes mean for the whole destination."""
         if settled.quarantined and ledger.refusals + settled.quarantined >= REFUSALS_IN_A_ROW and not settled.delivered:
             last = next(move.detail for move in reversed(settled.moves) if move.do is Do.QUARANTINE)
-            detail = f"it refuses one event after the other, the last with: {last}"
-            return [Move(Do.HOLD, now, detail=detail, until=now + PROBE_AFTER, settings=True)]
+            return [_held(f"it refuses one event after the other, the last with: {last}", now)]
         asked = max((outcome for outcome in outcomes if outcome.retry_after), key=_retry_after, default=None)
         if asked is not None:
             until = now + timedelta(seconds=_retry_after(asked))
@@ -148,12 +158,17 @@ class Settler:
         if failed and len(failed) == len(outcomes):
             until = now + self._pause(ledger.failures + 1)
             return [Move(Do.HOLD, now, detail=failed[-1].detail, until=until)]
-        arrived = any(outcome.result in {Result.DELIVERED, Result.PARTIAL} for outcome in outcomes)
+        arrived = any(outcome.result in _ARRIVED for outcome in outcomes)
         return [Move(Do.RESUME, now)] if ledger.hold is not None and arrived else []
 
     def _pause(self, attempts: int) -> timedelta:
         """Full jitter: anything up to a time that doubles from one second to a minute."""
         return timedelta(seconds=self._jitter(0.1, min(_LONGEST, 2.0 ** min(attempts, 10))))
+
+
+def _held(detail: str, now: datetime) -> Move:
+    """Until somebody has corrected something, one request each quarter of an hour."""
+    return Move(Do.HOLD, now, detail=detail, until=now + PROBE_AFTER, settings=True)
 
 
 def _one_event_may_be_why(delivery: Delivery, outcome: Outcome, ledger: Ledger) -> bool:

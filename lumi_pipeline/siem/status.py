@@ -29,7 +29,8 @@ class DestinationStatus:
     """A look at one destination; counts of events.
 
     ``lag`` is how long the oldest batch that is not delivered has been waiting; None when nothing is. ``unplanned``
-    were landed and are in no plan yet. ``hold`` says why nothing is sent right now.
+    were landed and are in no plan yet. ``hold`` says why nothing is sent right now. ``blocked`` are past their
+    deadline, or of a lane that is held while others go on.
     """
 
     name: str
@@ -95,7 +96,7 @@ def look(lake: Lake, name: str, kind: str, unplanned: int, now: datetime) -> Des
         len(waiting) + len(batches),
         sum(delivery.key.count for delivery in waiting) + sum(batch.count for batch in batches),
         len(quarantined) + sum(len(plan.refused) for plan in untaken),
-        sum(delivery.key.count for delivery in blocked),
+        sum(delivery.key.count for delivery in [*blocked, *(d for d in waiting if d.lane in ledger.pauses)]),
         ledger.receipts,
         _last_receipt(lake, name, book),
         ledger.hold,
@@ -125,6 +126,8 @@ def _reason(ledger: Ledger) -> str:
     """Why things are not where they should be, the worst first."""
     if ledger.hold is not None and (ledger.hold.settings or ledger.sendable()):
         return ledger.hold.detail
+    for lane, pause in ledger.pauses.items():
+        return f"{lane}: {pause.detail}"
     for state in (State.BLOCKED, State.AMBIGUOUS, State.WAITING, State.QUARANTINED):
         found = ledger.of(state)
         if found:

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from lumi_pipeline.errors import LedgerError
 from lumi_pipeline.siem.destination import AgeRule, Result
 from lumi_pipeline.siem.ledger import State
 from lumi_pipeline.siem.plans import PlanBook
@@ -336,3 +337,37 @@ def test_a_body_that_is_lost_or_altered_blocks_its_batch_alone(
     assert batch.body.path in blocked.detail
     shipping.store.put(batch.body.path, data)
     assert shipping.run().events == 0
+
+
+def test_a_body_that_is_lost_until_it_is_acknowledged_leaves_a_doubt(shipping: Shipping) -> None:
+    """Nobody can say any more what was acknowledged; the others' receipts are written."""
+    shipping.siem.script = lambda request: taken(ack=str(request.number))
+    shipping.siem.acknowledged = dict.fromkeys(map(str, range(6)), False)
+    shipping.run()
+    batch = PlanBook(lake_of(shipping.store), shipping.settings.name).read(0).batches[2]
+    lose(shipping, batch.body.path)
+    shipping.siem.acknowledged = dict.fromkeys(map(str, range(6)), True)
+    report = shipping.run()
+    assert (report.events, report.blocked) == (18, 4)
+    [blocked] = shipping.ledger.open.values()
+    assert blocked.duplicates
+    assert batch.body.path in blocked.detail
+
+
+def test_a_plan_that_is_another_one_is_refused_and_nothing_is_sent(shipping: Shipping) -> None:
+    journal = PlanBook(lake_of(shipping.store), shipping.settings.name).journal
+    shipping.store.put(journal.key(1), journal.read(0))
+    with pytest.raises(LedgerError, match="was altered: it is plan 0"):
+        shipping.run()
+    assert shipping.siem.requests == []
+
+
+def test_a_plan_that_is_gone_is_named(shipping: Shipping) -> None:
+    shipping.siem.script = lambda _: down()
+    shipping.run()
+    journal = PlanBook(lake_of(shipping.store), shipping.settings.name).journal
+    shipping.store.delete(journal.key(0))
+    shipping.clock.now += HOUR
+    assert shipping.run().blocked == 22
+    details = {delivery.detail for delivery in shipping.ledger.open.values()}
+    assert details == {f"{journal.key(0)} is gone; plans are never deleted: restore it from a backup"}

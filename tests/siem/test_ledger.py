@@ -67,6 +67,7 @@ LEDGERS = st.builds(
     NUMBERS,
     NUMBERS,
     st.just("") | st.binary(min_size=32, max_size=32).map(bytes.hex),
+    st.dictionaries(TEXTS, HOLDS, max_size=2),
 )
 
 
@@ -336,6 +337,20 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(until=TIMES, credentials=st.booleans(), detail=TEXTS)
     def hold(self, until: object, credentials: bool, detail: str) -> None:
         self._write(Move(Do.HOLD, NOW, detail=detail, until=until, settings=credentials))  # type: ignore[arg-type]
+
+    @rule(lanes=st.lists(TEXTS, min_size=1, max_size=2, unique=True).map(tuple), until=TIMES)
+    def hold_lanes(self, lanes: tuple[str, ...], until: object) -> None:
+        hold = self.book.ledger.hold
+        self._write(Move(Do.HOLD, NOW, lanes=lanes, until=until))  # type: ignore[arg-type]
+        assert set(lanes) <= set(self.book.ledger.pauses)
+        assert self.book.ledger.hold == hold
+
+    @precondition(lambda self: self.book.ledger.pauses)
+    @rule()
+    def resume_a_lane(self) -> None:
+        lane = min(self.book.ledger.pauses)
+        self._write(Move(Do.RESUME, NOW, lanes=(lane,)))
+        assert lane not in self.book.ledger.pauses
 
     @rule()
     def resume(self) -> None:

@@ -20,10 +20,10 @@ from transparency.store import ObjectStore
 @pytest.mark.everywhere
 def test_killed_at_any_write_the_next_run_plans_the_same(spread: World, tmp_path: Path) -> None:
     whole = spread.copy(tmp_path / "whole")
-    plan(whole.pipeline(), destination(), max_events=4)
+    plan(whole.pipeline(), destination(), max_events=5)
     expected = whole.contents("siem/")
-    for crash in crashes(spread, lambda pipeline: plan(pipeline, destination(), max_events=4), tmp_path):
-        plan(crash.world.pipeline(), destination(), max_events=4)
+    for crash in crashes(spread, lambda pipeline: plan(pipeline, destination(), max_events=5), tmp_path):
+        plan(crash.world.pipeline(), destination(), max_events=5)
         assert crash.world.contents("siem/") == expected, crash.moment
 
 
