@@ -360,9 +360,9 @@ def quarantine(
 @config_option
 @click.pass_obj
 def unblock(given: Given, name: str) -> None:
-    """Let a destination try again now, after what blocked it was corrected; also what missed its deadline."""
+    """Let a destination try again now, after what blocked it was corrected; also batches that are blocked."""
     from lumi_pipeline.siem.attending import unblock as release
 
     batches = release(exports_of(given), name)
-    also = f"; {count(batches, 'batch', 'batches')} past the deadline go on too" if batches else ""
+    also = f", {count(batches, 'batch', 'batches')} that had been blocked included" if batches else ""
     say(f"{name} is tried again by the next 'lumi siem deliver'{also}.")

@@ -51,9 +51,8 @@ def _advice(status: "DestinationStatus", now: datetime) -> list[str]:
     elif status.open_events and status.reason:
         lines.append(f"last trouble: {status.reason}")
     if status.blocked:
-        lines.append(
-            f"{count(status.blocked, 'event')} blocked: {status.reason}; then: lumi siem unblock {status.name}"
-        )
+        blocked = count(status.blocked, "event")
+        lines.append(f"{blocked} blocked: {status.blocked_reason}; then: lumi siem unblock {status.name}")
     if status.quarantined:
         lines.append(f"{count(status.quarantined, 'event')} not taken by it; see: lumi siem quarantine {status.name}")
     if status.holder is not None:

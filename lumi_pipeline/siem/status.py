@@ -30,7 +30,7 @@ class DestinationStatus:
 
     ``lag`` is how long the oldest batch that is not delivered has been waiting; None when nothing is. ``unplanned``
     were landed and are in no plan yet. ``hold`` says why nothing is sent right now. ``blocked`` are past their
-    deadline, or of a lane that is held while others go on.
+    deadline, of lost files, or of a lane that is held while others go on; ``blocked_reason`` says which.
     """
 
     name: str
@@ -46,6 +46,7 @@ class DestinationStatus:
     hold: Hold | None
     holder: Holder | None
     reason: str
+    blocked_reason: str
 
     def health(self, now: datetime) -> Health:
         """One word for all of it."""
@@ -61,6 +62,7 @@ class DestinationStatus:
         """The status as JSON; event counts as text."""
         return {
             "blocked": str(self.blocked),
+            "blocked_reason": self.blocked_reason,
             "health": self.health(now).value,
             "hold": None
             if self.hold is None
@@ -102,6 +104,7 @@ def look(lake: Lake, name: str, kind: str, unplanned: int, now: datetime) -> Des
         ledger.hold,
         holder if holder and holder.until > now else None,
         _reason(ledger),
+        blocked[-1].detail if blocked else _paused(ledger),
     )
 
 
@@ -126,10 +129,15 @@ def _reason(ledger: Ledger) -> str:
     """Why things are not where they should be, the worst first."""
     if ledger.hold is not None and (ledger.hold.settings or ledger.sendable()):
         return ledger.hold.detail
-    for lane, pause in ledger.pauses.items():
-        return f"{lane}: {pause.detail}"
+    if ledger.pauses:
+        return _paused(ledger)
     for state in (State.BLOCKED, State.AMBIGUOUS, State.WAITING, State.QUARANTINED):
         found = ledger.of(state)
         if found:
             return found[-1].detail
     return ""
+
+
+def _paused(ledger: Ledger) -> str:
+    """Why a lane is held while others go on; empty if none is."""
+    return next((f"{lane}: {pause.detail}" for lane, pause in ledger.pauses.items()), "")
