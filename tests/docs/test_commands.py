@@ -90,13 +90,17 @@ def sessions(text: str) -> list[tuple[str, str]]:
 
 
 def matches(shown: str, printed: str) -> bool:
-    """Tell whether the output is what the document shows; ``…`` stands for anything, line ends' blanks for nothing."""
+    """Tell whether the output is what the document shows.
+
+    ``…`` stands for anything, line ends' blanks for nothing, and two or more blanks for any such number: how wide a
+    table's columns are depends on what is in them.
+    """
     pattern = ".*".join(re.escape(part) for part in tidy(shown).split("…"))
     return re.fullmatch(pattern, tidy(printed), re.DOTALL) is not None
 
 
 def tidy(text: str) -> str:
-    return "\n".join(line.rstrip() for line in text.strip("\n").split("\n"))
+    return "\n".join(re.sub(r"(?<=\S) {2,}", "  ", line.rstrip()) for line in text.strip("\n").split("\n"))
 
 
 class Shell:
