@@ -26,8 +26,11 @@ from lumi_pipeline.landing import Landing
 from lumi_pipeline.rebaserecords import Rebase, finish_rebase
 from lumi_pipeline.rebasing import Finding, Kind
 from lumi_pipeline.records import Manifest, StoredFile, TenantDay
+from lumi_pipeline.siem import receipts
+from lumi_pipeline.siem.checking import UNKNOWN_SIGNER
 from lumi_pipeline.verdict import Status
 from tests.crashing import CrashingStore
+from tests.docs.delivering import DELIVERY_FORMS, NAME, deliver
 from tests.docs.formats_page import EXAMPLES, FORMS, REPOSITORY, TEXT, code, tables
 from tests.lake.world import World, at
 from transparency import encoding, keys, note, patricia, policy, proof, tiles
@@ -189,7 +192,8 @@ def test_other_form(name: str) -> None:
 
 
 def test_every_form_is_checked() -> None:
-    assert FORMS.keys() == RECORD_FORMS.keys() | JSON_FORMS.keys() | HASH_FORMS.keys() | OTHER_FORMS.keys()
+    checked = RECORD_FORMS.keys() | JSON_FORMS.keys() | HASH_FORMS.keys() | OTHER_FORMS.keys()
+    assert FORMS.keys() == checked | DELIVERY_FORMS
 
 
 def test_columns() -> None:
@@ -228,11 +232,16 @@ def test_fields_of_proofs() -> None:
     assert {code(row[0])[0] for row in event} == proofs["lumi/event-proof/v1"]["event"].keys()
 
 
-NEVER_A_VERDICT = {"note-signature", "consistency"}
-"""Reasons that functions of the library give, and that no verification of a proof or a log passes on."""
+NEVER_A_VERDICT = {"consistency"}
+"""Reasons that functions of the library give, and that no verification passes on."""
 
-JUDGES = ("lumi_pipeline/proofs.py", "lumi_pipeline/cli/logs.py", "lumi_pipeline/cli/targets.py")
-REASON_IS_ARGUMENT = {"VerificationError": 0, "Verdict": 2, "_verify_inclusion": 4}
+JUDGES = (
+    "lumi_pipeline/proofs.py",
+    "lumi_pipeline/cli/logs.py",
+    "lumi_pipeline/cli/targets.py",
+    "lumi_pipeline/siem/checking.py",
+)
+REASON_IS_ARGUMENT = {"VerificationError": 0, "Verdict": 2, "_failed": 1, "_verify_inclusion": 4}
 
 
 def reasons_in(source: str) -> Iterator[str]:
@@ -249,7 +258,8 @@ def reasons_in(source: str) -> Iterator[str]:
 def test_reasons() -> None:
     sources = [*(REPOSITORY / "transparency").glob("*.py"), *(REPOSITORY / name for name in JUDGES)]
     ours = {reason for source in sources for reason in reasons_in(source.read_text(encoding="utf-8"))}
-    headings = ("### Verifying a checkpoint", "### Verifying a whole log", "### Checks")
+    ours |= {UNKNOWN_SIGNER}
+    headings = ("### Verifying a checkpoint", "### Verifying a whole log", "### Checks", "### Verifying receipts")
     shown = {reason for heading in headings for rows in tables(heading) for row in rows for reason in code(row[-1])}
     assert shown == ours - NEVER_A_VERDICT
 
@@ -275,6 +285,7 @@ def test_limits() -> None:
         policy.MAX_OF_EACH_KIND,
         proof.MAX_PROOF_SIZE,
         proof.MAX_PATH_LENGTH,
+        receipts.MAX_LINE,
         encoding.MAX_JSON_DEPTH,
         encoding.MAX_JSON_TOKENS,
     ]
@@ -310,6 +321,10 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
         world.pipeline(recording).run()
     world.pipeline(recording).acknowledge(stopped.value.day, "a test")
     world.pipeline(recording).run()
+    deliver(world, recording)
+    for name in ("events", "cursors"):
+        [key] = world.store.list(f"siem/{NAME}/batches/000000000000/{name}-")
+        schemas[name] = pq.read_schema(world.parquet(key))
     world.tamper("UPDATE audit_outbox SET entity_id = 'T-3' WHERE seq = 1")
     world.pipeline(recording).rebaser().accept("a test", rerecord=True)
     assert list(look_at_store(Place("root", recording(world.store), None, has_lock=False), Examination(world.config)))
@@ -324,9 +339,11 @@ WORDS = {
     "<day>": r"\d{4}-\d\d-\d\d",
     "<hash>": "[0-9a-f]{16}",
     "<hexadecimal new root>": "[0-9a-f]{64}",
+    "<name>": "[a-z0-9-]+",
     "<number>": r"\d{12}",
     "<random>": "[0-9a-f]{16}",
     "<size>": r"\d{12}",
+    "<suffix>": r"(?:ndjson\.gz|json\.gz|parquet)",
     "<time>": r"\d{8}T\d{6}Z",
     "<tenant>": "[A-Za-z0-9._-]+",
     "…": "(?:checkpoint|log.vkey|tile/.+)",
