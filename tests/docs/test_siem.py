@@ -196,6 +196,20 @@ def test_messages_are_those_that_we_give(message: str) -> None:
     assert any(pattern.search(text.replace("\n", " ")) for text in texts())
 
 
+def status_lines() -> Iterator[str]:
+    """What the page shows below tables of ``lumi siem status``."""
+    _, _, rest = PAGE.partition("\n## On call\n")
+    for shown in re.findall(r"^```text\n(.*?)^```$", rest.partition("\n## Backfill\n")[0], re.MULTILINE | re.DOTALL):
+        yield from (line for line in shown.splitlines() if line.startswith("splunk: "))
+
+
+@pytest.mark.parametrize("line", list(status_lines()))
+def test_lines_shown_are_those_that_we_print(line: str) -> None:
+    parts = [text.split("…") for text in texts() if len(text.replace("…", "")) > 12]
+    patterns = [".*".join(map(re.escape, part)) for part in parts]
+    assert any(re.fullmatch(rf"(splunk: )?{pattern}", line) for pattern in patterns), line
+
+
 def test_commands_and_options_named_in_text_exist() -> None:
     named = set(re.findall(r"\blumi siem ([a-z]+)", PAGE))
     assert {"check", "plan", "deliver", "status", "reconcile", "backfill", "quarantine", "unblock"} == named

@@ -1,25 +1,41 @@
-"""A planned batch whose file is lost: it alone is kept back, named with what to do, and goes once the file is there."""
+"""Files of planned batches that are lost, before they were delivered, and after."""
 
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
+from lumi_pipeline.siem.account import Period
 from lumi_pipeline.siem.attending import unblock
+from lumi_pipeline.siem.backfill import backfill, find_gap
 from lumi_pipeline.siem.exports import Exports
 from lumi_pipeline.siem.status import Health
-from tests.lake.world import World, at
+from tests.lake.world import World, at, day
+
+PERIOD = Period(day(0), day(1))
 
 
-def test_a_lost_file_blocks_its_batch_alone_and_says_so(tmp_path: Path) -> None:
-    world = World.create(tmp_path / "world", at(2))
-    world.send_to({"name": "files", "kind": "file", "path": "out", "since": "beginning"})
-    world.record("acme", at(0), at(1))  # two days: two batches
-    world.pipeline().land()
-    assert len(list(Exports(world.pipeline()).plan("files"))) == 1
-    lost = next(key for key in world.store.list("siem/files/batches/") if "/batch-" in key)
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Two events of two days, which make two batches."""
+    made = World.create(tmp_path / "world", at(2))
+    made.send_to({"name": "files", "kind": "file", "path": "out", "since": "beginning"})
+    made.record("acme", at(0), at(1))
+    made.pipeline().land()
+    return made
+
+
+def bodies(world: World) -> list[str]:
+    return [key for key in world.store.list("siem/files/batches/") if "/batch-" in key]
+
+
+def test_a_lost_file_blocks_its_batch_alone_and_says_so(world: World) -> None:
+    exports = Exports(world.pipeline())
+    assert [plan.batches for plan in exports.plan("files")] == [2]
+    lost, _ = bodies(world)
     kept = world.store.get(lost)
     world.store.delete(lost)
 
-    exports = Exports(world.pipeline())
     assert exports.deliver("files").events == 1
     status = exports.status("files")
     assert (status.blocked, status.open_events, status.health(world.clock.now)) == (1, 0, Health.ATTENTION)
@@ -31,3 +47,30 @@ def test_a_lost_file_blocks_its_batch_alone_and_says_so(tmp_path: Path) -> None:
     world.clock.now += timedelta(seconds=1)
     assert exports.deliver("files").events == 1
     assert exports.status("files").health(world.clock.now) is Health.OK
+
+
+def test_without_a_backup_its_days_are_sent_again(world: World) -> None:
+    exports = Exports(world.pipeline())
+    assert [plan.batches for plan in exports.plan("files")] == [2]
+    world.store.delete(bodies(world)[0])
+    exports.deliver("files")
+    report = backfill(exports, "files", find_gap(exports, "files", PERIOD, force=True), timedelta(0))
+    assert report.statement.is_complete
+    assert report.statement.counts["delivered"] == 2
+    assert report.statement.counts["duplicates"] == 1
+    assert exports.status("files").blocked == 1
+
+
+def test_bodies_of_what_is_delivered_are_not_needed_any_more(world: World) -> None:
+    exports = Exports(world.pipeline())
+    assert [plan.batches for plan in exports.plan("files")] == [2]
+    exports.deliver("files")
+    for key in bodies(world):
+        world.store.delete(key)
+    world.record("acme", at(1, "13:00:00"))
+    world.pipeline().land()
+    exports = Exports(world.pipeline())
+    assert [plan.events for plan in exports.plan("files")] == [1]
+    assert exports.deliver("files").events == 1
+    assert exports.statement("files", PERIOD).is_complete
+    assert find_gap(exports, "files", PERIOD).events == 0
