@@ -66,7 +66,7 @@ def read_period(exports: "Exports", name: str, first: date | None, last: date | 
     from lumi_pipeline.siem.account import Period
 
     today = exports.clock().date()
-    begin = first or exports.since(name)
+    begin = first or exports.begin(name)
     end = last or max(today, begin)
     if end < begin:
         raise click.UsageError(f"the period would end on {end}, before it begins on {begin}")
@@ -355,14 +355,27 @@ def quarantine(
         say("No event is in quarantine.")
 
 
-@siem.command(cls=Command, epilog=examples("lumi siem unblock splunk-prod"))
+@siem.command(
+    cls=Command,
+    epilog=examples(
+        "lumi siem unblock splunk-prod",
+        'lumi siem unblock splunk-prod --give-up --reason "files lost; sent again by a forced backfill, OPS-7"',
+    ),
+)
 @click.argument("name", metavar="DESTINATION")
+@click.option("--give-up", is_flag=True, help="Give the blocked batches up instead, with a --reason.")
+@click.option("--reason", metavar="TEXT", default="", help="Why, in words that an auditor can read.")
 @config_option
 @click.pass_obj
-def unblock(given: Given, name: str) -> None:
+def unblock(given: Given, name: str, give_up: bool, reason: str) -> None:
     """Let a destination try again now, after what blocked it was corrected; also batches that are blocked."""
-    from lumi_pipeline.siem.attending import unblock as release
+    from lumi_pipeline.siem import attending
 
-    batches = release(exports_of(given), name)
+    exports = exports_of(given)
+    if give_up:
+        given_up = attending.give_up(exports, name, reason)
+        say(f"{count(given_up, 'blocked batch', 'blocked batches')} given up, with a receipt each.")
+        return
+    batches = attending.unblock(exports, name)
     also = f", {count(batches, 'batch', 'batches')} that had been blocked included" if batches else ""
     say(f"{name} is tried again by the next 'lumi siem deliver'{also}.")

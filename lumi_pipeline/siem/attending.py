@@ -37,6 +37,22 @@ def unblock(exports: Exports, name: str) -> int:
     return len(blocked)
 
 
+def give_up(exports: Exports, name: str, reason: str) -> int:
+    """Give up the batches that are blocked, for a reason that becomes a receipt each; return their number.
+
+    Meant for what was sent another way, or what nobody needs: it counts as given up unless it is delivered elsewhere.
+    """
+    _check_reason(reason)
+    with opened(exports.settings(name)) as destination, exports.attending(name) as (book, lease):
+        loader = Loader(exports.lake, PlanBook(exports.lake, name), destination)
+        now = exports.clock()
+        blocked = book.ledger.of(State.BLOCKED)
+        lines = [receipts.given_up(name, found, loader.shares(found.key), reason, now) for found in blocked]
+        book.write([Move(Do.DISCARD, now, d.key, detail=reason) for d in blocked], lines, now, lease.holder)
+        ReceiptBook(exports.lake, name).write(book, lambda: exports.evidence_key)
+    return len(blocked)
+
+
 def quarantined(exports: Exports, name: str) -> list[Quarantined]:
     """The events that were put aside."""
     with opened(exports.settings(name)) as destination:
@@ -62,8 +78,7 @@ def release(exports: Exports, name: str, keys: Sequence[Key]) -> int:
 
 def discard(exports: Exports, name: str, keys: Sequence[Key], reason: str) -> int:
     """Give up events that were put aside, for a reason that becomes a receipt; return their number."""
-    if not reason.strip():
-        raise SiemError("giving up an event needs a reason that an auditor can read")
+    _check_reason(reason)
     with opened(exports.settings(name)) as destination, exports.attending(name) as (book, lease):
         _check(name, book, keys)
         loader = Loader(exports.lake, PlanBook(exports.lake, name), destination)
@@ -72,6 +87,11 @@ def discard(exports: Exports, name: str, keys: Sequence[Key], reason: str) -> in
         book.write([Move(Do.DISCARD, now, key, detail=reason) for key in keys], lines, now, lease.holder)
         ReceiptBook(exports.lake, name).write(book, lambda: exports.evidence_key)
     return len(keys)
+
+
+def _check_reason(reason: str) -> None:
+    if not reason.strip():
+        raise SiemError("giving up an event needs a reason that an auditor can read")
 
 
 def _check(name: str, book: LedgerBook, keys: Sequence[Key]) -> None:

@@ -110,6 +110,11 @@ class Exports:
         planned = PlanBook(self.lake, name).planned()
         return planned.last.since if planned.last else self.settings(name).since or self.clock().date()
 
+    def begin(self, name: str) -> date:
+        """The first day that there can be an account of: since when the destination gets events, and the lake has."""
+        days = self.source.days
+        return max(self.since(name), days[0]) if days else self.since(name)
+
     def account(self, name: str, period: Period) -> Account:
         """What became of every row of a period; use as a context manager."""
         try:

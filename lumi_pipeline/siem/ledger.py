@@ -155,7 +155,7 @@ _FROM: Final = {
     Do.QUARANTINE: frozenset({State.SENDING, State.PLANNED, State.AMBIGUOUS}),
     Do.BLOCK: _SENDABLE,
     Do.RELEASE: frozenset({State.QUARANTINED, State.BLOCKED, *_SENDABLE}),
-    Do.DISCARD: frozenset({State.QUARANTINED}),
+    Do.DISCARD: frozenset({State.QUARANTINED, State.BLOCKED}),
 }
 REFUSALS_IN_A_ROW: Final = 20
 

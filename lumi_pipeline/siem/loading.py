@@ -137,6 +137,10 @@ class Loader:
         row = self._events(key).to_pylist()[0]
         return str(row["tenant_id"]), int(str(row["seq"])), str(row["event_id"])
 
+    def shares(self, key: Key) -> tuple[TenantShare, ...]:
+        """Whose events a batch or slice holds; its body need not be there."""
+        return shares_of(self._events(key))
+
     def record(self, key: Key) -> bytes:
         """Return the record of a batch's only event."""
         records = self._records(self._lake.read(self.batch(key).body), self._events(key))

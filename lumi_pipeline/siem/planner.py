@@ -145,7 +145,7 @@ class Planner:
 
     def _commit(self, planned: Planned, task: _Task) -> tuple[Planned, PlanReport]:
         number = planned.next_number
-        prefix = self._book.files_prefix(number)
+        prefix = self._book.bodies_prefix(number)
         made = self._made(task, prefix, task.looked)
         if made.rows < sum(after - first for first, after in task.ranges.values()) and task.looked:
             # Rows of a tenant that the destination did not get when these landings were planned; or they are missing in
@@ -165,8 +165,8 @@ class Planner:
             covered,
             tuple(batched.batches),
             tuple(batched.refused),
-            self._book.keep_events(prefix, batched.events),
-            self._book.keep_cursors(prefix, cursors) if number % SUMMED_EVERY == 0 else None,
+            self._book.keep_events(number, batched.events),
+            self._book.keep_cursors(number, cursors) if number % SUMMED_EVERY == 0 else None,
         )
         data = plan.encode()
         try:

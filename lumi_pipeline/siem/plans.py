@@ -1,8 +1,9 @@
 """Plans: what was cut into batches for a destination, and from which rows; numbered, and never changed.
 
-A plan is one object ``siem/<destination>/plans/<n>.json`` that lists what lies under ``batches/<n>/``: the bodies as
-they are sent, and a table of their events. Whoever creates number n has planned; other files there are orphans. How far
-each tenant was planned follows from the plans, so there is no cursor to lose; every 64th plan sums them up.
+A plan is one object ``siem/<destination>/plans/<n>.json``. It lists the bodies as they are sent, under
+``batches/<n>/``, and tables of their events, under ``planned/<n>/``; bodies are of no use once they are delivered.
+Whoever creates number n has planned; other files there are orphans. How far each tenant was planned follows from the
+plans, so there is no cursor to lose; every 64th plan sums them up.
 """
 
 import hashlib
@@ -234,9 +235,13 @@ class PlanBook:
         self.prefix = f"siem/{destination}/"
         self.journal = Journal(lake.store, f"{self.prefix}plans/")
 
-    def files_prefix(self, number: int) -> str:
-        """Where the files of a plan lie."""
+    def bodies_prefix(self, number: int) -> str:
+        """Where the bodies of a plan's batches lie."""
         return f"{self.prefix}batches/{number:012d}/"
+
+    def tables_prefix(self, number: int) -> str:
+        """Where the tables of a plan lie."""
+        return f"{self.prefix}planned/{number:012d}/"
 
     def find(self, number: int) -> Plan | None:
         """Return a plan, or None when there is none."""
@@ -286,22 +291,24 @@ class PlanBook:
         """Return the events of a plan's batches, in EVENTS_SCHEMA, sorted by batch and place in it."""
         return self._lake.read_table(plan.events, EVENTS_SCHEMA) if plan.events else EVENTS_SCHEMA.empty_table()
 
-    def keep_events(self, prefix: str, parts: Sequence[pa.Table]) -> StoredFile | None:
+    def keep_events(self, number: int, parts: Sequence[pa.Table]) -> StoredFile | None:
         """Store the events of a plan's batches, if there are any."""
+        prefix = self.tables_prefix(number)
         return self._lake.put_parquet(f"{prefix}events", pa.concat_tables(parts)) if parts else None
 
-    def keep_cursors(self, prefix: str, cursors: Mapping[str, int]) -> StoredFile:
+    def keep_cursors(self, number: int, cursors: Mapping[str, int]) -> StoredFile:
         """Store how far every tenant was planned."""
         known = sorted(cursors.items())
         table = pa.table([[t for t, _ in known], [n for _, n in known]], schema=CURSORS_SCHEMA)
-        return self._lake.put_parquet(f"{prefix}cursors", table)
+        return self._lake.put_parquet(f"{self.tables_prefix(number)}cursors", table)
 
     def tidy(self, plan: Plan) -> None:
         """Remove what runs that crashed or were overtaken left under the number of a committed plan."""
         listed = {file.path for file in (plan.events, plan.cursors, *(b.body for b in plan.batches)) if file}
-        for key in list(self._lake.store.list(self.files_prefix(plan.number))):
-            if key not in listed:
-                self._lake.discard(key)
+        for prefix in (self.bodies_prefix(plan.number), self.tables_prefix(plan.number)):
+            for key in list(self._lake.store.list(prefix)):
+                if key not in listed:
+                    self._lake.discard(key)
 
 
 def advanced(lane: str, covered: Sequence[Covered]) -> dict[str, int]:

@@ -18,6 +18,7 @@ from lumi_pipeline.siem.journal import Journal, Overtaken
 from lumi_pipeline.siem.ledger import Delivery
 from lumi_pipeline.siem.ledgerbook import RECEIPT_TYPE, LedgerBook
 from lumi_pipeline.siem.loading import Loaded
+from lumi_pipeline.siem.plans import TenantShare
 from transparency.encoding import Json, excerpt, format_timestamp, parse_canonical_json
 from transparency.errors import EncodingError
 from transparency.keys import SigningKey
@@ -65,6 +66,21 @@ def discarded(
 ) -> dict[str, Json]:
     """The receipt of a quarantined event that somebody gave up."""
     return {**quarantined(destination, delivery, event, reason, at), "outcome": "discarded"}
+
+
+def given_up(
+    destination: str, delivery: Delivery, shares: Sequence[TenantShare], reason: str, at: datetime
+) -> dict[str, Json]:
+    """The receipt of a blocked batch, or slice of one, that somebody gave up."""
+    return {
+        "at": format_timestamp(at),
+        "destination": destination,
+        "events": str(delivery.key.count),
+        "key": str(delivery.key),
+        "outcome": "discarded",
+        "ranges": [[t.tenant_id, str(t.first), str(t.last), str(t.count)] for t in shares],
+        "reason": reason,
+    }
 
 
 def _batch(destination: str, delivery: Delivery, loaded: Loaded, at: datetime) -> dict[str, Json]:

@@ -50,8 +50,8 @@ class Statement:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every row that the destination is to get is there: no gap, nothing waiting, nothing put aside."""
-        return not any(self.counts[name] for name in ("missing", "open", "quarantined"))
+        """Whether every row that the destination is to get is there: none missing, waiting, put aside or given up."""
+        return not any(self.counts[name] for name in ("missing", "open", "quarantined", "discarded"))
 
     def line(self) -> str:
         """The statement as canonical JSON."""

@@ -323,7 +323,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     world.pipeline(recording).run()
     deliver(world, recording)
     for name in ("events", "cursors"):
-        [key] = world.store.list(f"siem/{NAME}/batches/000000000000/{name}-")
+        [key] = world.store.list(f"siem/{NAME}/planned/000000000000/{name}-")
         schemas[name] = pq.read_schema(world.parquet(key))
     world.tamper("UPDATE audit_outbox SET entity_id = 'T-3' WHERE seq = 1")
     world.pipeline(recording).rebaser().accept("a test", rerecord=True)

@@ -1,14 +1,17 @@
 """Files of planned batches that are lost, before they were delivered, and after."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from lumi_pipeline.errors import SiemError
 from lumi_pipeline.siem.account import Period
-from lumi_pipeline.siem.attending import unblock
+from lumi_pipeline.siem.attending import give_up, unblock
 from lumi_pipeline.siem.backfill import backfill, find_gap
 from lumi_pipeline.siem.exports import Exports
+from lumi_pipeline.siem.receipts import ReceiptBook
 from lumi_pipeline.siem.status import Health
 from tests.lake.world import World, at, day
 
@@ -59,6 +62,25 @@ def test_without_a_backup_its_days_are_sent_again(world: World) -> None:
     assert report.statement.counts["delivered"] == 2
     assert report.statement.counts["duplicates"] == 1
     assert exports.status("files").blocked == 1
+
+    assert give_up(exports, "files", "lost; sent again by a forced backfill") == 1
+    assert exports.status("files").health(world.clock.now) is Health.OK
+    statement = exports.statement("files", PERIOD)
+    assert (statement.is_complete, statement.counts["discarded"]) == (True, 0)
+    [*_, last] = ReceiptBook(world.pipeline().lake, "files").lines()
+    assert json.loads(last)["reason"] == "lost; sent again by a forced backfill"
+
+
+def test_what_is_given_up_and_not_sent_otherwise_is_not_complete(world: World) -> None:
+    exports = Exports(world.pipeline())
+    assert [plan.batches for plan in exports.plan("files")] == [2]
+    world.store.delete(bodies(world)[0])
+    exports.deliver("files")
+    with pytest.raises(SiemError, match="needs a reason"):
+        give_up(exports, "files", " ")
+    assert give_up(exports, "files", "nobody needs it") == 1
+    statement = exports.statement("files", PERIOD)
+    assert (statement.is_complete, statement.counts["discarded"], statement.counts["delivered"]) == (False, 1, 1)
 
 
 def test_bodies_of_what_is_delivered_are_not_needed_any_more(world: World) -> None:
