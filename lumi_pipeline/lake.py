@@ -6,7 +6,7 @@ a commit object (a landing, a manifest) lists it with its SHA-256; every reader 
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -151,9 +151,12 @@ class Lake:
             check_values(table, file.path)
         return table
 
-    def put_parquet(self, prefix: str, table: pa.Table) -> StoredFile:
-        """Write ``table`` as ``<prefix>-<hash>.parquet`` (create-only, durable) and describe what was written."""
-        file, data = describe_parquet(prefix, table)
+    def put_parquet(self, prefix: str, table: pa.Table, encodings: Mapping[str, str] | None = None) -> StoredFile:
+        """Write ``table`` as ``<prefix>-<hash>.parquet`` (create-only, durable) and describe what was written.
+
+        ``encodings`` are Parquet's for columns whose values are known to suit them; the others have a dictionary.
+        """
+        file, data = describe_parquet(prefix, table, encodings)
         # A crash after this line leaves a file that nothing lists: ignored by readers, removed by the next run.
         self.store.put_new(file.path, data)
         return file
@@ -199,13 +202,24 @@ def seal_prefix(day: date) -> str:
     return f"seals/day={day.isoformat()}/"
 
 
-def describe_parquet(prefix: str, table: pa.Table) -> tuple[StoredFile, bytes]:
+def describe_parquet(
+    prefix: str, table: pa.Table, encodings: Mapping[str, str] | None = None
+) -> tuple[StoredFile, bytes]:
     """Encode ``table`` as the file ``<prefix>-<hash>.parquet``; return its description and its bytes, unwritten.
 
     Zstandard, statistics, row groups of at most ``ROW_GROUP_ROWS`` rows, plain types.
     """
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", row_group_size=ROW_GROUP_ROWS, write_page_index=True)
+    dictionary = [name for name in table.column_names if name not in encodings] if encodings else True
+    pq.write_table(
+        table,
+        sink,
+        compression="zstd",
+        row_group_size=ROW_GROUP_ROWS,
+        write_page_index=True,
+        use_dictionary=dictionary,  # type: ignore[arg-type]
+        column_encoding=dict(encodings) if encodings else None,
+    )
     data = sink.getvalue().to_pybytes()
     digest = hashlib.sha256(data).hexdigest()
     return StoredFile(f"{prefix}-{digest[:16]}.parquet", len(data), len(table), digest), data

@@ -23,7 +23,9 @@ from lumi_pipeline.siem.plans import EVENTS_SCHEMA, Batch, Refused, TenantShare
 from lumi_pipeline.siem.settings import Route, Selection
 from lumi_pipeline.siem.sqltext import BATCH_ID
 
-_WORKERS: Final = 2
+_WORKERS: Final = 4
+"""Bodies that are made and stored side by side: while one is written, another is compressed."""
+
 _PLACEHOLDER: Final = BATCH_ID.encode()
 
 Numbers = npt.NDArray[np.int64]
@@ -100,17 +102,14 @@ class Batcher:
     def _keep(self, packed: _Packed) -> None:
         """Store the bodies of batches, and take down what is in them."""
 
-        def build(span: tuple[int, int]) -> tuple[str, StoredFile, bytes]:
-            return self._body(packed, span)
-
-        def put(built: tuple[str, StoredFile, bytes]) -> tuple[str, StoredFile]:
-            batch_id, file, body = built
+        def keep(span: tuple[int, int]) -> tuple[str, StoredFile]:
+            batch_id, file, body = self._body(packed, span)
             # A crash after this line leaves a body that no plan lists.
             self._lake.store.put_new(file.path, body)
             return batch_id, file
 
         with ThreadPoolExecutor(_WORKERS) as pool:
-            stored = list(self._lake.side_by_side(put, pool.map(build, packed.spans)))
+            stored = list(pool.map(keep, packed.spans))
         self.made.events.append(self._events(packed))
         self.made.batches += _described(packed, stored)
 

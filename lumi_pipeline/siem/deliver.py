@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from itertools import zip_longest
 from typing import Final
 
 from lumi_pipeline.errors import LeaseHeld, LumiError
@@ -176,7 +177,7 @@ class _Run:
 
     def _take(self, now: datetime) -> None:
         """Take up the next plans while few live batches are ready."""
-        while sum(1 for d in self.book.ledger.sendable() if d.lane.startswith(f"{LIVE}/")) < _READY:
+        while sum(1 for d in self.book.ledger.sendable() if not _is_backfill(d.lane)) < _READY:
             taken = take(self.book, self._plans, now)
             if taken is None:
                 return
@@ -230,7 +231,9 @@ class _Run:
             chosen = lanes.setdefault(delivery.lane, [])
             if len(chosen) < (1 if held or delivery.lane in ledger.pauses else most):
                 chosen.append(delivery)
-        return [delivery for chosen in lanes.values() for delivery in chosen]
+        # By turns, live events first, so that a backfill that fills whole groups keeps none of them waiting.
+        turns = zip_longest(*(lanes[lane] for lane in sorted(lanes, key=_is_backfill)))
+        return [delivery for turn in turns for delivery in turn if delivery is not None]
 
     def _heads(self, now: datetime) -> Iterator[Delivery]:
         """Yield what waits for nothing but its own time: of an ordered lane, nothing behind what has to wait."""
@@ -301,3 +304,7 @@ class _Run:
 
     def _write(self, moves: Sequence[Move], written: Sequence[dict[str, Json]] = ()) -> None:
         self.book.write(moves, written, self._clock(), self._lease.holder)
+
+
+def _is_backfill(lane: str) -> bool:
+    return not lane.startswith(f"{LIVE}/")

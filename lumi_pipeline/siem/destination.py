@@ -138,8 +138,9 @@ class Destination(Protocol):
     def record(self, event: str, route: Route) -> str:
         """Return the SQL expression of one record's JSON text, of ``event``, the expression of the event's JSON.
 
-        It is evaluated by DuckDB over rows with the columns of ``EVENT_SCHEMA`` and ``omitted`` (names of columns
-        whose values were left out, NULL where none was). A record is one line: JSON text holds no line feed.
+        It is evaluated by DuckDB over rows with the columns of ``EVENT_SCHEMA``, those of fixed size as text in
+        lower-case hexadecimal, and ``omitted`` (names of columns whose values were left out, NULL where none was).
+        A record is one line: JSON text holds no line feed.
         """
         ...
 

@@ -25,6 +25,7 @@ from lumi_pipeline.events import EVENT_SCHEMA, MIN_MICROS
 from lumi_pipeline.hashing import genesis_hash, net
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.landing import Cursor
+from lumi_pipeline.siem.encoding import spelled
 from lumi_pipeline.siem.feedentries import FIRST_PREVIOUS, FeedBook, FeedEntry, Withheld
 from lumi_pipeline.siem.gzipping import compress
 from lumi_pipeline.siem.journal import Overtaken
@@ -293,7 +294,7 @@ class _Writer:
 
     def _content(self, events: pa.Table) -> bytes:
         omitted = pa.nulls(len(events), pa.list_(pa.string()))
-        self._db.register("events", events.append_column("omitted", omitted))
+        self._db.register("events", spelled(events.append_column("omitted", omitted)))
         query = f"SELECT concat({NATIVE.event}, {quoted(chr(10))}) FROM events"  # noqa: S608 - nothing of an event
         try:
             lines = self._db.sql(query).to_arrow_table().column(0)

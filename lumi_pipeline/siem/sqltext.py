@@ -1,7 +1,7 @@
 """Constants in the SQL that records are encoded with. What comes from events is never part of a statement."""
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, Self
 
 from transparency.encoding import Json, canonical_json
 
@@ -13,9 +13,33 @@ says can be taken for it. For the same reason it goes into a statement by :func:
 """
 
 
+class _Constant(str):
+    """An SQL string constant, which knows what it stands for."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        constant = super().__new__(cls, "'" + text.replace("'", "''") + "'")
+        constant.text = text
+        return constant
+
+
+class _Joined(str):
+    """A concatenation, which knows what of."""
+
+    __slots__ = ("parts",)
+    parts: tuple[str, ...]
+
+    def __new__(cls, parts: Sequence[str]) -> Self:
+        joined = super().__new__(cls, f"concat({', '.join(parts)})")
+        joined.parts = tuple(parts)
+        return joined
+
+
 def quoted(text: str) -> str:
     """Return text as an SQL string constant."""
-    return "'" + text.replace("'", "''") + "'"
+    return _Constant(text)
 
 
 def json_constant(value: Json) -> str:
@@ -24,8 +48,19 @@ def json_constant(value: Json) -> str:
 
 
 def joined(*parts: str) -> str:
-    """Return the concatenation of SQL text expressions, none of which may be NULL."""
-    return f"concat({', '.join(parts)})"
+    """Return the concatenation of SQL text expressions, none of which may be NULL.
+
+    Concatenations within it are taken apart, and constants side by side become one, as DuckDB makes every text anew.
+    """
+    flat: list[str] = []
+    for part in parts:
+        for inner in part.parts if isinstance(part, _Joined) else (part,):
+            last = flat[-1] if flat else None
+            if isinstance(inner, _Constant) and isinstance(last, _Constant):
+                flat[-1] = _Constant(last.text + inner.text)
+            else:
+                flat.append(inner)
+    return _Joined(flat)
 
 
 def json_object(members: Mapping[str, str], rest: str | None = None) -> str:
@@ -56,7 +91,8 @@ def json_plain(expression: str) -> str:
 
 def json_time(column: str) -> str:
     """Return the expression of a time column as it is written everywhere: ``"YYYY-MM-DDTHH:MM:SS.ffffffZ"``."""
-    return f"strftime({column}, '\"%Y-%m-%dT%H:%M:%S.%fZ\"')"
+    # Without the time zone, which is UTC anyway, it takes half the time.
+    return f"strftime(make_timestamp(epoch_us({column})), '\"%Y-%m-%dT%H:%M:%S.%fZ\"')"
 
 
 def json_optional(name: str, expression: str) -> str:
@@ -65,5 +101,5 @@ def json_optional(name: str, expression: str) -> str:
 
 
 def json_hex(column: str) -> str:
-    """Return the expression of a hash column, in lower-case hexadecimal."""
-    return json_plain(f"lower(hex({column}))")
+    """Return the expression of the JSON string of a hash or salt, which is hexadecimal text by now (encoding.py)."""
+    return json_plain(column)

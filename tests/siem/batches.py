@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from lumi_pipeline.events import EVENT_SCHEMA
 from lumi_pipeline.siem.destination import Destination, Framing, Outgoing
-from lumi_pipeline.siem.encoding import Encoder, Records
+from lumi_pipeline.siem.encoding import Encoder, Records, spelled
 from lumi_pipeline.siem.native import NATIVE
 from lumi_pipeline.siem.settings import DestinationSettings, Route, read_destinations
 from lumi_pipeline.siem.sqltext import BATCH_ID
@@ -74,7 +74,7 @@ def records(destination: Destination, events: pa.Table, of: str = NATIVE.event) 
     rows = events.append_column("omitted", pa.nulls(len(events), pa.list_(pa.string())))
     with duckdb.connect() as db:
         db.execute("SET TimeZone = 'UTC'")
-        db.register("events", rows)
+        db.register("events", spelled(rows))
         expression = destination.record(of, destination.settings.routes[-1])
         found = db.sql(f"SELECT {expression} FROM events").fetchall()  # noqa: S608 - the destination's own SQL
     return [str(row[0]).replace(BATCH_ID, BATCH).encode() for row in found]

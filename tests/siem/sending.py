@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from lumi_pipeline.events import EVENT_SCHEMA
 from lumi_pipeline.siem.destination import Destination, Framing, Outgoing
-from lumi_pipeline.siem.encoding import Encoder
+from lumi_pipeline.siem.encoding import Encoder, spelled
 from lumi_pipeline.siem.settings import DestinationSettings, Route, read_destinations
 from lumi_pipeline.siem.sqltext import BATCH_ID
 
@@ -85,7 +85,7 @@ def record_of(destination: Destination, expression: str, one: Mapping[str, objec
     """What an event looks like to the destination in a format that writes events so."""
     with duckdb.connect() as db:
         db.execute("SET TimeZone = 'UTC'")
-        db.register("events", table_of(one))
+        db.register("events", spelled(table_of(one)))
         record = destination.record(expression, destination.settings.routes[-1])
         found = db.execute(f"SELECT {record} FROM events").fetchone()  # noqa: S608 - the destination's own SQL
     assert found is not None

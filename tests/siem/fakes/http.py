@@ -76,7 +76,14 @@ class Partial:
     count: int
 
 
-Fault = Answer | ResetBefore | ResetAfter | Slow | Partial
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """A fault: something before the service answers 413 to a body of more bytes, and lets smaller ones through."""
+
+    largest: int
+
+
+Fault = Answer | ResetBefore | ResetAfter | Slow | Partial | TooLarge
 
 
 def answer(status: int, body: bytes = b"", **headers: str) -> Answer:
@@ -145,6 +152,8 @@ class FakeServer(ABC):
                     return reply
                 case ResetAfter(stored=False):
                     return None
+                case TooLarge(largest) if len(request.body) > largest:
+                    return Reply(413)
                 case Partial(count):
                     reply = self.handle_part(request, count)
                 case _:
@@ -197,6 +206,10 @@ def _handler(fake: FakeServer) -> type[BaseHTTPRequestHandler]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name is the base class's
             pass
 
+        def handle(self) -> None:
+            with contextlib.suppress(ConnectionError):  # the client was killed between two requests
+                super().handle()
+
         def handle_any(self) -> None:
             try:
                 with contextlib.suppress(ConnectionError):  # the client has given up
@@ -218,7 +231,10 @@ def _handler(fake: FakeServer) -> type[BaseHTTPRequestHandler]:
             if reply is None:
                 return self.abort()
             self.send_response_only(reply.status)
-            for name, value in [*reply.pairs(), ("Content-Length", str(len(reply.body)))]:
+            pairs = reply.pairs()
+            if not any(name.lower() == "content-length" for name, _ in pairs):  # that of HEAD is about a body not sent
+                pairs.append(("Content-Length", str(len(reply.body))))
+            for name, value in pairs:
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(reply.body)

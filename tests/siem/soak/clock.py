@@ -1,0 +1,27 @@
+"""A clock that runs fast, so that what the sender waits for (a dead one's lease, a pause) takes a moment."""
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+SPEED: Final = 100.0
+"""Its seconds in one of ours. A request takes longer by it than it does; whatever a lease is for is so tried harder."""
+
+_BEHIND: Final = timedelta(days=3)
+"""How far in the past it begins, so that it never gets ahead of the database's."""
+
+
+@dataclass(frozen=True, slots=True)
+class FastClock:
+    """The same time in every process that has it."""
+
+    began: float = field(default_factory=time.time)
+
+    def __call__(self) -> datetime:
+        passed = (time.time() - self.began) * SPEED
+        return datetime.fromtimestamp(self.began, UTC) - _BEHIND + timedelta(seconds=passed)
+
+    @staticmethod
+    def sleep(seconds: float) -> None:
+        time.sleep(seconds / SPEED)
