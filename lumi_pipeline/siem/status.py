@@ -110,9 +110,7 @@ def look(lake: Lake, name: str, kind: str, unplanned: int, now: datetime) -> Des
 
 def unplanned_events(planned: Planned, ends: Mapping[str, int], starts: Mapping[str, int]) -> int:
     """How many landed rows of tenants (tenant → seq behind the last) no live plan has dealt with."""
-    return sum(
-        max(after - planned.cursors.get(tenant_id, starts.get(tenant_id, 0)), 0) for tenant_id, after in ends.items()
-    )
+    return sum(max(after - planned.next_seq(tenant_id, starts), 0) for tenant_id, after in ends.items())
 
 
 def _last_receipt(lake: Lake, name: str, book: LedgerBook) -> datetime | None:

@@ -283,7 +283,7 @@ def test_a_backfill_has_a_lane_of_its_own_and_live_planning_goes_on_where_it_was
     plan(spread.pipeline(), destination())
     before = PlanBook(lake_of(spread.store), NAME).planned().cursors
     ranges = {"acme": (0, 4), "globex": (1, 2)}
-    [report] = planner(spread.pipeline(), destination()).backfill("backfill-1", ranges, (day(0), day(1)))
+    [report] = planner(spread.pipeline(), destination()).backfill("backfill-1", ranges, (day(0), day(1)), 1)
     assert (report.lane, report.rows, report.events) == ("backfill-1", 5, 3)
     assert PlanBook(lake_of(spread.store), NAME).planned().cursors == before
     spread.record("acme", at(2, "13:00:00"))
