@@ -28,6 +28,7 @@ from lumi_pipeline.errors import LeaseHeld, LumiError
 if TYPE_CHECKING:
     from lumi_pipeline.siem.account import Period
     from lumi_pipeline.siem.exports import Exports
+    from lumi_pipeline.siem.status import DestinationStatus
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -102,17 +103,24 @@ def check(ctx: click.Context, /, names: tuple[str, ...], as_json: bool) -> None:
 @_destinations
 @config_option
 @json_option
-@click.pass_obj
-def plan(given: Given, names: tuple[str, ...], as_json: bool) -> None:
+@click.pass_context
+def plan(ctx: click.Context, /, names: tuple[str, ...], as_json: bool) -> None:
     """Make batches of what was landed since. Nothing is sent."""
-    exports = exports_of(given)
+    exports = exports_of(ctx.obj)
     made: dict[str, object] = {}
+    failed = False
     for name in chosen(exports, names):
         reports = []
-        with progress(f"Planning for {name}", "events") as meter:
-            for report in exports.plan(name):
-                meter.advance(report.rows)
-                reports.append(report)
+        try:
+            with progress(f"Planning for {name}", "events") as meter:
+                for report in exports.plan(name):
+                    meter.advance(report.rows)
+                    reports.append(report)
+        except LumiError as error:  # one destination that can't be planned for does not keep the others waiting
+            failed = True
+            made[name] = {"error": str(error)}
+            note(f"{name}: {error}")
+            continue
         events, batches = sum(r.events for r in reports), sum(r.batches for r in reports)
         refused = sum(r.refused for r in reports)
         made[name] = {"batches": batches, "events": str(events), "plans": len(reports), "refused": refused}
@@ -123,6 +131,7 @@ def plan(given: Given, names: tuple[str, ...], as_json: bool) -> None:
             say(f"{name}: {planned if reports else 'nothing new'}")
     if as_json:
         say_json(made)
+    ctx.exit(ExitCode.FAILURE if failed else ExitCode.SUCCESS)
 
 
 @siem.command(cls=Command, epilog=examples("lumi siem deliver", "lumi siem deliver splunk-prod --wait 120"))
@@ -168,17 +177,26 @@ def deliver(ctx: click.Context, /, names: tuple[str, ...], wait: int, as_json: b
 def status(ctx: click.Context, /, names: tuple[str, ...], as_json: bool) -> None:
     """Show where every destination stands, and why.
 
-    Exit codes: 0 nothing to look at; 1 a destination is blocked, or needs attention; 2 usage.
+    Exit codes: 0 nothing to look at; 1 a destination is blocked, needs attention, or can't be looked at; 2 usage.
     """
     exports = exports_of(ctx.obj)
-    found = [exports.status(name) for name in chosen(exports, names)]
+    found: list[DestinationStatus] = []
+    unreadable: dict[str, str] = {}
+    for name in chosen(exports, names):
+        try:
+            found.append(exports.status(name))
+        except LumiError as error:  # whoever looks at night sees how the others are
+            unreadable[name] = str(error)
     now = exports.clock()
     if as_json:
-        say_json({"destinations": [status.to_json(now) for status in found]})
+        broken = [{"error": error, "name": name} for name, error in unreadable.items()]
+        say_json({"destinations": [*(status.to_json(now) for status in found), *broken]})
     else:
         say_status(found, now)
+        for name, error in unreadable.items():
+            note(f"{name}: {error}")
     bad = any(status.health(now).value in {"blocked", "attention"} for status in found)
-    ctx.exit(ExitCode.FAILURE if bad else ExitCode.SUCCESS)
+    ctx.exit(ExitCode.FAILURE if bad or unreadable else ExitCode.SUCCESS)
 
 
 @siem.command(

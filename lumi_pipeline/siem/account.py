@@ -7,7 +7,7 @@ say. What they leave open is looked up in the ledger; what nothing accounts for 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from tempfile import TemporaryDirectory
 from typing import Final, Self
 
@@ -24,11 +24,14 @@ from lumi_pipeline.siem.destination import AgeRule
 from lumi_pipeline.siem.ledger import Key
 from lumi_pipeline.siem.ledgerbook import LedgerBook
 from lumi_pipeline.siem.plans import Plan, PlanBook, Planned
-from lumi_pipeline.siem.receipts import ReceiptBook, parse_receipt
+from lumi_pipeline.siem.receipts import ReceiptBook
 from lumi_pipeline.siem.settings import Selection
 from lumi_pipeline.siem.source import Source
 
 _MEMORY_LIMIT: Final = "512MB"
+_ROWS_AT_ONCE: Final = 50_000
+_CLOCKS_DIFFER: Final = timedelta(days=1)
+"""More than the clock that plans may be behind those that record."""
 
 _TABLES: Final = """
 CREATE TABLE rows (tenant_id VARCHAR, seq BIGINT, day INTEGER, occurred BIGINT, wanted BOOLEAN, due BOOLEAN);
@@ -232,10 +235,10 @@ class Account:
         self._insert_rows("waiting", [(k.plan, k.batch, k.first, k.end) for k in ledger.open])
 
     def plans(self) -> Iterator[Plan]:
-        """Yield the plans that may hold rows of the period: nothing is planned before it was recorded."""
+        """Yield the plans that may hold rows of the period: nothing is planned long before it was recorded."""
         last = self._plans.journal.last()
         low, high = 0, -1 if last is None else last + 1
-        begin = from_micros(day_start(self.period.first))
+        begin = from_micros(day_start(self.period.first)) - _CLOCKS_DIFFER
         while low < high:
             middle = (low + high) // 2
             if self._plans.read(middle).at < begin:
@@ -245,15 +248,15 @@ class Account:
         return self._plans.since(low)
 
     def _read_receipts(self) -> None:
-        _, pending = self._receipts.end()
-        for lines in (self._receipts.lines(), self.ledger.receipts_since(pending)):
-            rows = []
-            for line in lines:
-                receipt = parse_receipt(line)
-                key = Key.parse(json_text(receipt["key"]))
-                duplicate = receipt.get("possible_duplicate") is True
-                rows.append((key.plan, key.batch, key.first, key.end, json_text(receipt["outcome"]), duplicate))
-            self._insert_rows("settled", rows)
+        rows = []
+        for receipt in self._receipts.all(self.ledger):
+            key = Key.parse(json_text(receipt["key"]))
+            duplicate = receipt.get("possible_duplicate") is True
+            rows.append((key.plan, key.batch, key.first, key.end, json_text(receipt["outcome"]), duplicate))
+            if len(rows) == _ROWS_AT_ONCE:
+                self._insert_rows("settled", rows)
+                rows.clear()
+        self._insert_rows("settled", rows)
 
     def _insert(self, name: str, table: pa.Table) -> None:
         self._db.register("fresh", table)

@@ -161,7 +161,8 @@ class Planner:
         plan = Plan(
             number,
             planned.sha256,
-            self._clock(),
+            # Never back, even where the clock is set back: plans are found by their time.
+            max(self._clock(), planned.last.at) if planned.last else self._clock(),
             task.lane,
             made.mapping,
             task.since,
