@@ -7,7 +7,7 @@ say. What they leave open is looked up in the ledger; what nothing accounts for 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from tempfile import TemporaryDirectory
 from typing import Final, Self
 
@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from lumi_pipeline.days import DAY_MICROS, day_end, day_start
-from lumi_pipeline.events import from_micros
+from lumi_pipeline.events import from_micros, to_micros
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.records import json_text
 from lumi_pipeline.siem.batching import codes, matches, micros
@@ -30,8 +30,6 @@ from lumi_pipeline.siem.source import Source
 
 _MEMORY_LIMIT: Final = "512MB"
 _ROWS_AT_ONCE: Final = 50_000
-_CLOCKS_DIFFER: Final = timedelta(days=1)
-"""More than the clock that plans may be behind those that record."""
 
 _TABLES: Final = """
 CREATE TABLE rows (tenant_id VARCHAR, seq BIGINT, day INTEGER, occurred BIGINT, wanted BOOLEAN, due BOOLEAN);
@@ -238,10 +236,11 @@ class Account:
         """Yield the plans that may hold rows of the period: nothing is planned long before it was recorded."""
         last = self._plans.journal.last()
         low, high = 0, -1 if last is None else last + 1
-        begin = from_micros(day_start(self.period.first)) - _CLOCKS_DIFFER
+        # The clock that plans may be behind those that record, though never by a day.
+        begin = day_start(self.period.first) - DAY_MICROS
         while low < high:
             middle = (low + high) // 2
-            if self._plans.read(middle).at < begin:
+            if to_micros(self._plans.read(middle).at) < begin:
                 low = middle + 1
             else:
                 high = middle

@@ -114,6 +114,7 @@ class Exports:
         """The first day that there can be an account of: since when the destination gets events, and the lake has."""
         days = self.source.days
         return max(self.since(name), days[0]) if days else self.since(name)
+
     def next_plan(self, name: str) -> int:
         """The number that a destination's next plan gets."""
         return PlanBook(self.lake, name).planned().next_number
