@@ -15,7 +15,7 @@ from assets.ingest import OWNERS, landed_events
 from assets.metadata import Metadata, delivery_metadata, plan_metadata, table
 from assets.partitions import days_of
 from assets.resources import PipelineResource
-from lumi_pipeline.errors import SiemError
+from lumi_pipeline.errors import LumiError, SiemError
 from lumi_pipeline.siem.account import Period
 from lumi_pipeline.siem.exports import Exports
 from lumi_pipeline.siem.rounds import Round, deliver_all, plan_all
@@ -92,7 +92,12 @@ def has_work(exports: Exports) -> list[str]:
     now = exports.clock()
     waiting = []
     for name in exports.names:
-        status = exports.status(name)
+        try:
+            status = exports.status(name)
+        except LumiError:
+            # A run says what is wrong with it, and delivers to the others.
+            waiting.append(name)
+            continue
         rests = status.hold is not None and status.hold.until > now
         if status.unplanned or (status.open_events and not rests):
             waiting.append(name)

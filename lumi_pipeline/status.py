@@ -120,7 +120,11 @@ def _look_at_log(pipeline: Pipeline, status: PipelineStatus) -> None:
 def _look_at_destinations(pipeline: Pipeline, status: PipelineStatus) -> None:
     exports = Exports(pipeline)
     for name in exports.names:
-        status.destinations[name] = exports.status(name).health(exports.clock()).value
+        try:
+            status.destinations[name] = exports.status(name).health(exports.clock()).value
+        except LumiError as error:
+            status.destinations[name] = "unknown"
+            status.problems.append(f"{name}: {error}")
 
 
 def _text(value: int | None) -> str | None:

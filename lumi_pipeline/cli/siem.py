@@ -1,5 +1,6 @@
 """``lumi siem``: plan, deliver and account for what SIEMs and other destinations get."""
 
+import difflib
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -28,6 +29,7 @@ from lumi_pipeline.errors import LeaseHeld, LumiError
 if TYPE_CHECKING:
     from lumi_pipeline.siem.account import Period
     from lumi_pipeline.siem.exports import Exports
+    from lumi_pipeline.siem.status import DestinationStatus
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -70,6 +72,11 @@ def read_period(exports: "Exports", name: str, first: date | None, last: date | 
     end = last or max(today, begin)
     if end < begin:
         raise click.UsageError(f"the period would end on {end}, before it begins on {begin}")
+    if tenant is not None and tenant not in exports.source.cursors:
+        # An account of nothing would say that nothing is missing.
+        known = difflib.get_close_matches(tenant[:100], exports.source.cursors, n=1, cutoff=0.0)
+        meant = f"; did you mean {known[0]!r}?" if known else ""
+        raise click.UsageError(f"no event of a tenant {tenant[:100]!r} was landed{meant}")
     return Period(begin, end, tenant)
 
 
@@ -102,17 +109,24 @@ def check(ctx: click.Context, /, names: tuple[str, ...], as_json: bool) -> None:
 @_destinations
 @config_option
 @json_option
-@click.pass_obj
-def plan(given: Given, names: tuple[str, ...], as_json: bool) -> None:
+@click.pass_context
+def plan(ctx: click.Context, /, names: tuple[str, ...], as_json: bool) -> None:
     """Make batches of what was landed since. Nothing is sent."""
-    exports = exports_of(given)
+    exports = exports_of(ctx.obj)
     made: dict[str, object] = {}
+    failed = False
     for name in chosen(exports, names):
         reports = []
-        with progress(f"Planning for {name}", "events") as meter:
-            for report in exports.plan(name):
-                meter.advance(report.rows)
-                reports.append(report)
+        try:
+            with progress(f"Planning for {name}", "events") as meter:
+                for report in exports.plan(name):
+                    meter.advance(report.rows)
+                    reports.append(report)
+        except LumiError as error:  # one destination that can't be planned for does not keep the others waiting
+            failed = True
+            made[name] = {"error": str(error)}
+            note(f"{name}: {error}")
+            continue
         events, batches = sum(r.events for r in reports), sum(r.batches for r in reports)
         refused = sum(r.refused for r in reports)
         made[name] = {"batches": batches, "events": str(events), "plans": len(reports), "refused": refused}
@@ -123,6 +137,7 @@ def plan(given: Given, names: tuple[str, ...], as_json: bool) -> None:
             say(f"{name}: {planned if reports else 'nothing new'}")
     if as_json:
         say_json(made)
+    ctx.exit(ExitCode.FAILURE if failed else ExitCode.SUCCESS)
 
 
 @siem.command(cls=Command, epilog=examples("lumi siem deliver", "lumi siem deliver splunk-prod --wait 120"))
@@ -168,17 +183,26 @@ def deliver(ctx: click.Context, /, names: tuple[str, ...], wait: int, as_json: b
 def status(ctx: click.Context, /, names: tuple[str, ...], as_json: bool) -> None:
     """Show where every destination stands, and why.
 
-    Exit codes: 0 nothing to look at; 1 a destination is blocked, or needs attention; 2 usage.
+    Exit codes: 0 nothing to look at; 1 a destination is blocked, needs attention, or can't be looked at; 2 usage.
     """
     exports = exports_of(ctx.obj)
-    found = [exports.status(name) for name in chosen(exports, names)]
+    found: list[DestinationStatus] = []
+    unreadable: dict[str, str] = {}
+    for name in chosen(exports, names):
+        try:
+            found.append(exports.status(name))
+        except LumiError as error:  # whoever looks at night sees how the others are
+            unreadable[name] = str(error)
     now = exports.clock()
     if as_json:
-        say_json({"destinations": [status.to_json(now) for status in found]})
+        broken = [{"error": problem, "name": name} for name, problem in unreadable.items()]
+        say_json({"destinations": [*(status.to_json(now) for status in found), *broken]})
     else:
         say_status(found, now)
+        for name, problem in unreadable.items():
+            note(f"{name}: {problem}")
     bad = any(status.health(now).value in {"blocked", "attention"} for status in found)
-    ctx.exit(ExitCode.FAILURE if bad else ExitCode.SUCCESS)
+    ctx.exit(ExitCode.FAILURE if bad or unreadable else ExitCode.SUCCESS)
 
 
 @siem.command(
@@ -327,25 +351,32 @@ def quarantine(
     from lumi_pipeline.siem import attending
     from lumi_pipeline.siem.ledger import Key
 
+    if (shown is not None) + bool(released) + bool(discarded) > 1:
+        raise click.UsageError("--show, --release and --discard are three different things; one at a time", ctx)
     exports = exports_of(ctx.obj)
     if shown is not None:
         record = attending.quarantined_record(exports, name, Key.parse(shown))
         say(record.decode("utf-8", "replace") or "no record could be made of it; 'lumi prove' makes one of the event")
         return
     if released:
-        found = attending.quarantined(exports, name) if released == ("all",) else []
-        keys = [entry.key for entry in found if not entry.key.is_refusal] or [Key.parse(key) for key in released]
-        released_events = count(attending.release(exports, name, keys), "event")
-        say(f"{released_events} will be sent again by 'lumi siem deliver {name}'.")
+        if released == ("all",):
+            keys = [entry.key for entry in attending.quarantined(exports, name) if not entry.key.is_refusal]
+        else:
+            keys = [Key.parse(key) for key in released]
+        events = attending.release(exports, name, keys)
+        said = f"{count(events, 'event')} will be sent again by 'lumi siem deliver {name}'."
+        say_json({"released": str(events)}) if as_json else say(said)
         return
     if discarded:
-        keys = [Key.parse(key) for key in discarded]
-        say(f"{count(attending.discard(exports, name, keys, reason), 'event')} given up, with a receipt each.")
+        events = attending.discard(exports, name, [Key.parse(key) for key in discarded], reason)
+        said = f"{count(events, 'event')} given up, with a receipt each."
+        say_json({"given_up": str(events)}) if as_json else say(said)
         return
     found = attending.quarantined(exports, name)
     if as_json:
-        entries = [{"event_id": q.event_id, "key": str(q.key), "reason": q.reason, "seq": str(q.seq)} for q in found]
-        say_json({"events": [{**e, "tenant": q.tenant_id} for e, q in zip(entries, found, strict=True)]})
+        entries = [(q.event_id, str(q.key), q.reason, str(q.seq), q.tenant_id) for q in found]
+        names = ("event_id", "key", "reason", "seq", "tenant")
+        say_json({"events": [dict(zip(names, entry, strict=True)) for entry in entries]})
     elif found:
         say_table(
             ("key", "tenant", "seq", "event", "reason"),

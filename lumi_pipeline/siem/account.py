@@ -16,22 +16,23 @@ import numpy as np
 import pyarrow as pa
 
 from lumi_pipeline.days import DAY_MICROS, day_end, day_start
-from lumi_pipeline.events import from_micros
+from lumi_pipeline.events import from_micros, to_micros
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.records import json_text
-from lumi_pipeline.siem.batching import matches, micros
+from lumi_pipeline.siem.batching import codes, matches, micros
 from lumi_pipeline.siem.destination import AgeRule
 from lumi_pipeline.siem.ledger import Key
 from lumi_pipeline.siem.ledgerbook import LedgerBook
-from lumi_pipeline.siem.plans import Plan, PlanBook
-from lumi_pipeline.siem.receipts import ReceiptBook, parse_receipt
+from lumi_pipeline.siem.plans import Plan, PlanBook, Planned
+from lumi_pipeline.siem.receipts import ReceiptBook
 from lumi_pipeline.siem.settings import Selection
 from lumi_pipeline.siem.source import Source
 
 _MEMORY_LIMIT: Final = "512MB"
+_ROWS_AT_ONCE: Final = 50_000
 
 _TABLES: Final = """
-CREATE TABLE rows (tenant_id VARCHAR, seq BIGINT, day INTEGER, occurred BIGINT, wanted BOOLEAN);
+CREATE TABLE rows (tenant_id VARCHAR, seq BIGINT, day INTEGER, occurred BIGINT, wanted BOOLEAN, due BOOLEAN);
 CREATE TABLE planned (tenant_id VARCHAR, seq BIGINT, plan BIGINT, batch INTEGER, place BIGINT);
 CREATE TABLE settled (plan BIGINT, batch INTEGER, first BIGINT, "end" BIGINT, outcome VARCHAR, duplicate BOOLEAN);
 CREATE TABLE waiting (plan BIGINT, batch INTEGER, first BIGINT, "end" BIGINT);
@@ -54,7 +55,7 @@ summed AS (
 )
 SELECT r.tenant_id, r.seq, r.day, r.occurred, coalesce(s.duplicate, false) AS duplicate,
     CASE WHEN s.delivered THEN 'delivered' WHEN s.discarded THEN 'discarded' WHEN s.quarantined THEN 'quarantined'
-        WHEN s.waiting THEN 'open' WHEN NOT r.wanted THEN 'filtered' ELSE 'missing' END AS fate
+        WHEN s.waiting THEN 'open' WHEN NOT r.wanted THEN 'filtered' WHEN r.due THEN 'open' ELSE 'missing' END AS fate
 FROM rows r LEFT JOIN summed s USING (tenant_id, seq)
 """
 _RUNS: Final = """
@@ -105,7 +106,8 @@ class Period:
 class Account:
     """A destination's account of a period. Use as a context manager.
 
-    ``wants`` says which tenants the destination gets, ``actions`` which of their events (None: all).
+    ``wants`` says which tenants the destination gets, ``actions`` which of their events (None: all), ``since`` from
+    which day on live planning sends them. ``next_plan`` is the number of the first plan that it may not know.
     """
 
     def __init__(
@@ -117,9 +119,13 @@ class Account:
         period: Period,
         wants: Callable[[str], bool],
         actions: frozenset[str] | None,
+        since: date,
     ) -> None:
         self.period = period
         self._plans = PlanBook(lake, destination)
+        # Before the plans themselves: a plan that is committed in between is known then, and moves no cursor.
+        planned = self._plans.planned()
+        self.next_plan = planned.next_number
         self.ledger = LedgerBook(lake, destination)
         self._receipts = ReceiptBook(lake, destination)
         with ExitStack() as opened:
@@ -127,7 +133,7 @@ class Account:
             self._db = duckdb.connect(f"{spill}/account.db", config={"memory_limit": _MEMORY_LIMIT})
             opened.callback(self._db.close)
             self._db.execute(_TABLES)
-            self._read_rows(source, wants, actions)
+            self._read_rows(source, planned, wants, actions, since)
             self._read_plans()
             self._read_receipts()
             self._db.execute(_FATES)
@@ -171,7 +177,15 @@ class Account:
         query = "SELECT tenant_id, min(seq), max(seq), count(*) FROM rows WHERE wanted GROUP BY ALL ORDER BY ALL"
         return [MissingRange(*row) for row in self._db.execute(query).fetchall()]
 
-    def _read_rows(self, source: Source, wants: Callable[[str], bool], actions: frozenset[str] | None) -> None:
+    def _read_rows(
+        self,
+        source: Source,
+        planned: Planned,
+        wants: Callable[[str], bool],
+        actions: frozenset[str] | None,
+        since: date,
+    ) -> None:
+        starts = source.first_seqs(since)
         firsts, nexts = source.first_seqs(self.period.first), source.next_seqs(self.period.last)
         ranges = {
             tenant_id: (firsts.get(tenant_id, 0), after)
@@ -182,14 +196,18 @@ class Account:
         for table in source.rows(ranges) if ranges else ():
             times = micros(table, "recorded_at")
             inside = (times >= begin) & (times < end)
-            tenants = table.column("tenant_id")
-            wanted = np.array([wants(str(t)) for t in tenants.to_pylist()], np.bool_)
+            tenants, names = codes(table, "tenant_id")
+            wanted = np.array([wants(name) for name in names], np.bool_)[tenants]
+            nexts_planned = np.array([planned.next_seq(name, starts) for name in names], np.int64)[tenants]
+            seqs = np.asarray(table.column("seq").to_numpy(), np.int64)
             columns = {
-                "tenant_id": tenants,
+                "tenant_id": table.column("tenant_id"),
                 "seq": table.column("seq"),
                 "day": pa.array((times // DAY_MICROS).astype(np.int32)),
                 "occurred": pa.array(micros(table, "occurred_at")),
                 "wanted": pa.array(wanted & matches(table, Selection(None, actions))),
+                # What live planning is going to take is on its way, and not for anybody else to plan as well.
+                "due": pa.array((seqs >= nexts_planned) & (times >= day_start(since))),
             }
             self._insert("rows", pa.table(columns).filter(pa.array(inside)))
 
@@ -215,28 +233,29 @@ class Account:
         self._insert_rows("waiting", [(k.plan, k.batch, k.first, k.end) for k in ledger.open])
 
     def plans(self) -> Iterator[Plan]:
-        """Yield the plans that may hold rows of the period: nothing is planned before it was recorded."""
+        """Yield the plans that may hold rows of the period: nothing is planned long before it was recorded."""
         last = self._plans.journal.last()
         low, high = 0, -1 if last is None else last + 1
-        begin = from_micros(day_start(self.period.first))
+        # The clock that plans may be behind those that record, though never by a day.
+        begin = day_start(self.period.first) - DAY_MICROS
         while low < high:
             middle = (low + high) // 2
-            if self._plans.read(middle).at < begin:
+            if to_micros(self._plans.read(middle).at) < begin:
                 low = middle + 1
             else:
                 high = middle
         return self._plans.since(low)
 
     def _read_receipts(self) -> None:
-        _, pending = self._receipts.end()
-        for lines in (self._receipts.lines(), self.ledger.receipts_since(pending)):
-            rows = []
-            for line in lines:
-                receipt = parse_receipt(line)
-                key = Key.parse(json_text(receipt["key"]))
-                duplicate = receipt.get("possible_duplicate") is True
-                rows.append((key.plan, key.batch, key.first, key.end, json_text(receipt["outcome"]), duplicate))
-            self._insert_rows("settled", rows)
+        rows = []
+        for receipt in self._receipts.all(self.ledger):
+            key = Key.parse(json_text(receipt["key"]))
+            duplicate = receipt.get("possible_duplicate") is True
+            rows.append((key.plan, key.batch, key.first, key.end, json_text(receipt["outcome"]), duplicate))
+            if len(rows) == _ROWS_AT_ONCE:
+                self._insert_rows("settled", rows)
+                rows.clear()
+        self._insert_rows("settled", rows)
 
     def _insert(self, name: str, table: pa.Table) -> None:
         self._db.register("fresh", table)

@@ -64,6 +64,7 @@ def quarantined(exports: Exports, name: str) -> list[Quarantined]:
 def quarantined_record(exports: Exports, name: str, key: Key) -> bytes:
     """The record of an event that was put aside, as it was sent; empty where none could be made."""
     with opened(exports.settings(name)) as destination:
+        _check(name, LedgerBook(exports.lake, name), [key])
         return b"" if key.is_refusal else Loader(exports.lake, PlanBook(exports.lake, name), destination).record(key)
 
 

@@ -24,7 +24,7 @@ class Gap:
     """What a destination lacks of a period: rows that are in no plan, and events of batches that are not there yet.
 
     ``aged`` counts those of them whose time the destination does not take as it is. With ``force`` everything is sent
-    again, and ``missing`` is everything.
+    again, and ``missing`` is everything. ``next_plan`` is the number of the first plan that is not taken into account.
     """
 
     period: Period
@@ -32,6 +32,7 @@ class Gap:
     open_events: int
     aged: int
     force: bool
+    next_plan: int
 
     @property
     def events(self) -> int:
@@ -58,7 +59,7 @@ def find_gap(exports: Exports, name: str, period: Period, *, force: bool = False
             missing = account.missing()
             open_events = sum(day.open for day in account.days())
         aged = account.touched(destination.age, exports.clock(), everything=force) if destination.age else 0
-    return Gap(period, tuple(missing), open_events, aged, force)
+        return Gap(period, tuple(missing), open_events, aged, force, account.next_plan)
 
 
 def backfill(exports: Exports, name: str, gap: Gap, patience: timedelta) -> BackfillReport:
@@ -66,18 +67,25 @@ def backfill(exports: Exports, name: str, gap: Gap, patience: timedelta) -> Back
 
     A crash anywhere leaves plans and a ledger that the next delivery, or backfill, goes on from.
     """
+    # Live events are planned as such, so that what plans them later finds nothing that this backfill has sent.
+    for _ in exports.plan(name):
+        pass
+    if exports.next_plan(name) != gap.next_plan:
+        gap = find_gap(exports, name, gap.period, force=gap.force)
     lane = f"backfill-{exports.clock():%Y%m%dT%H%M%S%f}"
     with opened(exports.settings(name)) as destination:
-        planner = exports.planner(destination)
+        planner, number = exports.planner(destination), gap.next_plan
         for ranges in _rounds(gap.missing):
-            for _ in planner.backfill(lane, ranges, (gap.period.first, gap.period.last)):
-                pass
+            for report in planner.backfill(lane, ranges, (gap.period.first, gap.period.last), number):
+                number = report.number + 1
         if not gap.force:
             _move_over(exports, name, gap.period, lane)
-        report = exports.deliverer(destination).run(patience)
+        delivery = exports.deliverer(destination).run(patience)
     exports.digest(name)
     statement = exports.statement(name, gap.period)
-    return BackfillReport(gap, report, statement, keep_statement(exports.lake, statement, lambda: exports.evidence_key))
+    return BackfillReport(
+        gap, delivery, statement, keep_statement(exports.lake, statement, lambda: exports.evidence_key)
+    )
 
 
 def _rounds(missing: Sequence[MissingRange]) -> list[Ranges]:

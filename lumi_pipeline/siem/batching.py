@@ -94,7 +94,7 @@ class Batcher:
         borders = np.zeros(len(table), np.bool_)
         borders[1:] = (days[1:] != days[:-1]) | (labels[1:] != labels[:-1])
         if self._destination.settings.isolate:
-            tenants = _codes(table, "tenant_id")[0]
+            tenants = codes(table, "tenant_id")[0]
             borders[1:] |= tenants[1:] != tenants[:-1]
         spans = cut(records.offsets, borders, self._destination.limits, self._destination.framing)
         return _Packed(table, records, route, spans, [names[labels[first]] for first, _ in spans], days)
@@ -180,7 +180,7 @@ def _routes(table: pa.Table, routes: Sequence[Route]) -> Numbers:
     return found
 
 
-def _codes(table: pa.Table, column: str) -> tuple[Numbers, list[str]]:
+def codes(table: pa.Table, column: str) -> tuple[Numbers, list[str]]:
     """A text column as numbers, and the texts that they stand for."""
     encoded = table.column(column).combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
@@ -189,8 +189,8 @@ def _codes(table: pa.Table, column: str) -> tuple[Numbers, list[str]]:
 
 
 def _described(packed: _Packed, stored: Sequence[tuple[str, StoredFile]]) -> Iterator[Batch]:
-    tenants, names = _codes(packed.rows, "tenant_id")
-    actions, known = _codes(packed.rows, "action")
+    tenants, names = codes(packed.rows, "tenant_id")
+    actions, known = codes(packed.rows, "action")
     quiet = actions == (known.index(RECEIPTS_DIGESTED) if RECEIPTS_DIGESTED in known else -1)
     seqs = np.asarray(packed.rows.column("seq").to_numpy(), np.int64)
     times = micros(packed.rows, "occurred_at")

@@ -115,6 +115,10 @@ class Exports:
         days = self.source.days
         return max(self.since(name), days[0]) if days else self.since(name)
 
+    def next_plan(self, name: str) -> int:
+        """The number that a destination's next plan gets."""
+        return PlanBook(self.lake, name).planned().next_number
+
     def account(self, name: str, period: Period) -> Account:
         """What became of every row of a period; use as a context manager."""
         try:
@@ -131,6 +135,7 @@ class Exports:
             period=period,
             wants=lambda tenant_id: self.wants(name, tenant_id),
             actions=self.settings(name).selection.actions,
+            since=self.since(name),
         )
 
     def _look_again(self) -> None:

@@ -96,6 +96,7 @@ class Loader:
     def load(self, delivery: Delivery, now: datetime) -> Loaded:
         """Make the request that is to be sent at ``now``."""
         key, batch = delivery.key, self.batch(delivery.key)
+        self._check_settings(key, batch)
         events = self._events(key)
         stored = self._lake.read(batch.body)
         whole = key.count == batch.count
@@ -128,6 +129,25 @@ class Loader:
         )
         shares = batch.tenants if key.count == batch.count else shares_of(events)
         return Loaded(outgoing, shares, restamped, batch.omitted, batch.quiet)
+
+    def _check_settings(self, key: Key, batch: Batch) -> None:
+        """Refuse a batch that was planned before the settings changed and is nothing for what they describe now."""
+        settings, route = self._destination.settings, self.route(batch)
+        for selection in (settings.selection, route.selection):
+            foreign = {share.tenant_id for share in batch.tenants} - (selection.tenants or set())
+            if selection.tenants is not None and foreign:
+                raise LedgerError(
+                    f"{settings.name}: planned for tenant {min(foreign)}, which is not among the 'tenants' of route "
+                    f"{route.name} any more; set it back, or give the batch up (lumi siem unblock {settings.name} "
+                    "--give-up)"
+                )
+        planned, _ = self._plan(key.plan)
+        made_for, made = _kind(planned.mapping), _kind(self._destination.mapping)
+        if made_for != made or not batch.body.path.endswith(f".{self._destination.suffix}"):
+            raise LedgerError(
+                f"{settings.name}: planned for {made_for} ({batch.body.path.partition('.')[2]}), not for {made} "
+                f"({self._destination.suffix}); set its kind and body back until what was planned is delivered"
+            )
 
     def event(self, key: Key) -> tuple[str, int, str]:
         """Return tenant, seq and event id of a batch's only event."""
@@ -175,6 +195,11 @@ class Loader:
             raise LakeError(f"the body of a batch can't be read: {error}") from None
         offsets, lengths = events["offset"].to_numpy(), events["length"].to_numpy()
         return [content[start : start + size] for start, size in zip(offsets, lengths, strict=True)]
+
+
+def _kind(mapping: str) -> str:
+    """Whose records a mapping is about: ``https`` of ``native/1 https/1``."""
+    return next(part for part in reversed(mapping.split()) if "/" in part).partition("/")[0]
 
 
 def framed(records: Sequence[bytes], framing: Framing) -> bytes:

@@ -107,7 +107,7 @@ class Planner:
         since = self._since(planned)
         while True:
             looked = planned.last.landing if planned.last else 0
-            ranges, complete = self._waiting(planned.cursors, since, max_events)
+            ranges, complete = self._waiting(planned, since, max_events)
             if not ranges:
                 return
             # Where all that is waiting is in this plan, the landings so far need not be looked at again.
@@ -116,13 +116,17 @@ class Planner:
             yield report
 
     def backfill(
-        self, lane: str, ranges: Ranges, days: tuple[date, date], max_events: int = MAX_EVENTS
+        self, lane: str, ranges: Ranges, days: tuple[date, date], number: int, max_events: int = MAX_EVENTS
     ) -> Iterator[PlanReport]:
         """Plan those of these rows that were recorded from the first to the last of ``days``, in a lane of their own.
 
-        What live planning goes on from stays where it is.
+        ``number`` is that of the first plan that was not looked at when the rows were chosen: where it is there by now,
+        it may hold some of them, and :class:`~lumi_pipeline.errors.ConcurrentRun` is raised. What live planning goes on
+        from stays where it is.
         """
         planned = self._book.planned()
+        if planned.next_number != number:
+            raise self._overtaken()
         since, landing = self._since(planned), planned.last.landing if planned.last else 0
         for part in _portions(ranges, max_events):
             planned, report = self._commit(planned, _Task(lane, part, days, since, 0, landing))
@@ -132,12 +136,12 @@ class Planner:
         """The day that the destination begins with: fixed by its first plan."""
         return planned.last.since if planned.last else self._settings.since or self._clock().date()
 
-    def _waiting(self, cursors: Mapping[str, int], since: date, max_events: int) -> tuple[Ranges, bool]:
+    def _waiting(self, planned: Planned, since: date, max_events: int) -> tuple[Ranges, bool]:
         """The rows to plan next, at most so many, and whether these are all that are waiting."""
         starts = self._source.first_seqs(since)
         waiting = {}
         for tenant_id in sorted(filter(self._wants, self._source.cursors)):
-            first = cursors.get(tenant_id, starts.get(tenant_id, 0))
+            first = planned.next_seq(tenant_id, starts)
             if first < self._source.cursors[tenant_id].next_seq:
                 waiting[tenant_id] = (first, self._source.cursors[tenant_id].next_seq)
         part = next(_portions(waiting, max_events), {})
@@ -157,7 +161,8 @@ class Planner:
         plan = Plan(
             number,
             planned.sha256,
-            self._clock(),
+            # Never back, even where the clock is set back: plans are found by their time.
+            max(self._clock(), planned.last.at) if planned.last else self._clock(),
             task.lane,
             made.mapping,
             task.since,
@@ -173,11 +178,14 @@ class Planner:
             # The commit. A crash before it leaves files that nothing lists, and the same rows are planned again.
             self._book.journal.append(number, data)
         except Overtaken:
-            raise ConcurrentRun(
-                f"another run planned for {self._settings.name} at the same time; nothing is lost: run again"
-            ) from None
+            raise self._overtaken() from None
         self._book.tidy(plan)
         return Planned(plan, hashlib.sha256(data).hexdigest(), cursors), _report(plan, made.rows)
+
+    def _overtaken(self) -> ConcurrentRun:
+        return ConcurrentRun(
+            f"another run planned for {self._settings.name} at the same time; nothing is lost: run again"
+        )
 
     def _made(self, task: _Task, prefix: str, looked: int) -> _Made:
         """Make the batches of a plan from the landings from number ``looked`` on, and from sealed days."""

@@ -232,6 +232,10 @@ class Planned:
         """The number that the next plan gets."""
         return self.last.number + 1 if self.last else 0
 
+    def next_seq(self, tenant_id: str, starts: Mapping[str, int]) -> int:
+        """The seq with which live planning of a tenant goes on; ``starts`` is where it begins (none: at 0)."""
+        return self.cursors.get(tenant_id, starts.get(tenant_id, 0))
+
 
 class PlanBook:
     """The plans of one destination, as they are stored."""

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, islice
 from typing import Final
 
 from lumi_pipeline.errors import LedgerError
@@ -179,21 +180,50 @@ class ReceiptBook:
 
     def end(self) -> tuple[int, int]:
         """The number of the next file, and that of its first receipt."""
+        found = self.last()
+        return (0, 0) if found is None else (found[0] + 1, json_count(found[1]["number"]) + 1)
+
+    def last(self) -> tuple[int, dict[str, Json]] | None:
+        """The number of the last file, and its last receipt; None without any."""
         last = self.journal.last()
-        if last is None:
-            return 0, 0
-        return last + 1, json_count(parse_receipt(self.read(last).lines[-1])["number"]) + 1
+        return None if last is None else (last, parse_receipt(self.read(last).lines[-1]))
+
+    def all(self, ledger: LedgerBook) -> Iterator[dict[str, Json]]:
+        """Yield all receipts of a ledger, also those that no file has yet, each checked to follow the one before.
+
+        Raises :class:`~lumi_pipeline.errors.LedgerError` where one does not, so that an event whose receipt is gone
+        is not taken for one that was never sent.
+        """
+        _, pending = self.end()
+        previous = FIRST_PREV
+        lines = chain(self.lines(), ledger.receipts_since(pending))
+        for number, line in enumerate(islice(lines, ledger.ledger.receipts)):
+            receipt = parse_receipt(line)
+            if receipt["prev"] != previous or json_count(receipt["number"]) != number:
+                raise self._broken(number)
+            previous = line_hash(line)
+            yield receipt
+        if previous != (ledger.ledger.last_receipt or FIRST_PREV):
+            raise self._broken(ledger.ledger.receipts)
 
     def read(self, number: int) -> ReceiptFile:
         """Return a file."""
         return self._parsed(number, self.journal.read(number))
 
+    def _broken(self, number: int) -> LedgerError:
+        return LedgerError(
+            f"{self._destination}: receipt {number} does not follow the one before it; a file under "
+            f"{self.journal.prefix} is gone or was altered: restore it from a backup"
+        )
+
     def lines(self, start: int = 0) -> Iterator[str]:
         """Yield the lines of all files from a file on."""
-        number = start
-        while (data := self.journal.find(number)) is not None:
+        last = self.journal.last()
+        for number in range(start, 0 if last is None else last + 1):
+            data = self.journal.find(number)
+            if data is None:
+                raise LedgerError(f"{self.journal.key(number)} is gone; restore it from a backup")
             yield from self._parsed(number, data).lines
-            number += 1
 
     def _parsed(self, number: int, data: bytes) -> ReceiptFile:
         try:

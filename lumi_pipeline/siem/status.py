@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from lumi_pipeline.lake import Lake
+from lumi_pipeline.records import json_count, json_text
 from lumi_pipeline.siem.lease import Holder, current_holder
 from lumi_pipeline.siem.ledger import Hold, Ledger, State
 from lumi_pipeline.siem.ledgerbook import LedgerBook
@@ -110,19 +111,16 @@ def look(lake: Lake, name: str, kind: str, unplanned: int, now: datetime) -> Des
 
 def unplanned_events(planned: Planned, ends: Mapping[str, int], starts: Mapping[str, int]) -> int:
     """How many landed rows of tenants (tenant → seq behind the last) no live plan has dealt with."""
-    return sum(
-        max(after - planned.cursors.get(tenant_id, starts.get(tenant_id, 0)), 0) for tenant_id, after in ends.items()
-    )
+    return sum(max(after - planned.next_seq(tenant_id, starts), 0) for tenant_id, after in ends.items())
 
 
 def _last_receipt(lake: Lake, name: str, book: LedgerBook) -> datetime | None:
-    number = book.ledger.receipts
-    if not number:
-        return None
-    line = next(book.receipts_since(number - 1), None)
-    if line is None:
-        line = list(ReceiptBook(lake, name).lines())[-1]
-    return parse_timestamp(str(parse_receipt(line)["at"]))
+    # In a file, as a rule; only a run that died leaves some in the ledger, whose segments of an outage are many.
+    found = ReceiptBook(lake, name).last()
+    filed = 0 if found is None else json_count(found[1]["number"]) + 1
+    pending = [parse_receipt(line) for line in book.receipts_since(filed)]
+    receipts = pending or ([found[1]] if found else [])
+    return parse_timestamp(json_text(receipts[-1]["at"])) if receipts else None
 
 
 def _reason(ledger: Ledger) -> str:

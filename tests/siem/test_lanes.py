@@ -36,7 +36,7 @@ def shipping(tmp_path: Path) -> Shipping:
     options: dict[str, object] = {"ordered": True, "routes": [{"name": "gold", "tenants": ["acme"]}]}
     destination = ScriptedDestination(settings(**options), Siem())
     plan(world.pipeline(), destination)
-    list(planner(world.pipeline(), destination).backfill("backfill-1", {"acme": (0, 8)}, (day(0), day(0))))
+    list(planner(world.pipeline(), destination).backfill("backfill-1", {"acme": (0, 8)}, (day(0), day(0)), 1))
     return Shipping(in_memory(world), world.clock, settings(**options))
 
 

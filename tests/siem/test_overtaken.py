@@ -34,7 +34,7 @@ def test_and_accounted_for_from_there(world: World) -> None:
     assert len(exports.source.cursors) == 1
     world.pipeline().run()
     with exports.account("hook", Period(day(0), day(1))) as account:
-        assert [(found.tenant_id, found.count) for found in account.missing()] == [("acme", 3)]
+        assert [(found.tenant_id, found.open, found.missing) for found in account.days()] == [("acme", 3, 0)]
 
 
 def test_what_is_really_lost_stays_an_error(world: World) -> None:

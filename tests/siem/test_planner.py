@@ -4,7 +4,7 @@ import gzip
 import json
 from collections import Counter
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -283,7 +283,7 @@ def test_a_backfill_has_a_lane_of_its_own_and_live_planning_goes_on_where_it_was
     plan(spread.pipeline(), destination())
     before = PlanBook(lake_of(spread.store), NAME).planned().cursors
     ranges = {"acme": (0, 4), "globex": (1, 2)}
-    [report] = planner(spread.pipeline(), destination()).backfill("backfill-1", ranges, (day(0), day(1)))
+    [report] = planner(spread.pipeline(), destination()).backfill("backfill-1", ranges, (day(0), day(1)), 1)
     assert (report.lane, report.rows, report.events) == ("backfill-1", 5, 3)
     assert PlanBook(lake_of(spread.store), NAME).planned().cursors == before
     spread.record("acme", at(2, "13:00:00"))
@@ -296,3 +296,13 @@ def test_an_empty_lake_has_nothing_to_plan(tmp_path: Path) -> None:
     world = World.create(tmp_path / "world", at(0))
     assert plan(world.pipeline(), destination()) == []
     assert list(world.store.list("")) == []
+
+
+def test_a_clock_that_is_set_back_puts_no_plan_before_another(spread: World) -> None:
+    plan(spread.pipeline(), destination())
+    spread.record("acme", at(2, "11:30:00"))
+    spread.pipeline().land()
+    spread.clock.now -= timedelta(days=3)
+    plan(spread.pipeline(), destination())
+    first, second = plans_of(spread)
+    assert first.at <= second.at

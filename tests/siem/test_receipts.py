@@ -13,6 +13,7 @@ from lumi_pipeline.siem import receipts
 from lumi_pipeline.siem.deliver import LEASE_LENGTH
 from lumi_pipeline.siem.destination import Result
 from lumi_pipeline.siem.lease import SKEW
+from lumi_pipeline.siem.ledgerbook import LedgerBook
 from lumi_pipeline.siem.receipts import NOTE_TAG, ReceiptBook, ReceiptFile, parse_receipt
 from tests.crashing import Killed
 from tests.siem.dying import DoomedStore
@@ -121,3 +122,25 @@ def test_a_file_that_can_not_be_read_is_named(shipping: Shipping) -> None:
         book.read(0)
     with pytest.raises(LedgerError, match=key):
         list(book.lines())
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_receipt_that_is_gone_does_not_make_its_events_missing(shipping: Shipping, number: int) -> None:
+    shipping.settings = settings(ordered=True)
+    shipping.siem.script = lambda request: failing(Result.BLOCKED) if request.number == 2 else taken()
+    shipping.run()
+    shipping.clock.now += timedelta(minutes=16)
+    shipping.run()
+    book, ledger = ReceiptBook(lake_of(shipping.store), "siem"), LedgerBook(lake_of(shipping.store), "siem")
+    assert len(list(book.all(ledger))) == 6
+    key = files(shipping)[number]
+    kept = shipping.store.get(key)
+    shipping.store.delete(key)
+    if number == 0:
+        with pytest.raises(LedgerError, match=f"{key} is gone"):
+            list(book.all(ledger))
+    else:  # the ledger has those of the last runs too
+        assert len(list(book.all(ledger))) == 6
+    shipping.store.put_new(key, kept.replace(b'"attempts":1', b'"attempts":2', 1))
+    with pytest.raises(LedgerError, match="does not follow"):
+        list(book.all(ledger))

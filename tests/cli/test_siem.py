@@ -1,0 +1,50 @@
+"""What an on-call person types: ``lumi siem``, also where something is damaged or mistyped."""
+
+import pytest
+
+from tests.cli.system import EVENTS_A_DAY, Lumi, System
+
+
+@pytest.fixture
+def planned(published: System, lumi: Lumi) -> System:
+    """Two destinations, for which everything is planned."""
+    with (published.directory / "lumi.toml").open("a") as file:
+        for name in ("one", "two"):
+            file.write(f'[[destinations]]\nname = "{name}"\nkind = "file"\npath = "{name}"\nsince = "beginning"\n')
+    assert lumi("siem", "plan").code == 0
+    return published
+
+
+def test_one_that_is_damaged_hides_no_other(planned: System, lumi: Lumi) -> None:
+    (planned.root / "siem/one/plans/000000000000.json").write_text("{")
+    ran = lumi("siem", "status")
+    assert (ran.code, "two" in ran.out, "one: siem/one/plans/000000000000.json was altered" in ran.err) == (
+        1,
+        True,
+        True,
+    )
+    found = lumi("siem", "status", "--json").json["destinations"]
+    assert isinstance(found, list)
+    assert [("error" in status, status["name"]) for status in found] == [(False, "two"), (True, "one")]
+    ran = lumi("siem", "plan")
+    assert (ran.code, ran.out) == (1, "two: nothing new\n")
+    assert "one unknown, two behind" in lumi("status").out
+    assert lumi("siem", "deliver", "two", "--json").json["two"]["delivered"] == str(2 * EVENTS_A_DAY)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("command", [["reconcile"], ["backfill", "--from", "2026-01-01"]])
+def test_of_a_tenant_that_there_is_not_nothing_is_stated(planned: System, lumi: Lumi, command: list[str]) -> None:
+    ran = lumi("siem", command[0], "one", *command[1:], "--tenant", "acmee")
+    assert ran.code == 2
+    assert "no event of a tenant 'acmee' was landed; did you mean 'acme'?" in ran.err
+    assert not list(planned.root.glob("siem/one/statements/*"))
+
+
+@pytest.mark.usefixtures("planned")
+def test_only_what_is_in_quarantine_is_shown_and_released(lumi: Lumi) -> None:
+    ran = lumi("siem", "quarantine", "one", "--show", "0.0.0.1")
+    assert (ran.code, ran.out) == (1, "")
+    assert "0.0.0.1 is not in quarantine" in ran.err
+    ran = lumi("siem", "quarantine", "one", "--release", "all")
+    assert (ran.code, ran.out) == (0, "0 events will be sent again by 'lumi siem deliver one'.\n")
+    assert lumi("siem", "quarantine", "one", "--release", "all", "--show", "0.0.0.1").code == 2
