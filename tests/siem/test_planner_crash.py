@@ -36,8 +36,10 @@ def test_killed_at_any_write_more_events_may_have_come_until_the_next_run(spread
         crash.world.pipeline().land()
         plan(crash.world.pipeline(), destination())
         assert_planned_once(crash.world)
-        listed = {batch.body.path for read in plans_of(crash.world) for batch in read.batches}
-        stored = {key for key in crash.world.store.list("siem/siem/batches/") if key.endswith(".gz")}
+        made = plans_of(crash.world)
+        listed = {batch.body.path for read in made for batch in read.batches}
+        listed |= {file.path for read in made for file in (read.events, read.cursors) if file}
+        stored = {key for key in crash.world.store.list("siem/siem/") if "/plans/" not in key}
         assert stored == listed, crash.moment
 
 
