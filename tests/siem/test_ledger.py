@@ -390,5 +390,5 @@ class LedgerMachine(RuleBasedStateMachine):
             assert list(self.book.receipts_since(max(start, 0))) == lines[max(start, 0) :]
 
 
-LedgerMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+LedgerMachine.TestCase.settings = settings(max_examples=20, stateful_step_count=25, deadline=None)
 TestLedger = LedgerMachine.TestCase
