@@ -186,9 +186,9 @@ def test_an_export_that_fits_agrees(delivered: Delivered, tmp_path: Path) -> Non
     assert found.agrees
     assert found.recomputed
     assert (found.expected, found.present, found.records, found.outside) == (9, 7, 8, 1)
-    assert found.absent == {"not sent": 1, "quarantined": 1}
+    assert found.absent == {"open": 1, "quarantined": 1}
     assert found.missing == (
-        MissingRange("acme", 7, 7, 1, "not sent"),
+        MissingRange("acme", 7, 7, 1, "open"),
         MissingRange("acme", 3, 3, 1, "quarantined"),
     )
 
@@ -206,7 +206,7 @@ def test_every_form_is_read(delivered: Delivered, tmp_path: Path, form: str) -> 
     assert not found.agrees
     assert found.recomputed is (form in EXACT)
     assert (found.records, found.expected, found.present, found.outside, found.lost) == (10, 9, 6, 1, 1)
-    assert found.absent == {"not sent": 1, "quarantined": 1}
+    assert found.absent == {"open": 1, "quarantined": 1}
     assert found.missing[0] == MissingRange("acme", 0, 0, 1, None)
     assert [(e.tenant_id, e.seq, e.event_id) for e in found.altered.shown] == [("acme", 1, altered["event_id"])]
     assert set(changed) <= set(found.altered.shown[0].differs)
