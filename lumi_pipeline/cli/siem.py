@@ -135,6 +135,11 @@ def plan(ctx: click.Context, /, names: tuple[str, ...], as_json: bool) -> None:
             put_aside = f"; {count(refused, 'event')} put aside as too large" if refused else ""
             planned = f"{count(events, 'event')} in {count(batches, 'batch', 'batches')}, {bytes_}{put_aside}"
             say(f"{name}: {planned if reports else 'nothing new'}")
+        since, begun = exports.settings(name).since, exports.since(name)
+        if since not in {None, begun}:
+            note(
+                f"{name}: 'since' has no effect any more: its first plan began with {begun}; see lumi siem backfill -h"
+            )
     if as_json:
         say_json(made)
     ctx.exit(ExitCode.FAILURE if failed else ExitCode.SUCCESS)
@@ -201,8 +206,23 @@ def status(ctx: click.Context, /, names: tuple[str, ...], as_json: bool) -> None
         say_status(found, now)
         for name, problem in unreadable.items():
             note(f"{name}: {problem}")
+    if not names:
+        _note_removed(exports)
     bad = any(status.health(now).value in {"blocked", "attention"} for status in found)
     ctx.exit(ExitCode.FAILURE if bad or unreadable else ExitCode.SUCCESS)
+
+
+def _note_removed(exports: "Exports") -> None:
+    """Tell of events that were planned for a destination that is not configured any more: nobody delivers them."""
+    try:
+        for left in exports.removed():
+            if events := left.open_events + left.blocked + left.quarantined:
+                note(
+                    f"{left.name}: {count(events, 'event')} planned for it, and not delivered; no destination of "
+                    "lumi.toml has this name any more. Give it back, as another name is another destination"
+                )
+    except LumiError as error:
+        note(str(error))
 
 
 @siem.command(
@@ -402,6 +422,8 @@ def unblock(given: Given, name: str, give_up: bool, reason: str) -> None:
     """Let a destination try again now, after what blocked it was corrected; also batches that are blocked."""
     from lumi_pipeline.siem import attending
 
+    if reason and not give_up:
+        raise click.UsageError("--reason says why batches are given up, which needs --give-up")
     exports = exports_of(given)
     if give_up:
         given_up = attending.give_up(exports, name, reason)

@@ -42,6 +42,15 @@ class Exports:
         """The key that signs receipts and statements."""
         return self._pipeline.evidence_key
 
+    def removed(self) -> Iterator[DestinationStatus]:
+        """Yield how destinations stand that are not configured any more, under another name perhaps."""
+        after = ""
+        while key := next(iter(self.lake.store.list("siem/", start_after=after)), None):
+            name = key.split("/")[1]
+            if name not in self.names:
+                yield look(self.lake, name, "removed", 0, self.clock())
+            after = f"siem/{name}0"  # the character behind the slash, so behind all that is below it
+
     def settings(self, name: str) -> DestinationSettings:
         """One destination's settings; :class:`~lumi_pipeline.errors.ConfigError` names the nearest there is."""
         for settings in self._pipeline.config.destinations:

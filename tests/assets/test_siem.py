@@ -11,7 +11,7 @@ from assets.schedules import siem_reconcile_schedule
 from assets.sensors import siem_waiting
 from lumi_pipeline.siem.account import Period
 from lumi_pipeline.siem.exports import Exports
-from tests.assets.worlds import checks, materialised, resource, run
+from tests.assets.worlds import checks, failure, materialised, resource, run
 from tests.lake.world import World, at, day
 from tests.siem.fakes.http import Answer, FakeServer, Reply
 
@@ -37,7 +37,7 @@ def test_what_was_landed_is_planned_and_sent(world: World, instance: dg.DagsterI
         world.pipeline().land()
         result = run(world, instance, "siem_delivery", [TODAY])
         assert result.success
-        assert checks(result) == {"siem_deliveries.deliveries_reconcile": True}
+        assert checks(result) == {"siem_batches.all_planned": True, "siem_deliveries.deliveries_reconcile": True}
         [sent] = materialised(instance, "siem_deliveries").values()
         assert sent["dagster/row_count"] == 1
         assert "| hook | 1 | 0 | 0 |" in str(sent["by_destination"])
@@ -57,7 +57,7 @@ def test_a_backfill_of_past_days_sends_what_is_lacking(world: World, instance: d
         world.clock.now = at(3, "13:30:00")
         result = run(world, instance, "siem_delivery", [day(0), day(1), day(2)])
         assert result.success
-        assert checks(result) == {"siem_deliveries.deliveries_reconcile": True}
+        assert checks(result) == {"siem_batches.all_planned": True, "siem_deliveries.deliveries_reconcile": True}
         sent = materialised(instance, "siem_deliveries")
         assert {key: sent[str(key)]["dagster/row_count"] for key in (day(0), day(1), day(2))} == {
             day(0): 4,
@@ -128,3 +128,18 @@ def test_feeds_are_published_and_the_sensor_sees_what_they_lack(world: World, in
     assert published["dagster/row_count"] == 5
     assert isinstance(siem_waiting(context), dg.SkipReason)
     assert list(world.store.list("feeds/globex/")) == []
+
+
+def test_a_destination_that_is_damaged_keeps_no_other_waiting(world: World, instance: dg.DagsterInstance) -> None:
+    with Receiver() as receiver:
+        both = {"kind": "https", "url": receiver.url, "allow_private": True, "since": "beginning", "timeout": 5}
+        world.send_to({**both, "name": "damaged"}, {**both, "name": "hook"})
+        world.pipeline().land()
+        world.store.put_new("siem/damaged/plans/000000000000.json", b"{")
+        context = dg.build_sensor_context(instance=instance, resources={"pipeline": resource(world)})
+        assert isinstance(siem_waiting(context), dg.RunRequest)
+        result = run(world, instance, "siem_delivery", [TODAY])
+        assert len(receiver.requests) == 3
+        assert checks(result)["siem_batches.all_planned"] is False
+        assert not result.success
+        assert "siem/damaged/plans/000000000000.json was altered" in str(failure(result, "siem_deliveries").description)

@@ -48,3 +48,20 @@ def test_only_what_is_in_quarantine_is_shown_and_released(lumi: Lumi) -> None:
     ran = lumi("siem", "quarantine", "one", "--release", "all")
     assert (ran.code, ran.out) == (0, "0 events will be sent again by 'lumi siem deliver one'.\n")
     assert lumi("siem", "quarantine", "one", "--release", "all", "--show", "0.0.0.1").code == 2
+
+
+def test_a_name_that_was_changed_is_missed(planned: System, lumi: Lumi) -> None:
+    toml = planned.directory / "lumi.toml"
+    toml.write_text(toml.read_text().replace('name = "one"', 'name = "one-b"'))
+    ran = lumi("siem", "status")
+    assert ran.code == 0
+    assert ran.err.startswith(f"one: {2 * EVENTS_A_DAY} events planned for it, and not delivered; no destination")
+    assert lumi("siem", "status", "two").err == ""
+
+
+def test_a_beginning_that_comes_too_late_is_told(planned: System, lumi: Lumi) -> None:
+    toml = planned.directory / "lumi.toml"
+    toml.write_text(toml.read_text().replace('since = "beginning"', 'since = "2026-01-01"', 1))
+    ran = lumi("siem", "plan")
+    assert (ran.code, ran.out) == (0, "one: nothing new\ntwo: nothing new\n")
+    assert ran.err.startswith("one: 'since' has no effect any more: its first plan began with 0001-01-01")
