@@ -60,6 +60,7 @@ def test_the_golden_list() -> None:
             "sealed_events.counts_reconcile": True,
             "sealed_events.manifest_matches_bytes": True,
             "sealed_events.root_recomputes": True,
+            "siem_batches.all_planned": False,
             "siem_deliveries.deliveries_reconcile": False,
         },
         "jobs": ["audit_everything", "daily", "landing", "siem_delivery"],
