@@ -167,7 +167,8 @@ class Ledger:
     ``next_plan`` is the first plan that was not taken up. ``failures`` counts attempts since one last succeeded, and
     ``refusals`` events quarantined since one was last delivered. ``receipts`` is the number of receipts so far, and
     ``last_receipt`` the SHA-256 (hexadecimal) of the last one's line. ``pauses`` are the lanes that are held while
-    others go on.
+    others go on. ``in_order`` says that ``open`` is in the order of its keys, as it mostly is by itself: each step
+    looks at all of it, and sorting it would cost the most.
     """
 
     next_plan: int = 0
@@ -178,6 +179,7 @@ class Ledger:
     receipts: int = 0
     last_receipt: str = ""
     pauses: dict[str, Hold] = field(default_factory=dict)
+    in_order: bool = field(default=True, compare=False)
 
     def copy(self) -> "Ledger":
         """The same ledger, to try moves on."""
@@ -204,13 +206,14 @@ class Ledger:
 
     def sendable(self) -> Iterator[Delivery]:
         """Yield what is to be sent, now or later, in order."""
-        for key in sorted(self.open):
-            if self.open[key].state in _SENDABLE:
-                yield self.open[key]
+        yield from self.of(*_SENDABLE)
 
     def of(self, *states: State) -> list[Delivery]:
         """What stands so, in order."""
-        return [self.open[key] for key in sorted(self.open) if self.open[key].state in states]
+        if not self.in_order:
+            self.open = dict(sorted(self.open.items()))
+            self.in_order = True
+        return [delivery for delivery in self.open.values() if delivery.state in states]
 
     def _take(self, move: Move) -> None:
         if move.number != self.next_plan:
@@ -218,12 +221,12 @@ class Ledger:
         if len(move.sizes) != len(move.lanes):
             raise LedgerError(f"plan {move.number} is taken up with as many lanes as batches, or not at all")
         self.next_plan += 1
+        for refusal in reversed(range(move.refused)):
+            key = Key(move.number, -1 - refusal, 0, 1)
+            self.open[key] = Delivery(key, "", move.at, State.QUARANTINED, detail=move.detail)
         for batch, (size, lane) in enumerate(zip(move.sizes, move.lanes, strict=True)):
             key = Key(move.number, batch, 0, size)
             self.open[key] = Delivery(key, lane, move.at)
-        for refusal in range(move.refused):
-            key = Key(move.number, -1 - refusal, 0, 1)
-            self.open[key] = Delivery(key, "", move.at, State.QUARANTINED, detail=move.detail)
 
     def _step(self, move: Move) -> None:
         found = self.open.get(move.key) if move.key else None
@@ -255,6 +258,7 @@ class Ledger:
         if len(edges) < 3 or edges != sorted(set(edges)):
             raise LedgerError(f"{found.key} can't be cut at {move.cuts}")
         del self.open[found.key]
+        self.in_order = False
         for first, end in pairwise(edges):
             key = replace(found.key, first=first, end=end)
             self.open[key] = replace(found, key=key, state=_unsent(found), until=move.until, ack=None)

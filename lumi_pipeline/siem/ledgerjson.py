@@ -88,7 +88,7 @@ def parse_ledger(value: Json) -> Ledger:
                 deliveries = [_delivery(row) for row in rows]
                 return Ledger(
                     next_plan,
-                    {delivery.key: delivery for delivery in deliveries},
+                    {delivery.key: delivery for delivery in sorted(deliveries, key=lambda delivery: delivery.key)},
                     None if hold is None else _parse_hold(hold),
                     failures,
                     refusals,
