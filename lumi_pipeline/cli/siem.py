@@ -277,8 +277,8 @@ def reconcile(
         ctx.exit(reconcile_files(exports, name, period, results, as_json=as_json))
     with exports.account(name, period) as account:
         days, missing = account.days(), account.missing()
-    if file is not None:
-        file.write(exports.statement(name, period).signed(exports.evidence_key))
+        if file is not None:
+            file.write(exports.stated(name, account).signed(exports.evidence_key))
     if as_json:
         say_json({"days": [day_json(day) for day in days], "missing": missing_json(missing)})
     else:

@@ -154,15 +154,19 @@ class Exports:
     def statement(self, name: str, period: Period) -> Statement:
         """State what became of a period's rows, as things are now."""
         with self.account(name, period) as account:
-            ledger = account.ledger.ledger
-            return Statement.of(
-                name,
-                period,
-                self.clock(),
-                days=account.days(),
-                missing=account.missing(),
-                receipts=(ledger.receipts, ledger.last_receipt),
-            )
+            return self.stated(name, account)
+
+    def stated(self, name: str, account: Account) -> Statement:
+        """State what an account says."""
+        ledger = account.ledger.ledger
+        return Statement.of(
+            name,
+            account.period,
+            self.clock(),
+            days=account.days(),
+            missing=account.missing(),
+            receipts=(ledger.receipts, ledger.last_receipt),
+        )
 
     @contextmanager
     def attending(self, name: str) -> Iterator[tuple[LedgerBook, Lease]]:
