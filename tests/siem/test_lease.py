@@ -161,3 +161,13 @@ def test_whoever_takes_it_may_be_stopped_while_another_takes_and_renews_it(clock
 def take(clock: Clock) -> Callable[[ObjectStore], None]:
     """A process that takes the lease, and then is heard of no more."""
     return lambda store: (lease(store, clock).__enter__(), None)[1]
+
+
+def test_a_clock_that_is_set_back_does_not_keep_others_out_for_as_long(store: MemoryStore, clock: Clock) -> None:
+    first = lease(store, clock).__enter__()
+    clock.now -= timedelta(minutes=30)
+    with pytest.raises(LeaseHeld):
+        lease(store, clock).__enter__()
+    clock.now -= timedelta(days=1)
+    with lease(store, clock), pytest.raises(LeaseHeld):
+        first.assure(timedelta(days=2))
