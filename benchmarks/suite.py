@@ -7,7 +7,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from benchmarks import chains, history, landing, landingpostgresql, proofs, recording, sealing, trees
+from benchmarks import (
+    chains,
+    delivering,
+    history,
+    landing,
+    landingpostgresql,
+    planning,
+    proofs,
+    recording,
+    sealing,
+    trees,
+)
 from benchmarks.dataset import Dataset
 from benchmarks.row import Row
 from benchmarks.server import MissingServerError
@@ -37,6 +48,10 @@ _SUITE: Final = {
     "prove-cold": _Entry(proofs.prove_cold, 1),
     "verify-proof": _Entry(proofs.verify, 1),
     "verify-proof-cold": _Entry(proofs.verify_cold, 1),
+    "siem-plan": _Entry(planning.measure_native, 1),
+    "siem-plan-ocsf": _Entry(planning.measure_ocsf, 1),
+    "siem-deliver": _Entry(delivering.deliver, 1),
+    "siem-send": _Entry(delivering.send, 1),
 }
 NAMES: Final = tuple(_SUITE)
 

@@ -21,6 +21,7 @@ from lumi_pipeline.siem.sqltext import (
     json_optional,
     json_text,
     json_time,
+    millis,
     quoted,
 )
 
@@ -143,10 +144,10 @@ OCSF: Final = Format(
         quoted(',"original_time":'),
         json_time("occurred_at"),
         quoted(',"logged_time":'),
-        "epoch_ms(recorded_at)",
+        millis("recorded_at"),
         "CASE WHEN omitted IS NULL THEN '' ELSE ',\"is_truncated\":true' END",
         quoted('},"time":'),
-        "epoch_ms(occurred_at)",
+        millis("occurred_at"),
         "CASE outcome"
         """ WHEN 'success' THEN ',"status":"Success","status_id":1'"""
         """ WHEN 'failure' THEN ',"status":"Failure","status_id":2'"""

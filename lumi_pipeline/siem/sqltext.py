@@ -95,6 +95,15 @@ def json_time(column: str) -> str:
     return f"strftime(make_timestamp(epoch_us({column})), '\"%Y-%m-%dT%H:%M:%S.%fZ\"')"
 
 
+def millis(column: str) -> str:
+    """Return the expression of a time column in milliseconds since 1970, rounded down, so that the day stays the same.
+
+    DuckDB's ``epoch_ms`` rounds to the nearest, and ``//`` towards zero.
+    """
+    micros = f"epoch_us({column})"
+    return f"(({micros} - CASE WHEN {micros} < 0 THEN 999 ELSE 0 END) // 1000)"
+
+
 def json_optional(name: str, expression: str) -> str:
     """Return the expression of a member with a comma before it, or of no text where its value's is NULL."""
     return f"coalesce({quoted(f',{canonical_json(name)}:')} || {expression}, '')"

@@ -257,3 +257,19 @@ def test_unusual_addresses_are_recognised() -> None:
     assert all(matched([*ten, "1:2:3:4:5:6:192.0.2.1", "1::6:192.0.2.1", "1:2:3:4:5::192.0.2.1"]))
     wrong = ["1::2::3", "1:2:3:4:5:6:7", ":1", "1:", "fe80::1%eth0", "1.2.3.4\n", "01.2.3.4", "256.1.1.1", "::1.2.3"]
     assert not any(matched([*wrong, "1:2:3:4:5:6::192.0.2.1", "1:2:3:4:5:6:7:8::"]))
+
+
+@pytest.mark.parametrize(
+    ("moment", "millis"),
+    [
+        ("2026-03-02T23:59:59.999999", 1_772_495_999_999),
+        ("2026-03-02T12:00:00.000500", 1_772_452_800_000),
+        ("1969-12-31T23:59:59.999500", -1),
+        ("1969-12-31T23:59:59.999000", -1),
+    ],
+)
+def test_a_time_is_never_later_than_it_was(moment: str, millis: int) -> None:
+    """Else the last of a day would have the next day's time, in an object of the day before."""
+    occurred = datetime.fromisoformat(f"{moment}+00:00")
+    [record] = encode(event(occurred_at=occurred, recorded_at=occurred))
+    assert (record["time"], record["metadata"]["logged_time"]) == (millis, millis)

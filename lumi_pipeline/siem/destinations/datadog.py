@@ -30,6 +30,7 @@ from lumi_pipeline.siem.sqltext import (
     json_object,
     json_text,
     json_time,
+    millis,
     quoted,
 )
 from lumi_pipeline.siem.transport import Transport
@@ -131,7 +132,7 @@ class DatadogDestination:
     def record(self, event: str, route: Route) -> str:
         """A log: its time first, where :meth:`restamp` finds it, what Datadog knows, then the event."""
         members = {
-            "timestamp": "(epoch_us(occurred_at) // 1000)::VARCHAR",
+            "timestamp": f"{millis('occurred_at')}::VARCHAR",
             "ddsource": quoted(canonical_json(str(route.options["source"]))),
             "ddtags": self._ddtags(route),
             "hostname": quoted(canonical_json(str(route.options["hostname"]))),

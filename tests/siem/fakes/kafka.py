@@ -9,6 +9,8 @@ broker would have had once.
 """
 
 import ctypes
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import confluent_kafka
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 
 PRODUCE: Final = 0
 METADATA: Final = 3
@@ -104,6 +106,16 @@ class FakeKafka:
         """Accept connections again."""
         self._library.rd_kafka_mock_broker_set_up(self._cluster, 1)
 
+    @contextmanager
+    def followed(self, topic: str) -> Iterator["Follower"]:
+        """Read a topic while it is written to: of each partition the cluster only keeps the last few megabytes."""
+        follower = Follower(self.bootstrap, topic)
+        follower.start()
+        try:
+            yield follower
+        finally:
+            follower.stop()
+
     def stored(self, topic: str) -> list[Stored]:
         """Everything that the topic holds, by partition and offset."""
         consumer = Consumer(
@@ -113,6 +125,56 @@ class FakeKafka:
             return [message for partition in _partitions(consumer, topic) for message in partition]
         finally:
             consumer.close()
+
+
+class Follower(threading.Thread):
+    """Reads everything from the beginning of a topic on, which has to be there already."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        super().__init__()
+        self._servers = bootstrap
+        settings = {"group.id": "following", "fetch.wait.max.ms": 5, "log_level": 0, "auto.offset.reset": "error"}
+        self._consumer = Consumer({"bootstrap.servers": bootstrap, **settings})
+        numbers = self._consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        self._partitions = [TopicPartition(topic, number, OFFSET_BEGINNING) for number in sorted(numbers)]
+        self._consumer.assign(self._partitions)
+        self._stored: list[Stored] = []
+        self._failed: KafkaException | None = None
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        while not self._stopped.is_set():
+            for message in self._consumer.consume(1000, 0.05):
+                if message.error() is not None:
+                    self._failed = KafkaException(message.error())
+                    return
+                self._stored.append(_stored(message))
+
+    def stored(self) -> list[Stored]:
+        """Everything that the topic holds by now."""
+        # Another one, as the first is reading and can't be asked.
+        asking = Consumer({"bootstrap.servers": self._servers, "group.id": "asking", "log_level": 0})
+        try:
+            ends = [asking.get_watermark_offsets(partition, timeout=10)[1] for partition in self._partitions]
+        finally:
+            asking.close()
+        patience = time.monotonic() + 60
+        while len(self._stored) < sum(ends):
+            if self._failed is not None:
+                raise self._failed
+            assert time.monotonic() < patience, f"{len(self._stored)} of {sum(ends)} messages were read"
+            time.sleep(0.02)
+        return list(self._stored)
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self.join()
+        self._consumer.close()
+
+
+def _stored(message: Message) -> Stored:
+    headers = {name: bytes(value) for name, value in message.headers() or []}
+    return Stored(message.partition(), message.offset(), message.key(), message.value(), headers)
 
 
 def _partitions(consumer: Consumer, topic: str) -> Iterator[Sequence[Stored]]:
@@ -125,8 +187,7 @@ def _partitions(consumer: Consumer, topic: str) -> Iterator[Sequence[Stored]]:
             assert message is not None, f"{topic}/{partition} has {end} messages, but gave only {len(found)}"
             if message.error() is not None:
                 raise KafkaException(message.error())
-            headers = {name: bytes(value) for name, value in message.headers() or []}
-            found.append(Stored(partition, message.offset(), message.key(), message.value(), headers))
+            found.append(_stored(message))
         yield found
 
 

@@ -322,6 +322,7 @@ def _s3(making: Making, s3: S3) -> Target:
 def _kafka(making: Making) -> Target:
     cluster = making.stack.enter_context(kafka.running())
     cluster.make_topic("audit")
+    follower = making.stack.enter_context(cluster.followed("audit"))
     random = making.random("kafka")
     settings = {
         "kind": "kafka",
@@ -342,7 +343,7 @@ def _kafka(making: Making) -> Target:
 
     def arrived() -> list[str]:
         cluster.slow(0)
-        return [message.headers["event_id"].decode() for message in cluster.stored("audit")]
+        return [message.headers["event_id"].decode() for message in follower.stored()]
 
     return Target("kafka", settings, arrived, lambda: len(injected), disturb=disturb)
 
