@@ -14,14 +14,12 @@ from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
-import pyarrow as pa
-
 from lumi_pipeline.errors import ConfigError, SiemError
 from lumi_pipeline.events import from_micros
 from lumi_pipeline.siem.answers import Rules, attempt
 from lumi_pipeline.siem.destination import AgeRule, Framing, Limits, Outcome, Outgoing, Result
-from lumi_pipeline.siem.gzipping import compress
 from lumi_pipeline.siem.options import Given, Option, Secret, choice, flag, https_url, secret, text, texts
+from lumi_pipeline.siem.plain import Plain
 from lumi_pipeline.siem.settings import DestinationSettings, Route
 from lumi_pipeline.siem.sqltext import (
     BATCH_ID,
@@ -112,7 +110,7 @@ def open_destination(settings: DestinationSettings) -> "DatadogDestination":
     return DatadogDestination(settings)
 
 
-class DatadogDestination:
+class DatadogDestination(Plain):
     """One intake; each route may have a key, a service, tags and so on of its own."""
 
     framing = Framing.ARRAY
@@ -144,14 +142,6 @@ class DatadogDestination:
             return json_object({**members, "lumi": event})
         return json_object({**members, "lumi": _NAMED, self.settings.format: event})
 
-    def group(self, events: pa.Table) -> pa.StringArray | None:  # noqa: ARG002 - any may stand beside any
-        """A request may hold any events of its route."""
-        return None
-
-    def body(self, content: bytes) -> bytes:
-        """Gzip."""
-        return compress(content)
-
     def restamp(self, record: bytes, now: datetime) -> bytes:
         """Take the time out of a record that Datadog would drop for it."""
         found = _STAMP.match(record)
@@ -162,10 +152,6 @@ class DatadogDestination:
     def send(self, outgoing: Outgoing) -> Outcome:
         """POST one batch."""
         return attempt(lambda: self._post(outgoing.route, outgoing.body, {"Content-Encoding": "gzip"}))
-
-    def confirm(self, acks: Sequence[str], route: Route) -> Mapping[str, bool]:  # noqa: ARG002 - never asked for
-        """There are no acknowledgements besides the answer."""
-        return {}
 
     def check(self) -> Sequence[str]:
         """POST an empty array with each key; it has to be accepted, or refused for being empty."""

@@ -8,17 +8,14 @@ import errno
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from threading import Lock
 from typing import Final
 
-import pyarrow as pa
-
 from lumi_pipeline.errors import SiemError
-from lumi_pipeline.siem.destination import AgeRule, Assurance, Framing, Limits, Outcome, Outgoing, Result
-from lumi_pipeline.siem.gzipping import compress
+from lumi_pipeline.siem.destination import Assurance, Limits, Outcome, Outgoing, Result
 from lumi_pipeline.siem.options import Option, number, path
+from lumi_pipeline.siem.plain import Plain
 from lumi_pipeline.siem.settings import DestinationSettings, Route
 from transparency.errors import ObjectConflict, StoreError
 from transparency.filestore import FileStore
@@ -43,12 +40,9 @@ def open_destination(settings: DestinationSettings) -> "FileDestination":
     return FileDestination(settings)
 
 
-class FileDestination:
+class FileDestination(Plain):
     """One directory, or one for each route."""
 
-    framing = Framing.LINES
-    suffix = "ndjson.gz"
-    age: AgeRule | None = None
     mapping = "file/1"
 
     def __init__(self, settings: DestinationSettings) -> None:
@@ -57,22 +51,6 @@ class FileDestination:
         self.limits = Limits(largest, int(str(settings.options["max_events"])), largest)
         self._lock = Lock()
         self._stores: dict[Path, FileStore] = {}
-
-    def record(self, event: str, route: Route) -> str:  # noqa: ARG002 - every route's records look the same
-        """The event itself, as its format has it."""
-        return event
-
-    def group(self, events: pa.Table) -> pa.StringArray | None:  # noqa: ARG002 - any may stand beside any
-        """A file may hold any events."""
-        return None
-
-    def body(self, content: bytes) -> bytes:
-        """Gzip."""
-        return compress(content)
-
-    def restamp(self, record: bytes, now: datetime) -> bytes:  # noqa: ARG002 - there is no age rule
-        """Nothing to change."""
-        return record
 
     def send(self, outgoing: Outgoing) -> Outcome:
         """Write one file; the same being there already is as good."""
@@ -87,10 +65,6 @@ class FileDestination:
             passing = isinstance(cause, OSError) and cause.errno in _PASSING
             return Outcome(Result.RETRY if passing else Result.BLOCKED, str(error))
         return Outcome(Result.DELIVERED, f"wrote {key}", assurance=Assurance.STORED, facts={"file": key})
-
-    def confirm(self, acks: Sequence[str], route: Route) -> Mapping[str, bool]:  # noqa: ARG002 - never asked for
-        """A file that is written is stored."""
-        return {}
 
     def check(self) -> Sequence[str]:
         """Write a file without a name into each directory."""

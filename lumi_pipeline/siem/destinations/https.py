@@ -15,13 +15,11 @@ from typing import Final
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import pyarrow as pa
 from nacl.signing import SigningKey
 
 from lumi_pipeline.errors import ConfigError, SiemError
 from lumi_pipeline.siem.answers import Rules, attempt
-from lumi_pipeline.siem.destination import AgeRule, Framing, Limits, Outcome, Outgoing, Result
-from lumi_pipeline.siem.gzipping import compress
+from lumi_pipeline.siem.destination import Framing, Limits, Outcome, Outgoing, Result
 from lumi_pipeline.siem.options import (
     Given,
     Option,
@@ -36,6 +34,7 @@ from lumi_pipeline.siem.options import (
     secret,
     text,
 )
+from lumi_pipeline.siem.plain import Plain
 from lumi_pipeline.siem.settings import DestinationSettings, Route
 from lumi_pipeline.siem.transport import Transport
 
@@ -116,10 +115,9 @@ def open_destination(settings: DestinationSettings) -> "HttpsDestination":
     return HttpsDestination(settings)
 
 
-class HttpsDestination:
+class HttpsDestination(Plain):
     """One endpoint, or one for each route."""
 
-    age: AgeRule | None = None
     mapping = "https/1"
 
     def __init__(self, settings: DestinationSettings) -> None:
@@ -138,29 +136,9 @@ class HttpsDestination:
         self.limits = Limits(largest, int(str(options["max_events"])), largest)
         self._transport = Transport(settings)
 
-    def record(self, event: str, route: Route) -> str:  # noqa: ARG002 - every route's records look the same
-        """The event itself, as its format has it."""
-        return event
-
-    def group(self, events: pa.Table) -> pa.StringArray | None:  # noqa: ARG002 - any may stand beside any
-        """A request may hold any events."""
-        return None
-
-    def body(self, content: bytes) -> bytes:
-        """Gzip."""
-        return compress(content)
-
-    def restamp(self, record: bytes, now: datetime) -> bytes:  # noqa: ARG002 - there is no age rule
-        """Nothing to change: the endpoint takes any time."""
-        return record
-
     def send(self, outgoing: Outgoing) -> Outcome:
         """POST one batch."""
         return attempt(partial(self._post, outgoing.route, outgoing.delivery_id, outgoing.body, outgoing.timestamp))
-
-    def confirm(self, acks: Sequence[str], route: Route) -> Mapping[str, bool]:  # noqa: ARG002 - never asked for
-        """There are no acknowledgements besides the answer."""
-        return {}
 
     def check(self) -> Sequence[str]:
         """POST an empty body (or array) to each endpoint; it has to be accepted, or refused for being empty."""

@@ -9,20 +9,17 @@ import logging
 import re
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
-
 from lumi_pipeline.errors import ConfigError, SiemError
 from lumi_pipeline.siem.answers import attempt
-from lumi_pipeline.siem.destination import AgeRule, Framing, Limits, Outcome, Outgoing, Result
-from lumi_pipeline.siem.gzipping import compress
+from lumi_pipeline.siem.destination import Limits, Outcome, Outgoing, Result
 from lumi_pipeline.siem.kafkareports import BARRED, NOT_SENT, TOO_LARGE, Fate, Kept, Report, judge
 from lumi_pipeline.siem.options import Given, Option, Secret, choice, number, secret, text, texts
-from lumi_pipeline.siem.settings import DestinationSettings, Route
+from lumi_pipeline.siem.plain import Plain
+from lumi_pipeline.siem.settings import DestinationSettings
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError, Message, Producer
@@ -80,12 +77,9 @@ def open_destination(settings: DestinationSettings) -> "KafkaDestination":
     return KafkaDestination(settings)
 
 
-class KafkaDestination:
+class KafkaDestination(Plain):
     """A topic, or one for each route, of one cluster."""
 
-    framing = Framing.LINES
-    suffix = "ndjson.gz"
-    age: AgeRule | None = None
     mapping = "kafka/1"
 
     def __init__(self, settings: DestinationSettings) -> None:
@@ -106,29 +100,9 @@ class KafkaDestination:
         self._errors: dict[int, bool] = {}
         self._kept = Kept()
 
-    def record(self, event: str, route: Route) -> str:  # noqa: ARG002 - every route's records look the same
-        """The event itself, as its format has it."""
-        return event
-
-    def group(self, events: pa.Table) -> pa.StringArray | None:  # noqa: ARG002 - any may stand beside any
-        """A request may hold any events."""
-        return None
-
-    def body(self, content: bytes) -> bytes:
-        """Gzip, for keeping; messages are compressed on their way."""
-        return compress(content)
-
-    def restamp(self, record: bytes, now: datetime) -> bytes:  # noqa: ARG002 - there is no age rule
-        """Nothing to change: a topic takes any time."""
-        return record
-
     def send(self, outgoing: Outgoing) -> Outcome:
         """Write one message an event, and wait until each is reported."""
         return attempt(lambda: self._send(outgoing))
-
-    def confirm(self, acks: Sequence[str], route: Route) -> Mapping[str, bool]:  # noqa: ARG002 - never asked for
-        """There are no acknowledgements besides the delivery reports."""
-        return {}
 
     def check(self) -> Sequence[str]:
         """Ask the cluster for each topic; whether it may be written to shows with the first event."""

@@ -5,7 +5,6 @@ Each batch is one object whose name is the delivery's id, so what is sent twice 
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from functools import partial
 from typing import Final
 
@@ -13,13 +12,14 @@ import pyarrow as pa
 
 from lumi_pipeline.errors import ConfigError, SiemError
 from lumi_pipeline.siem.answers import attempt
-from lumi_pipeline.siem.destination import AgeRule, Framing, Limits, Outcome, Outgoing, Result
+from lumi_pipeline.siem.destination import Limits, Outcome, Outgoing, Result
 from lumi_pipeline.siem.gzipping import compress
 from lumi_pipeline.siem.options import Given, Option, choice, https_url, number, secret, text
+from lumi_pipeline.siem.plain import Plain
 from lumi_pipeline.siem.s3access import S3Access
 from lumi_pipeline.siem.s3puts import Target, put, try_out
 from lumi_pipeline.siem.securitylake import groups, parquet
-from lumi_pipeline.siem.settings import DestinationSettings, Route
+from lumi_pipeline.siem.settings import DestinationSettings
 from lumi_pipeline.stores.s3errors import FAILURES
 from transparency.objectkeys import is_key
 
@@ -89,11 +89,8 @@ def open_destination(settings: DestinationSettings) -> "S3Destination":
     return S3Destination(settings)
 
 
-class S3Destination:
+class S3Destination(Plain):
     """A bucket, with a prefix, or one for each route."""
-
-    framing = Framing.LINES
-    age: AgeRule | None = None
 
     def __init__(self, settings: DestinationSettings) -> None:
         options, name = settings.options, f"destination {settings.name}"
@@ -116,10 +113,6 @@ class S3Destination:
         self.limits = Limits(largest, int(str(options["max_events"])), largest)
         self._access = S3Access(settings)
 
-    def record(self, event: str, route: Route) -> str:  # noqa: ARG002 - every route's records look the same
-        """The event itself, as its format has it."""
-        return event
-
     def group(self, events: pa.Table) -> pa.StringArray | None:
         """An object of Security Lake's holds events of one class and one day; another one any."""
         return groups(events) if self._lake else None
@@ -128,17 +121,9 @@ class S3Destination:
         """Gzip, or Parquet."""
         return parquet(content) if self._lake else compress(content)
 
-    def restamp(self, record: bytes, now: datetime) -> bytes:  # noqa: ARG002 - there is no age rule
-        """Nothing to change: a bucket takes any time."""
-        return record
-
     def send(self, outgoing: Outgoing) -> Outcome:
         """Write one object."""
         return attempt(lambda: self._put(outgoing))
-
-    def confirm(self, acks: Sequence[str], route: Route) -> Mapping[str, bool]:  # noqa: ARG002 - never asked for
-        """There are no acknowledgements besides the answer."""
-        return {}
 
     def check(self) -> Sequence[str]:
         """Begin an upload below each prefix and give it up, which shows the rights and the key, and leaves nothing."""

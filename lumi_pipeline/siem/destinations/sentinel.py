@@ -16,7 +16,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
@@ -29,8 +29,8 @@ from lumi_pipeline.errors import SiemError
 from lumi_pipeline.siem.answers import Rules, attempt
 from lumi_pipeline.siem.destination import AgeRule, Framing, Limits, Outcome, Outgoing, Result
 from lumi_pipeline.siem.entratoken import EntraToken, NoToken
-from lumi_pipeline.siem.gzipping import compress
 from lumi_pipeline.siem.options import Given, Option, Secret, SecretUnavailable, choice, https_url, secret, text
+from lumi_pipeline.siem.plain import Plain
 from lumi_pipeline.siem.sentinelcolumns import record as columns_record
 from lumi_pipeline.siem.settings import DestinationSettings, Route
 from lumi_pipeline.siem.transport import Answer, Transport
@@ -102,7 +102,7 @@ def open_destination(settings: DestinationSettings) -> "SentinelDestination":
     return SentinelDestination(settings)
 
 
-class SentinelDestination:
+class SentinelDestination(Plain):
     """One stream of a data collection rule, or one for each route."""
 
     framing = Framing.ARRAY
@@ -136,21 +136,9 @@ class SentinelDestination:
         labels = pa.array([f"{label}Z" for label in np.datetime_as_string(starts, unit="m")], pa.string())
         return labels.take(pa.array(which, pa.int64()))
 
-    def body(self, content: bytes) -> bytes:
-        """Gzip."""
-        return compress(content)
-
-    def restamp(self, record: bytes, now: datetime) -> bytes:  # noqa: ARG002 - the service does it
-        """Nothing to change: the service itself replaces ``TimeGenerated``, and ``EventTime`` keeps the time."""
-        return record
-
     def send(self, outgoing: Outgoing) -> Outcome:
         """POST one batch."""
         return attempt(partial(self._post, outgoing.route, uuid5(NAMESPACE_OID, outgoing.delivery_id), outgoing.body))
-
-    def confirm(self, acks: Sequence[str], route: Route) -> Mapping[str, bool]:  # noqa: ARG002 - never asked for
-        """There are no acknowledgements besides the answer."""
-        return {}
 
     def check(self) -> Sequence[str]:
         """Get a token, then POST an empty array to each stream; it is taken, or refused for being empty."""

@@ -15,15 +15,13 @@ from threading import Lock
 from typing import Final
 from urllib.parse import urlsplit
 
-import pyarrow as pa
-
 from lumi_pipeline.errors import SiemError
 from lumi_pipeline.events import to_micros
 from lumi_pipeline.siem import hec
 from lumi_pipeline.siem.answers import attempt
-from lumi_pipeline.siem.destination import AgeRule, Assurance, Framing, Limits, Outcome, Outgoing, Result
-from lumi_pipeline.siem.gzipping import compress
+from lumi_pipeline.siem.destination import Assurance, Limits, Outcome, Outgoing, Result
 from lumi_pipeline.siem.options import Given, Option, Secret, SecretUnavailable, choice, https_url, secret, text
+from lumi_pipeline.siem.plain import Plain
 from lumi_pipeline.siem.settings import DestinationSettings, Route
 from lumi_pipeline.siem.sqltext import BATCH_ID, joined, json_object, json_plain, json_text, quoted
 from lumi_pipeline.siem.transport import Answer, NotSent, Transport, Unanswered
@@ -78,12 +76,9 @@ def open_destination(settings: DestinationSettings) -> "SplunkDestination":
     return SplunkDestination(settings)
 
 
-class SplunkDestination:
+class SplunkDestination(Plain):
     """One collector; each route has a channel, and may have a token, an index and so on of its own."""
 
-    framing = Framing.LINES
-    suffix = "ndjson.gz"
-    age: AgeRule | None = None
     mapping = "splunk/1"
     limits = Limits(_BODY, _EVENTS, _BODY)
 
@@ -108,18 +103,6 @@ class SplunkDestination:
             json_object(_FIELDS),
             quoted("}"),
         )
-
-    def group(self, events: pa.Table) -> pa.StringArray | None:  # noqa: ARG002 - any may stand beside any
-        """A request may hold any events of its route."""
-        return None
-
-    def body(self, content: bytes) -> bytes:
-        """Gzip, the only compression that the collector knows."""
-        return compress(content)
-
-    def restamp(self, record: bytes, now: datetime) -> bytes:  # noqa: ARG002 - there is no age rule
-        """Nothing to change: Splunk takes events of any age."""
-        return record
 
     def send(self, outgoing: Outgoing) -> Outcome:
         """POST one batch."""

@@ -10,17 +10,13 @@ and Metrics Source", "Upload Data to an HTTP Source", "Troubleshooting HTTP Sour
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
-import pyarrow as pa
-
 from lumi_pipeline.errors import SiemError
 from lumi_pipeline.siem.answers import Rules, attempt
-from lumi_pipeline.siem.destination import AgeRule, Framing, Limits, Outcome, Outgoing, Result
-from lumi_pipeline.siem.gzipping import compress
+from lumi_pipeline.siem.destination import Limits, Outcome, Outgoing, Result
 from lumi_pipeline.siem.options import (
     Given,
     Option,
@@ -31,6 +27,7 @@ from lumi_pipeline.siem.options import (
     names,
     secret,
 )
+from lumi_pipeline.siem.plain import Plain
 from lumi_pipeline.siem.settings import DestinationSettings, Route
 from lumi_pipeline.siem.transport import Transport
 
@@ -75,12 +72,9 @@ def open_destination(settings: DestinationSettings) -> "SumoDestination":
     return SumoDestination(settings)
 
 
-class SumoDestination:
+class SumoDestination(Plain):
     """One HTTP source, or one for each route."""
 
-    framing = Framing.LINES
-    suffix = "ndjson.gz"
-    age: AgeRule | None = None
     mapping = "sumo/1"
     limits = Limits(body_bytes=900_000, events=100_000, record_bytes=_LINE - 1)
 
@@ -88,29 +82,9 @@ class SumoDestination:
         self.settings = settings
         self._transport = Transport(replace(settings, timeout=min(settings.timeout, _LONGEST)))
 
-    def record(self, event: str, route: Route) -> str:  # noqa: ARG002 - every route's records look the same
-        """The event itself, as its format has it."""
-        return event
-
-    def group(self, events: pa.Table) -> pa.StringArray | None:  # noqa: ARG002 - any may stand beside any
-        """A request may hold any events."""
-        return None
-
-    def body(self, content: bytes) -> bytes:
-        """Gzip."""
-        return compress(content)
-
-    def restamp(self, record: bytes, now: datetime) -> bytes:  # noqa: ARG002 - there is no age rule
-        """Nothing to change: a message keeps its time, or is listed under that of its receipt, but is never dropped."""
-        return record
-
     def send(self, outgoing: Outgoing) -> Outcome:
         """POST one batch."""
         return attempt(partial(self._post, outgoing.route, outgoing.body))
-
-    def confirm(self, acks: Sequence[str], route: Route) -> Mapping[str, bool]:  # noqa: ARG002 - never asked for
-        """There are no acknowledgements besides the answer."""
-        return {}
 
     def check(self) -> Sequence[str]:
         """POST no message to each source."""
