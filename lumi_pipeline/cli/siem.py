@@ -72,6 +72,10 @@ def read_period(exports: "Exports", name: str, first: date | None, last: date | 
     end = last or max(today, begin)
     if end < begin:
         raise click.UsageError(f"the period would end on {end}, before it begins on {begin}")
+    if end > today:
+        raise click.UsageError(
+            f"the period would end on {end}, but today is {today}: nothing is recorded after that yet"
+        )
     if tenant is not None and tenant not in exports.source.cursors:
         # An account of nothing would say that nothing is missing.
         known = difflib.get_close_matches(tenant[:100], exports.source.cursors, n=1, cutoff=0.0)

@@ -56,7 +56,7 @@ def _advice(status: "DestinationStatus", now: datetime) -> list[str]:
     if status.quarantined:
         lines.append(f"{count(status.quarantined, 'event')} not taken by it; see: lumi siem quarantine {status.name}")
     if status.holder is not None:
-        lines.append(f"{status.holder.where} is delivering right now")
+        lines.append(f"{status.holder.where} delivers to it, until {status.holder.until:%H:%M:%S} UTC at least")
     return lines
 
 

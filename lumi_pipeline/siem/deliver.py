@@ -83,9 +83,11 @@ class Deliverer:
     def run(self, patience: timedelta = timedelta(0)) -> DeliveryReport:
         """Send whatever can be sent; wait up to ``patience`` for what can be sent again later.
 
-        Raises :class:`~lumi_pipeline.errors.LeaseHeld` while another process delivers to this destination.
+        Raises :class:`~lumi_pipeline.errors.LeaseHeld` while another process delivers to this destination, and what
+        ``evidence_key`` raises, before anything is sent that no receipt could be signed for.
         """
         started = time.monotonic()
+        self._key()
         with Lease(self._lake, self._name, self._clock, LEASE_LENGTH) as lease:
             run = _Run(self._lake, self._destination, lease, self._clock)
             run.recover()

@@ -109,6 +109,10 @@ class Planner:
             looked = planned.last.landing if planned.last else 0
             ranges, complete = self._waiting(planned, since, max_events)
             if not ranges:
+                if planned.last is None:
+                    # The day that the destination begins with is fixed now, not with the first event: that may be
+                    # recorded today and be landed tomorrow.
+                    self._commit(planned, _Task(LIVE, {}, (since, date.max), since, looked, looked))
                 return
             # Where all that is waiting is in this plan, the landings so far need not be looked at again.
             landing = self._source.landings if complete else looked

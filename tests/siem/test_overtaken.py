@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lumi_pipeline.errors import LakeError
+from lumi_pipeline.errors import ConfigError, LakeError
 from lumi_pipeline.siem.account import Period
 from lumi_pipeline.siem.exports import Exports
 from tests.lake.world import World, at, day
@@ -43,3 +43,23 @@ def test_what_is_really_lost_stays_an_error(world: World) -> None:
     world.store.delete(key)
     with pytest.raises(LakeError, match="missing although it was committed"):
         list(exports.plan("hook"))
+
+
+def test_what_is_landed_after_midnight_is_still_the_first_days(tmp_path: Path) -> None:
+    """A destination without 'since' begins with the day on which it is first planned, also if nothing was there yet."""
+    world = World.create(tmp_path / "world", at(0, "20:00:00"))
+    world.send_to({"name": "hook", "kind": "https", "url": "https://siem.example.com"})
+    assert list(Exports(world.pipeline()).plan("hook")) == []
+    world.record("acme", at(0, "23:00:00"))
+    world.clock.now = at(1, "00:10:00")
+    world.pipeline().land()
+    assert [report.events for report in Exports(world.pipeline()).plan("hook")] == [1]
+    assert Exports(world.pipeline()).since("hook") == day(0)
+
+
+def test_nothing_is_sent_that_no_receipt_could_be_signed_for(world: World) -> None:
+    exports = Exports(world.pipeline(evidence_key_file=world.directory / "missing.key"))
+    list(exports.plan("hook"))
+    with pytest.raises(ConfigError, match="there is no key at"):
+        exports.deliver("hook")
+    assert list(world.store.list("siem/hook/ledger/")) == []

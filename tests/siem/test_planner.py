@@ -295,7 +295,12 @@ def test_a_backfill_has_a_lane_of_its_own_and_live_planning_goes_on_where_it_was
 def test_an_empty_lake_has_nothing_to_plan(tmp_path: Path) -> None:
     world = World.create(tmp_path / "world", at(0))
     assert plan(world.pipeline(), destination()) == []
-    assert list(world.store.list("")) == []
+    first = PlanBook(world.pipeline().lake, "siem").planned().last
+    assert first is not None
+    assert (first.covered, first.batches) == ((), ())
+    stored = list(world.store.list(""))
+    assert plan(world.pipeline(), destination()) == []
+    assert list(world.store.list("")) == stored
 
 
 def test_a_clock_that_is_set_back_puts_no_plan_before_another(spread: World) -> None:
