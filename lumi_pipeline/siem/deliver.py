@@ -41,6 +41,9 @@ _PASSED_AFTER: Final = 12
 """Attempts after which one event alone no longer keeps the others of its ordered lane waiting."""
 
 _POLL: Final = timedelta(seconds=1)
+_ACK_WAIT: Final = timedelta(minutes=2)
+"""How long a run waits for acknowledgements at least. Splunk indexes within seconds, as a rule."""
+
 _SLICE: Final = 20.0
 
 
@@ -83,6 +86,9 @@ class Deliverer:
     def run(self, patience: timedelta = timedelta(0)) -> DeliveryReport:
         """Send whatever can be sent; wait up to ``patience`` for what can be sent again later.
 
+        An acknowledgement that was promised in this run is waited for longer, as later nobody may be able to ask for
+        it: behind a balancer only who was promised it knows which indexer to ask, and all others send again.
+
         Raises :class:`~lumi_pipeline.errors.LeaseHeld` while another process delivers to this destination, and what
         ``evidence_key`` raises, before anything is sent that no receipt could be signed for.
         """
@@ -98,9 +104,9 @@ class Deliverer:
                 while run.step():
                     pass
                 wake = run.wakes_at()
-                if wake is None or wake > end or time.monotonic() > latest:
+                if wake is None or wake > run.waits_until(end) or time.monotonic() > max(latest, run.latest):
                     break
-                self._wait(lease, wake, latest)
+                self._wait(lease, wake, max(latest, run.latest))
             run.report.receipts = ReceiptBook(self._lake, self._name).write(run.book, self._key)
             report = run.closed()
         report.seconds = time.monotonic() - started
@@ -125,6 +131,9 @@ class _Run:
         self._settler = Settler(destination.settings.name, self._loader)
         self._polled = datetime.min.replace(tzinfo=clock().tzinfo)
         self._lost: LeaseHeld | None = None
+        self._promised = clock()
+        self.latest = time.monotonic()
+        """When acknowledgements are not waited for any more, by the clock that nobody sets."""
         self.book = LedgerBook(lake, destination.settings.name)
         self.report = DeliveryReport(destination.settings.name)
 
@@ -166,6 +175,10 @@ class _Run:
         if ledger.of(State.ACCEPTED):
             times.append(max(self._polled + _POLL, now))
         return min(times, default=None)
+
+    def waits_until(self, end: datetime) -> datetime:
+        """How long the run goes on that would end at ``end``: acknowledgements promised in it may come later."""
+        return max(end, self._promised) if self.book.ledger.of(State.ACCEPTED) else end
 
     def closed(self) -> DeliveryReport:
         """The report of the run."""
@@ -297,6 +310,9 @@ class _Run:
 
     def _settle(self, settled: Settled) -> None:
         self._write(settled.moves, settled.receipts)
+        if any(move.do is Do.ACCEPT for move in settled.moves):
+            self._promised = self._clock() + _ACK_WAIT
+            self.latest = time.monotonic() + _ACK_WAIT.total_seconds() + _SLICE
         for loaded, duplicates in settled.delivered:
             self.report.batches += 1
             self.report.events += loaded.outgoing.count

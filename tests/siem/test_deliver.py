@@ -275,6 +275,22 @@ def test_acknowledgements_are_waited_for(shipping: Shipping) -> None:
     assert len(shipping.siem.requests) == 6
 
 
+def test_whoever_was_promised_an_acknowledgement_stays_to_ask_for_it(shipping: Shipping) -> None:
+    """Behind a balancer nobody else can, and everything would be sent again in every run."""
+    begun = shipping.clock.now
+
+    class Later(dict[str, bool]):
+        def __getitem__(self, ack: str) -> bool:
+            return shipping.clock.now - begun > timedelta(seconds=40)
+
+    shipping.siem.script = lambda request: taken(ack=str(request.number))
+    shipping.siem.acknowledged = Later(dict.fromkeys(map(str, range(6)), False))
+    report = shipping.run()
+    assert (report.events, report.duplicates, report.receipts, report.open_batches) == (22, 0, 6, 0)
+    assert 40 <= sum(shipping.slept) < 45
+    shipping.check_settled()
+
+
 @pytest.mark.parametrize("forgotten", [True, False])
 def test_an_acknowledgement_that_does_not_come_leaves_a_doubt(shipping: Shipping, forgotten: bool) -> None:
     """It is unknown by now, or it stays false for five minutes."""
