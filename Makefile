@@ -4,8 +4,9 @@
 #   make run     a demo system, the daily job over it, one proof made and verified
 #   make test    every test
 #   make check   format, lint, types and the quick tests: run it before a commit
-#   make soak    nothing is lost: 16 writers, kills and crashes, for SOAK_SECONDS (180) each; then the pipeline's tests on
-#                PostgreSQL and S3, killed and overtaken at every moment instead of one in six
+#   make soak    nothing is lost: 16 writers, kills and crashes, for SOAK_SECONDS (180) each; SIEM_SOAK_EVENTS (200,000)
+#                events to every kind of destination under faults and kills; then the pipeline's tests on PostgreSQL and
+#                S3, killed and overtaken at every moment instead of one in six
 #   make bench   the benchmarks: ratios against what one could have used instead
 #   make ui      Dagster's web interface over the demo, on http://127.0.0.1:3000
 #   make lock    choose newest versions and write both lock files (needs uv)
@@ -16,6 +17,7 @@ VENV ?= .venv
 UV ?= uv
 DEMO ?= data/local/demo
 SOAK_SECONDS ?= 180
+SIEM_SOAK_EVENTS ?= 200000
 BIN := $(VENV)/bin
 
 # Stamps: their age against the lock files decides whether anything is installed again. `INSTALLED=` (nothing) makes
@@ -51,6 +53,7 @@ types: $(INSTALLED)
 
 soak: $(INSTALLED)
 	SOAK_SECONDS="$(SOAK_SECONDS)" $(BIN)/python -m pytest -s tests/soak
+	SIEM_SOAK_EVENTS="$(SIEM_SOAK_EVENTS)" $(BIN)/python -m pytest -s tests/siem/soak tests/siem/test_outage.py
 	$(BIN)/python -m pytest -n auto --places=remote --thorough tests/lake tests/assets
 
 bench: $(INSTALLED)

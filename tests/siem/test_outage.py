@@ -29,7 +29,7 @@ from transparency.note import parse_note, verify_note
 pytestmark = pytest.mark.slow
 
 HOURLY: Final = "SIEM_SOAK_EVENTS" in os.environ
-STEP: Final = timedelta(hours=1 if HOURLY else 6)
+STEP: Final = timedelta(hours=1 if HOURLY else 8)
 OPERATOR: Final = "lumi-operator"
 TENANTS: Final = ("acme", "globex")
 DOWN: Final = ("datadog", "sentinel", "ordered")
@@ -230,13 +230,13 @@ def test_a_destination_that_is_new_gets_what_was_before_it_when_asked_for(site: 
 
 def test_an_idle_system_is_silent(site: Site) -> None:
     """Also where a destination gets the operator's own events, which are about deliveries to it, among others."""
-    for minute in range(6):
+    for minute in range(5):
         site.pass_time(timedelta(minutes=20), events=minute < 4)
-    for _ in range(3):
+    for _ in range(2):
         site.pass_time(HOUR, events=False)
     assert len(site.digests("healthy")) in {2, 3}
     assert any(event["tenant_id"] == OPERATOR for event in site.healthy.stored)
     before = site.written()
-    for _ in range(12):
-        site.pass_time(timedelta(hours=6), events=False)
+    for _ in range(72 if HOURLY else 6):
+        site.pass_time(HOUR if HOURLY else timedelta(hours=12), events=False)
     assert site.written() == before

@@ -6,6 +6,7 @@ What has arrived is counted from what the service keeps, and by nothing that the
 import gzip
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -71,7 +72,7 @@ class Target:
     poison: frozenset[str] = frozenset()
     disturb: Callable[[], None] = lambda: None
     lost_on_arrival: Callable[[], int] = lambda: 0
-    faults: Faults | None = None
+    faults: Counter[str] = field(default_factory=Counter)
     broken: bool = False
 
     @property
@@ -149,7 +150,12 @@ def _https(making: Making) -> Target:
     settings = {"kind": "https", "url": fake.endpoint, "token": making.secret, "max_events": 250, "timeout": 5}
     faults = making.served("https", fake)
     return Target(
-        "https", settings, lambda: arrivals.ids, lambda: len(fake.requests), making.expected.poison, faults=faults
+        "https",
+        settings,
+        lambda: arrivals.ids,
+        lambda: len(fake.requests),
+        making.expected.poison,
+        faults=faults.counts,
     )
 
 
@@ -167,7 +173,12 @@ def _ordered(making: Making) -> Target:
     }
     faults = making.served("ordered", fake, kinds={**ALWAYS, **LATE}, share=0.2)
     return Target(
-        "ordered", settings, lambda: arrivals.ids, lambda: len(fake.requests), making.expected.poison, faults=faults
+        "ordered",
+        settings,
+        lambda: arrivals.ids,
+        lambda: len(fake.requests),
+        making.expected.poison,
+        faults=faults.counts,
     )
 
 
@@ -191,7 +202,7 @@ def _splunk(making: Making) -> Target:
         lambda: len(fake.requests),
         making.expected.poison,
         lost_on_arrival=lambda: fake.dropped,
-        faults=faults,
+        faults=faults.counts,
     )
 
 
@@ -223,7 +234,7 @@ def _splunk_acks(making: Making) -> Target:
         making.expected.poison,
         disturb=fake.index_all,
         lost_on_arrival=lambda: fake.dropped,
-        faults=faults,
+        faults=faults.counts,
     )
 
 
@@ -240,7 +251,7 @@ def _datadog(making: Making) -> Target:
         lambda: len(fake.requests),
         making.expected.poison,
         lost_on_arrival=lambda: len(fake.dropped) + fake.truncated,
-        faults=faults,
+        faults=faults.counts,
     )
 
 
@@ -256,7 +267,7 @@ def _sumo(making: Making) -> Target:
         lambda: len(fake.requests),
         making.expected.giants,
         lost_on_arrival=lambda: fake.cut,
-        faults=faults,
+        faults=faults.counts,
     )
 
 
@@ -292,7 +303,7 @@ def _sentinel(making: Making) -> Target:
         lambda: len(fake.requests),
         making.expected.poison | making.expected.giants,
         lost_on_arrival=lambda: len(fake.lost),
-        faults=faults,
+        faults=faults.counts,
     )
 
 
@@ -316,7 +327,7 @@ def _s3(making: Making, s3: S3) -> Target:
         keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
         return _of_files(s3.admin.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys)
 
-    return Target("s3", settings, arrived, lambda: len(gateway.requests), faults=faults)
+    return Target("s3", settings, arrived, lambda: len(gateway.requests), faults=faults.counts)
 
 
 def _kafka(making: Making) -> Target:
@@ -333,19 +344,19 @@ def _kafka(making: Making) -> Target:
         "max_events": 250,
         "timeout": 5,
     }
-    injected: list[int] = []
+    injected: Counter[str] = Counter()
 
     def disturb() -> None:
-        errors = random.choices(_KAFKA_ERRORS, k=random.randint(0, 2))
+        errors = random.choices(_KAFKA_ERRORS, k=random.choice([0, 0, 0, 0, 1, 2]))
         cluster.fail(kafka.PRODUCE, *errors)
         cluster.slow(random.choice([0, 0, 20]))
-        injected.extend(errors)
+        injected.update(f"error {error}" for error in errors)
 
     def arrived() -> list[str]:
         cluster.slow(0)
         return [message.headers["event_id"].decode() for message in follower.stored()]
 
-    return Target("kafka", settings, arrived, lambda: len(injected), disturb=disturb)
+    return Target("kafka", settings, arrived, lambda: 0, disturb=disturb, faults=injected)
 
 
 def _file(making: Making) -> Target:
