@@ -31,6 +31,8 @@ class Verdict:
     quarantined: int
     misjudged: int
     unfounded: int
+    witnesses: tuple[str, ...] = ()
+    """What the receipts say of some of the lost."""
 
     def faults(self) -> dict[str, int]:
         """What there is and must not be, besides disorder, which only some promise not to make."""
@@ -68,6 +70,7 @@ def judge(
         quarantined=len(quarantined),
         misjudged=len(quarantined ^ poison),
         unfounded=len(delivered - counts.keys()) + len(expected - delivered),
+        witnesses=tuple(_witnesses(places, sorted(expected - counts.keys())[:3], receipts)),
     )
 
 
@@ -75,6 +78,15 @@ def read_receipts(root: Path, destination: str) -> list[dict[str, Any]]:
     """The lines of a destination's receipts, in order."""
     files = sorted((root / "siem" / destination / "receipts").glob("*.jsonl"))
     return [json.loads(line) for file in files for line in file.read_bytes().split(b"\n") if line.startswith(b"{")]
+
+
+def _witnesses(
+    places: Mapping[str, Place], events: Sequence[str], receipts: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    for event_id in events:
+        for receipt in receipts:
+            if places[event_id] in _places(receipt):
+                yield f"{event_id} ({places[event_id]}): {json.dumps(receipt)}"
 
 
 def _places(receipt: Mapping[str, Any]) -> Iterator[Place]:

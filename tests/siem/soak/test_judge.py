@@ -23,7 +23,7 @@ def delivered(first: int, last: int, events: int, *, doubtful: bool = False) -> 
     }
 
 
-QUARANTINED = {"outcome": "quarantined", "event_id": "e3"}
+QUARANTINED = {"outcome": "quarantined", "event_id": "e3", "ranges": [["acme", "3", "3", "1"]]}
 RECEIPTS = [delivered(0, 2, 3), delivered(3, 5, 2), QUARANTINED]
 
 

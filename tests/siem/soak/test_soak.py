@@ -126,7 +126,7 @@ def check(job: Job, all_targets: list[Target], verdicts: dict[str, Verdict]) -> 
         if target.broken:
             assert (verdict.arrived, sum(day.open for day in days)) == (0, EVENTS)
             continue
-        assert verdict.faults() == {}, target.name
+        assert verdict.faults() == {}, "\n".join((target.name, *verdict.witnesses))
         assert target.lost_on_arrival() == 0, target.name
         assert sum(day.delivered for day in days) == verdict.expected
         assert sum(day.duplicates for day in days) == verdict.marked
