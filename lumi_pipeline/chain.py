@@ -1,8 +1,8 @@
 """Chain verification: rows of many tenants in, breaks and tree roots out.
 
 A :class:`ChainFold` is fed tables of events sorted by ``(tenant_id, seq)``, in order, a tenant possibly continuing
-from one table to the next. Verifying is vectorised: Python runs once per tenant and table, and once per break. Only the
-event trees are folded leaf by leaf. What counts as a break, and how breaks are counted, is docs/formats.md §3.
+from one table to the next. Verifying is vectorised: Python runs once per tenant and table, and once per break. What
+counts as a break, and how breaks are counted, is docs/formats.md §3.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lumi_pipeline.events import PAYLOAD_COLUMNS, from_micros
-from lumi_pipeline.hashing import event_leaf
 from lumi_pipeline.rowhash import Digests, digest_column, recompute_hashes
+from lumi_pipeline.treefold import append_events
 from transparency.encoding import format_timestamp
 from transparency.errors import VerificationError
 from transparency.merkle import CompactRange
@@ -166,8 +166,7 @@ class ChainFold:
                 Break(tenant_id, int(seq[i]), BreakKind.TIME, self._time_rule(rows), _timestamp(int(time[i])))
             )
         if self._trees:
-            data = stored.tobytes()
-            rows.tree.extend(event_leaf(data[at : at + 32]) for at in range(0, len(data), 32))
+            append_events(rows.tree, stored)
         rows.count += end - begin
         rows.erased += int(columns.erased[span].sum())
         rows.state = ChainState(int(seq[-1]) + 1, stored[-1].tobytes(), int(time[-1]))
