@@ -1,4 +1,4 @@
-"""Which code hashes: kernels with the processor's SHA instructions, plain kernels, or none.
+"""Which code hashes and encodes: kernels with the processor's SHA instructions, plain kernels, or none.
 
 The environment variable ``LUMI_KERNELS`` decides: ``native``, ``plain``, ``off``, or (nothing) the best there is. What
 was chosen is tried against ``hashlib`` before it is used. Compiling takes some seconds, once for an installation, and
@@ -8,7 +8,7 @@ loading what was compiled most of one; so few rows are not worth it, and callers
 import hashlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lumi_pipeline.kernels.eventhash import Digests
+    from lumi_pipeline.kernels.parts import RecordPart
 
 VARIABLE: Final = "LUMI_KERNELS"
 WORTH_LOADING: Final = 32_768
@@ -36,15 +37,16 @@ _LOGGER: Final = logging.getLogger(__name__)
 
 
 class Engine:
-    """Hashes rows on all processors."""
+    """Hashes and encodes rows on all processors."""
 
     def __init__(self, *, native: bool) -> None:
         # numba and LLVM take half a second to import.
-        from lumi_pipeline.kernels import columns, eventhash  # noqa: PLC0415
+        from lumi_pipeline.kernels import columns, eventhash, jsonrecords  # noqa: PLC0415
 
         self.native = native
         self._columns = columns
         self._kernels = eventhash
+        self._json = jsonrecords
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="kernel")
 
     def events(self, events: pa.Table, fields: tuple[str, ...], tag: bytes) -> "Digests":
@@ -77,11 +79,52 @@ class Engine:
         self._share(run, list(_portions(len(values))))
         return out
 
+    def records(self, columns: pa.RecordBatch, parts: Sequence["RecordPart"]) -> "WrittenRecords":
+        """Return the records that ``parts`` make of each row; they are measured now and written when asked for."""
+        kernels = self._json
+        table = self._columns.column_table(columns)
+        program, constants = kernels.program_of(parts)
+        counted, fixed = kernels.varying(program)
+        lengths = np.empty(len(columns), np.int64)
+
+        def measure(rows: range) -> None:
+            kernels.measure(counted, fixed, table, rows.start, rows.stop, lengths)
+
+        self._share(measure, _portions(len(columns)))
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+
+        def write(rows: range) -> "npt.NDArray[np.uint8]":
+            start = int(offsets[rows.start])
+            out = np.empty(int(offsets[rows.stop]) - start, np.uint8)
+            if not kernels.write(program, constants, table, rows.start, rows.stop, offsets - start, out):
+                raise AssertionError("records were measured wrongly")
+            return out
+
+        return WrittenRecords(columns, offsets, write)
+
     def _share(self, run: Callable[[_Job], None], jobs: list[_Job]) -> None:
         if len(jobs) == 1:
             run(jobs[0])
         else:
             list(self._threads.map(run, jobs))
+
+
+class WrittenRecords:
+    """JSON records of rows, one after the other. Record i has the bytes ``offsets[i]`` to ``offsets[i + 1]``."""
+
+    def __init__(
+        self,
+        columns: pa.RecordBatch,
+        offsets: "npt.NDArray[np.int64]",
+        write: "Callable[[range], npt.NDArray[np.uint8]]",
+    ) -> None:
+        self.offsets = offsets
+        self._columns = columns  # kept, as the kernels read its buffers
+        self._write = write
+
+    def content(self, first: int, after: int) -> memoryview:
+        """Write records ``first`` to ``after`` - 1; any number of threads may ask."""
+        return self._write(range(first, after)).data
 
 
 def engine(rows: int) -> Engine | None:
