@@ -9,7 +9,7 @@ from tests.evidence.corpus.csvfile import events_csv
 from tests.evidence.corpus.events import Row
 from tests.evidence.corpus.primitives import canonical, sha
 from tests.evidence.corpus.signing import Key, note
-from tests.evidence.corpus.world import World
+from tests.evidence.corpus.world import FIRST_DAY, World
 
 Files = dict[str, bytes]
 
@@ -39,9 +39,10 @@ class Bundle:
     def copy(self) -> "Bundle":
         return deepcopy(self)
 
-    def day(self, number: int) -> dict[str, Any]:
-        day: dict[str, Any] = self.evidence["days"][number]
-        return day
+    @property
+    def days(self) -> list[dict[str, Any]]:
+        days: list[dict[str, Any]] = self.evidence["days"]
+        return days
 
 
 def sums(content: Files) -> bytes:
@@ -53,14 +54,16 @@ def signed(content: Files, signers: tuple[Key, ...]) -> Files:
     return {**content, "SHA256SUMS": text, "SHA256SUMS.sig": note(text, [key.line(text) for key in signers])}
 
 
-def bundle(world: World, tenant_id: str = "acme", start: date = FROM, end: date = TO) -> Bundle:
-    """The honest bundle of a published world."""
-    size = len(world.entries)
+def bundle(
+    world: World, tenant_id: str = "acme", start: date = FROM, end: date = TO, *, size: int | None = None
+) -> Bundle:
+    """The honest bundle of a published world, with the checkpoint of this size, by default the latest."""
+    size = size or len(world.entries)
     days, rows = [], []
     chain = next((chain for chain in world.chains if chain.tenant_id == tenant_id), None)
     for offset in range((end - start).days + 1):
         day = start + timedelta(days=offset)
-        index = 1 + (day - date(2026, 10, 30)).days
+        index = 1 + (day - FIRST_DAY).days
         first = min(size, index + 1 + index % 2)  # sometimes two days were published at once
         part = chain.days.get(day) if chain else None
         rows += part.rows if part else []
