@@ -1,7 +1,7 @@
 """Bundles: an honest one of a world, and what becomes of its files when somebody changes them."""
 
-from copy import deepcopy
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -37,7 +37,10 @@ class Bundle:
         return signed(self.content(), self.signers)
 
     def copy(self) -> "Bundle":
-        return deepcopy(self)
+        """A bundle that can be changed, down to the hashes of a path, and leaves this one as it is."""
+        days = [{name: copy(value) for name, value in day.items()} for day in self.days]
+        evidence = {name: copy(value) for name, value in self.evidence.items()} | {"days": days}
+        return replace(self, rows=[dict(row) for row in self.rows], evidence=evidence)
 
     @property
     def days(self) -> list[dict[str, Any]]:
@@ -98,4 +101,4 @@ def bundle(
         "verify.html": b"<!doctype html><title>stands in for the page</title>\n",
         "verify.py": b"# stands in for the script\n",
     }
-    return Bundle(deepcopy(rows), evidence, others, (world.evidence_key,))
+    return Bundle([dict(row) for row in rows], evidence, others, (world.evidence_key,))
