@@ -4,7 +4,7 @@
 code with the project. The verifiers are held against it: the package's, the script's and the page's.
 """
 
-from tests.evidence.corpus import rows, valid
+from tests.evidence.corpus import breaks, containers, days, proofs, resaved, rows, valid
 from tests.evidence.corpus.case import Case
 
 __all__ = ["Case", "cases"]
@@ -12,4 +12,12 @@ __all__ = ["Case", "cases"]
 
 def cases() -> list[Case]:
     """Every case, each with a name of its own."""
-    return [*valid.cases(), *rows.cases()]
+    return [
+        *valid.cases(),
+        *breaks.cases(),
+        *rows.cases(),
+        *resaved.cases(),
+        *proofs.cases(),
+        *days.cases(),
+        *containers.cases(),
+    ]

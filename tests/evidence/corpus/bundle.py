@@ -1,7 +1,7 @@
 """Bundles: an honest one of a world, and what becomes of its files when somebody changes them."""
 
-from copy import deepcopy
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -9,7 +9,7 @@ from tests.evidence.corpus.csvfile import events_csv
 from tests.evidence.corpus.events import Row
 from tests.evidence.corpus.primitives import canonical, sha
 from tests.evidence.corpus.signing import Key, note
-from tests.evidence.corpus.world import World
+from tests.evidence.corpus.world import FIRST_DAY, World
 
 Files = dict[str, bytes]
 
@@ -37,11 +37,15 @@ class Bundle:
         return signed(self.content(), self.signers)
 
     def copy(self) -> "Bundle":
-        return deepcopy(self)
+        """A bundle that can be changed, down to the hashes of a path, and leaves this one as it is."""
+        days = [{name: copy(value) for name, value in day.items()} for day in self.days]
+        evidence = {name: copy(value) for name, value in self.evidence.items()} | {"days": days}
+        return replace(self, rows=[dict(row) for row in self.rows], evidence=evidence)
 
-    def day(self, number: int) -> dict[str, Any]:
-        day: dict[str, Any] = self.evidence["days"][number]
-        return day
+    @property
+    def days(self) -> list[dict[str, Any]]:
+        days: list[dict[str, Any]] = self.evidence["days"]
+        return days
 
 
 def sums(content: Files) -> bytes:
@@ -53,14 +57,16 @@ def signed(content: Files, signers: tuple[Key, ...]) -> Files:
     return {**content, "SHA256SUMS": text, "SHA256SUMS.sig": note(text, [key.line(text) for key in signers])}
 
 
-def bundle(world: World, tenant_id: str = "acme", start: date = FROM, end: date = TO) -> Bundle:
-    """The honest bundle of a published world."""
-    size = len(world.entries)
+def bundle(
+    world: World, tenant_id: str = "acme", start: date = FROM, end: date = TO, *, size: int | None = None
+) -> Bundle:
+    """The honest bundle of a published world, with the checkpoint of this size, by default the latest."""
+    size = size or len(world.entries)
     days, rows = [], []
     chain = next((chain for chain in world.chains if chain.tenant_id == tenant_id), None)
     for offset in range((end - start).days + 1):
         day = start + timedelta(days=offset)
-        index = 1 + (day - date(2026, 10, 30)).days
+        index = 1 + (day - FIRST_DAY).days
         first = min(size, index + 1 + index % 2)  # sometimes two days were published at once
         part = chain.days.get(day) if chain else None
         rows += part.rows if part else []
@@ -95,4 +101,4 @@ def bundle(world: World, tenant_id: str = "acme", start: date = FROM, end: date 
         "verify.html": b"<!doctype html><title>stands in for the page</title>\n",
         "verify.py": b"# stands in for the script\n",
     }
-    return Bundle(deepcopy(rows), evidence, others, (world.evidence_key,))
+    return Bundle([dict(row) for row in rows], evidence, others, (world.evidence_key,))

@@ -29,15 +29,23 @@ class Case:
     archive: bytes | None = None
 
     def write(self, folder: Path) -> Path:
-        """Put the bundle into an existing folder and return the path that a verifier is given."""
+        """Put the bundle into a folder and return the path that a verifier is given.
+
+        A folder that held another case before is changed where the two differ, which is much faster than a new one.
+        """
         if self.archive is not None:
             path = folder / "bundle.zip"
             path.write_bytes(self.archive)
             return path
-        path = folder / "bundle"
-        path.mkdir()
-        for name, data in (self.files or {}).items():
-            (path / name).write_bytes(data)
+        path, files = folder / "bundle", self.files or {}
+        path.mkdir(exist_ok=True)
+        for old in path.iterdir():
+            if old.name not in files:
+                old.unlink()
+        for name, data in files.items():
+            target = path / name
+            if not target.exists() or target.read_bytes() != data:
+                target.write_bytes(data)
         return path
 
 
@@ -55,6 +63,7 @@ def zipped(files: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> by
 
 
 FORMS = ("kept", "resummed", "resigned")
+"""What became of the signed sums of a bundle that was changed: left as they were, made anew, or signed anew."""
 
 
 def tampered(

@@ -107,7 +107,10 @@ class World:
     evidence_key: Key = EVIDENCE_KEY
     witnesses: tuple[Key, ...] = ()
     signers: tuple[Key, ...] | None = None
+    previous: str = ""
+    """A line of the genesis."""
     edit_day: Callable[[int, dict[str, str]], None] = lambda _number, _lines: None
+    edit_entry: Callable[[int, bytes], bytes] = lambda _number, entry: entry
     maps: dict[date, dict[bytes, bytes]] = field(init=False)
     entries: list[bytes] = field(init=False)
 
@@ -128,14 +131,15 @@ class World:
                 "sealed": f"{day + timedelta(days=1)}T00:15:00.000000Z",
             }
             self.edit_day(number, lines)
-            self.entries.append(("lumi/day/v1\n" + "".join(f"{k} {v}\n" for k, v in lines.items())).encode())
+            entry = "lumi/day/v1\n" + "".join(f"{name} {value}\n" for name, value in lines.items())
+            self.entries.append(self.edit_entry(number, entry.encode()))
         return self
 
     @property
     def genesis(self) -> str:
         return (
             f"lumi/log/v1\norigin {self.origin}\nfirst-day {FIRST_DAY}\nkey {self.log_keys[0].vkey}\n"
-            f"evidence-key {self.evidence_key.vkey}\n"
+            f"evidence-key {self.evidence_key.vkey}\n{self.previous}"
         )
 
     def chain(self, tenant_id: str) -> Chain:
@@ -155,7 +159,11 @@ class World:
         return b64(map_proof(self.maps[day], tenant_key(tenant_id)))
 
 
-def standard(counts: Sequence[int] = (3, 4, 5, 0, 6, 2, 3), **options: object) -> World:
-    """The world of most cases: ``acme`` from the log's first day, ``globex`` from its fourth; ``initech`` never."""
-    chains = [Chain("acme", counts), Chain("globex", (2, 0, 3), start=3), Chain("hooli", (1, 1, 1))]
-    return World(chains, **options)  # type: ignore[arg-type]
+def chains(counts: Sequence[int] = (3, 4, 5, 0, 6, 2, 3)) -> list[Chain]:
+    """The tenants of most cases: ``acme`` from the log's first day, ``globex`` from its fourth; never ``initech``."""
+    return [Chain("acme", counts), Chain("globex", (2, 0, 3), start=3), Chain("hooli", (1, 1, 1))]
+
+
+def standard() -> World:
+    """An honest operator's log with these tenants."""
+    return World(chains()).publish()
