@@ -128,7 +128,7 @@ def _verify_content(extra: Mapping[str, Json], day: VerifiedDay, subject: str) -
     if record.day != day.record.day or record.key != key:
         raise VerificationError("tenant-record", "the tenant-day record is that of another day or tenant")
     verify_presence(map_root, key, hashlib.sha256(record_text).digest(), tenant_proof)
-    _check_record(record, day.record.breaks)
+    check_agreement(record, day.record.breaks)
     if event is None:
         line = f"on {record.day} this tenant had {record.count} event(s) from seq {record.first} on."
         return _with_breaks(Verdict(subject, Status.VERIFIED, "ok", (line, signed), facts), record)
@@ -143,8 +143,8 @@ def _verify_content(extra: Mapping[str, Json], day: VerifiedDay, subject: str) -
     return _with_breaks(Verdict(subject, Status.VERIFIED, "ok", (line, signed), facts), record)
 
 
-def _check_record(record: TenantDay, day_breaks: int) -> None:
-    """What a tenant-day record has to say of itself, whatever the rows were."""
+def check_agreement(record: TenantDay, day_breaks: int) -> None:
+    """Check what a tenant-day record has to say of itself, whatever the rows were: else ``tenant-record``."""
     if record.breaks > day_breaks:
         raise VerificationError("tenant-record", "the tenant-day record has more breaks than its day record declares")
     if record.breaks == 0 and record.next != record.first + record.count:

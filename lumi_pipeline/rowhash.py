@@ -2,9 +2,12 @@
 
 This is where verification spends its time: a table in, two columns of digests out, no Python object per row. The bytes
 hashed are those of docs/formats.md §1; :mod:`lumi_pipeline.hashing` computes the same for a single event, and tests
-hold the two against each other. Compiled kernels do the work, and DuckDB where there are few rows or no kernels.
+hold them against each other. Compiled kernels do the work; DuckDB where they aren't worth loading or can't be had, and
+plain Python for a handful of rows.
 """
 
+from datetime import datetime
+from hashlib import sha256
 from typing import Any, TypeAlias
 
 import duckdb
@@ -12,12 +15,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lumi_pipeline.hashing import CORE_FIELDS, EVENT_TAG, PAYLOAD_FIELDS, PAYLOAD_TAG
+from lumi_pipeline.hashing import CORE_FIELDS, EVENT_TAG, PAYLOAD_FIELDS, PAYLOAD_TAG, net
 from lumi_pipeline.kernels.engine import engine
+from transparency.encoding import format_timestamp
 from transparency.merkle import HASH_SIZE
 
 Digests: TypeAlias = npt.NDArray[np.uint8]
 """``(rows, 32)``: one SHA-256 digest a row."""
+
+_FEW = 512
+"""Rows that Python hashes while DuckDB still prepares."""
 
 _BATCH_ROWS = 8192
 """DuckDB's threads share out whole record batches: rows that come in one batch, as a row group's do, keep one busy."""
@@ -36,10 +43,28 @@ def recompute_hashes(events: pa.Table) -> tuple[Digests, Digests]:
     The integrity hash is computed from the *stored* ``prev_hash`` and ``payload_hash``, so each row stands alone;
     whether rows link up is :mod:`lumi_pipeline.chain`'s question.
     """
+    if len(events) <= _FEW:
+        return _one_by_one(events, PAYLOAD_FIELDS, PAYLOAD_TAG), _one_by_one(events, CORE_FIELDS, EVENT_TAG)
     kernels = engine(len(events))
     if kernels is not None:
         return kernels.events(events, PAYLOAD_FIELDS, PAYLOAD_TAG), kernels.events(events, CORE_FIELDS, EVENT_TAG)
     return _by_duckdb(events)
+
+
+def _one_by_one(events: pa.Table, fields: tuple[str, ...], tag: bytes) -> Digests:
+    columns = [[net(_text(value)) for value in events.column(name).to_pylist()] for name in fields]
+    digests = b"".join(sha256(tag + b"".join(values)).digest() for values in zip(*columns, strict=True))
+    return np.frombuffer(digests, np.uint8).reshape(-1, HASH_SIZE)
+
+
+def _text(value: object) -> str | None:
+    match value:
+        case bytes():
+            return value.hex()
+        case datetime():
+            return format_timestamp(value)
+        case _:
+            return None if value is None else str(value)
 
 
 def _by_duckdb(events: pa.Table) -> tuple[Digests, Digests]:

@@ -26,9 +26,7 @@ from lumi_pipeline.cli.progress import progress
 @config_option
 @json_option
 @click.pass_obj
-def evidence(
-    given: Given, tenant_id: str, first: date, last: date, out: Path, *, zipped: bool, as_json: bool
-) -> None:
+def evidence(given: Given, tenant_id: str, first: date, last: date, out: Path, *, zipped: bool, as_json: bool) -> None:
     """Write all events of a tenant in a period, with the proof that they are all and unaltered.
 
     The bundle holds one CSV, the proofs, and two verifiers that need nothing of ours. It is verified before it gets its

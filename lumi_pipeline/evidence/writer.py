@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 from lumi_pipeline.errors import EvidenceError
+from lumi_pipeline.evidence.bundlefiles import EVENTS, PAGE, PROOFS, README, SCRIPT, SIGNATURE, SUMMED, SUMS, VKEY
 from lumi_pipeline.evidence.cells import HEADER, LineWriter
 from lumi_pipeline.evidence.dayproofs import LogProofs, day_evidence, evidence_json
 from lumi_pipeline.evidence.period import Asked, chain_id_of, check_period
@@ -24,17 +25,6 @@ from lumi_pipeline.verdict import Status, Verdict
 from transparency.encoding import Json
 from transparency.keys import SigningKey
 from transparency.note import sign_note
-
-EVENTS: Final = "events.csv"
-PROOFS: Final = "evidence.json"
-SUMS: Final = "SHA256SUMS"
-SIGNATURE: Final = "SHA256SUMS.sig"
-VKEY: Final = "log.vkey"
-README: Final = "README.txt"
-PAGE: Final = "verify.html"
-SCRIPT: Final = "verify.py"
-SUMMED: Final = (README, EVENTS, PROOFS, VKEY, PAGE, SCRIPT)
-"""What has a line in ``SHA256SUMS``."""
 
 Progress = Callable[[int], None]
 """Told how many more rows are written."""

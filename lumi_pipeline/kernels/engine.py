@@ -41,12 +41,13 @@ class Engine:
 
     def __init__(self, *, native: bool) -> None:
         # numba and LLVM take half a second to import.
-        from lumi_pipeline.kernels import columns, eventhash, jsonrecords  # noqa: PLC0415
+        from lumi_pipeline.kernels import columns, csvcells, eventhash, jsonrecords  # noqa: PLC0415
 
         self.native = native
         self._columns = columns
         self._kernels = eventhash
         self._json = jsonrecords
+        self.cells = csvcells
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="kernel")
 
     def events(self, events: pa.Table, fields: tuple[str, ...], tag: bytes) -> "Digests":
