@@ -4,10 +4,10 @@
 const MAX_POLICY_SIZE = 1024 * 1024;
 const MAX_OF_A_KIND = 256;
 
-// Read what a reader wrote: {logKeys, witnesses: [{name, key}], quorum, evidenceKeys}. The quorum is null (nobody has
-// to cosign), or {name, key} for a witness, or {name, threshold, members} for a group. Lines of one word are vkeys: of
-// a log, of evidence (named <origin>/evidence) or of witnesses, any one of which then has to cosign; beside the lines
-// of a policy they can only be of evidence. A FormatError names the line.
+// Read what a reader wrote: {keys, witnesses: [{name, key}], quorum}. `keys` are those of logs and of their evidence;
+// which is which depends on the log (policyFor). The quorum is null (nobody has to cosign), {name, key} for a witness,
+// or {name, threshold, members} for a group. Lines of one word are vkeys; of witnesses named so, any one has to cosign.
+// Beside the lines of a policy they can only be of evidence. A FormatError names the line.
 function parseTrust(text) {
   const reader = new TrustReader();
   if (utf8(text).length > MAX_POLICY_SIZE) throw new FormatError("a policy of more than 1 MiB");
@@ -29,9 +29,8 @@ function parseTrust(text) {
 
 class TrustReader {
   constructor() {
-    this.logKeys = [];
+    this.keys = [];
     this.witnesses = [];
-    this.evidenceKeys = [];
     this.defined = new Map();
     this.grouped = new Set();
     this.groups = 0;
@@ -41,18 +40,18 @@ class TrustReader {
 
   readVkey(word, isPolicy) {
     const key = parseVkey(word);
-    const isEvidence = key.type === TYPE_ED25519 && key.name.endsWith("/evidence");
-    if (isPolicy && !isEvidence) throw new FormatError("beside a policy, write: log <vkey>, or: witness <name> <vkey>");
+    if (isPolicy && !(key.type === TYPE_ED25519 && key.name.endsWith("/evidence"))) {
+      throw new FormatError("beside a policy, write: log <vkey>, or: witness <name> <vkey>");
+    }
     this.takeKey(key);
-    if (isEvidence) this.evidenceKeys.push(key);
-    else if (key.type === TYPE_ED25519) this.logKeys.push(key);
+    if (key.type === TYPE_ED25519) this.keys.push(key);
     else this.witnesses.push({ name: key.name, key });
   }
 
   readLine(words) {
     const [kind, ...rest] = words;
     if (kind === "log" && rest.length <= 2) {
-      this.logKeys.push(this.parseKey(rest[0], TYPE_ED25519));
+      this.keys.push(this.parseKey(rest[0], TYPE_ED25519));
     } else if (kind === "witness" && (rest.length === 2 || rest.length === 3)) {
       const witness = { name: rest[0], key: this.parseKey(rest[1], TYPE_COSIGNATURE) };
       this.define(witness);
@@ -67,7 +66,7 @@ class TrustReader {
     } else {
       throw new FormatError(`not a log, witness, group or quorum line: ${excerpt(words.join(" "))}`);
     }
-    if (Math.max(this.logKeys.length, this.witnesses.length, this.groups) > MAX_OF_A_KIND) {
+    if (Math.max(this.keys.length, this.witnesses.length, this.groups) > MAX_OF_A_KIND) {
       throw new FormatError(`more than ${MAX_OF_A_KIND} of a kind`);
     }
   }
@@ -78,7 +77,7 @@ class TrustReader {
     }
     const anyWitness = { name: "any", threshold: 1, members: this.witnesses };
     const quorum = isPolicy ? this.quorum : this.witnesses.length > 0 ? anyWitness : null;
-    return { logKeys: this.logKeys, witnesses: this.witnesses, quorum, evidenceKeys: this.evidenceKeys };
+    return { keys: this.keys, witnesses: this.witnesses, quorum };
   }
 
   parseKey(text, type) {
@@ -122,6 +121,22 @@ function parseThreshold(text, members) {
   const threshold = parseDecimal(text);
   if (threshold < 1n || threshold > BigInt(members)) throw new FormatError(`a threshold of 1 to ${members} expected`);
   return Number(threshold);
+}
+
+// The trust as it applies to one log: {logKeys, evidenceKeys, witnesses, quorum, confirmed}. The keys named
+// <origin>/evidence are of its evidence, all others of logs. Where the reader brought none of a log, the `claimed` ones
+// stand in; what holds under them anybody could have made, so `confirmed` is false.
+function policyFor(trust, origin, claimed) {
+  const isEvidence = (key) => key.name === `${origin}/evidence`;
+  const logKeys = trust.keys.filter((key) => !isEvidence(key));
+  const confirmed = logKeys.length > 0;
+  return {
+    logKeys: confirmed ? logKeys : claimed,
+    evidenceKeys: trust.keys.filter(isEvidence),
+    witnesses: trust.witnesses,
+    quorum: trust.quorum,
+    confirmed,
+  };
 }
 
 function hasWitnessed(quorum, cosigners) {

@@ -76,38 +76,46 @@ function checkGenesis(genesis, genesisText, genesisPath, checkpoint, policy) {
   }
 }
 
-// Verify a proof file: what was found, or a VerificationError. A FormatError means `malformed`. The trust is that of
-// parseTrust(); without a key of a log, the one that the genesis claims stands in, and `confirmed` is false.
-async function verifyProof(bytes, trust) {
-  const proof = readProof(bytes);
-  const confirmed = trust.logKeys.length > 0;
-  const policy = confirmed ? trust : { ...trust, logKeys: [proof.genesis.key] };
-  let checkpoint;
+// Read a signed checkpoint; what is not in form fails with its reason.
+function readCheckpoint(bytes) {
   try {
-    checkpoint = parseCheckpoint(proof.checkpoint);
+    return parseCheckpoint(bytes);
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
     throw new VerificationError("checkpoint-format", error.message);
   }
-  const signed = await verifyCheckpoint(checkpoint, policy);
+}
+
+// Verify a proof file under what parseTrust() read; without a key of a log, the one that the genesis claims stands in.
+// Throws the first failure, a FormatError for `malformed`. `report` gets what was found until then: {origin, size,
+// confirmed, claimed, signed, proof: {type, day, tenantId, record, event}}.
+async function verifyProof(bytes, trust, report) {
+  const proof = readProof(bytes);
+  const checkpoint = readCheckpoint(proof.checkpoint);
+  const policy = policyFor(trust, checkpoint.origin, [proof.genesis.key]);
+  Object.assign(report, { origin: checkpoint.origin, size: checkpoint.size, confirmed: policy.confirmed });
+  report.claimed = policy.confirmed ? [] : policy.logKeys;
+  report.signed = await verifyCheckpoint(checkpoint, policy);
   checkGenesis(proof.genesis, proof.genesisText, proof.genesisPath, checkpoint, policy);
   if (!provesInclusion(leafHash(utf8(proof.dayText)), proof.index, checkpoint.size, proof.path, checkpoint.root)) {
     throw new VerificationError("day-inclusion", "the day record is not proved to be in the log");
   }
   const day = readDayRecord(proof.dayText, proof.index, proof.genesis);
-  const found = { confirmed, checkpoint, signed, genesis: proof.genesis, day, type: proof.said.type };
-  return { ...found, ...verifyProofContent(proof.said, proof.tenantProof, day) };
+  report.proof = { type: proof.said.type, day, tenantId: null, record: null, event: null };
+  verifyProofContent(proof.said, proof.tenantProof, report.proof);
 }
 
-// What is below the day record: {tenantId, record, event, breaks}, as far as the proof has them.
-function verifyProofContent(said, tenantProof, day) {
+// What is below the day record; `found` gets tenantId, record and event, as far as the proof has them.
+function verifyProofContent(said, tenantProof, found) {
+  const { day } = found;
   if (said.type === "lumi/absence-proof/v1") {
     const tenantId = jsonText(said.tenant_id, "tenant_id");
     if (!TENANT_ID_SYNTAX.test(tenantId)) throw new FormatError(`not a tenant: ${excerpt(tenantId)}`);
     if (!provesAbsence(day.mapRoot, tenantKey(tenantId), tenantProof)) {
       throw new VerificationError("tenant-map", `the absence of ${tenantId} is not proved`);
     }
-    return { tenantId, record: null, event: null };
+    found.tenantId = tenantId;
+    return;
   }
   const recordText = jsonText(said.tenant_record, "tenant_record");
   const record = parseTenantDay(recordText);
@@ -123,13 +131,10 @@ function verifyProofContent(said, tenantProof, day) {
     throw new VerificationError("tenant-record", "the tenant's record contradicts itself or the day's");
   }
   if (event !== null) verifyProofEvent(event, record);
-  const found = { tenantId: event === null ? null : event.columns.tenant_id, record, event };
+  Object.assign(found, { tenantId: event === null ? null : event.columns.tenant_id, record, event });
   if (record.breaks > 0n) {
-    const error = new VerificationError("declared-break", `the day was sealed with ${record.breaks} declared breaks in this tenant's chain`);
-    error.found = found;
-    throw error;
+    throw new VerificationError("declared-break", `the day was sealed with ${record.breaks} declared breaks in this tenant's chain`);
   }
-  return found;
 }
 
 function parseProofEvent(value) {
