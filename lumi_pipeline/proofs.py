@@ -6,19 +6,24 @@ in the order the specification gives; the first that fails names the reason.
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 from lumi_pipeline.errors import RecordError
 from lumi_pipeline.events import (
     ACTION_SYNTAX,
+    ACTOR_TYPES,
     CORE_COLUMNS,
     EVENT_ID_SYNTAX,
     HASH_COLUMNS,
+    MAX_EVENT_BYTES,
+    MAX_TEXT_BYTES,
     NULLABLE_COLUMNS,
+    OUTCOMES,
     PAYLOAD_COLUMNS,
     TENANT_ID_SYNTAX,
+    TEXT_COLUMNS,
     Event,
 )
 from lumi_pipeline.hashing import event_integrity_hash, event_leaf, event_payload_hash, tenant_key
@@ -208,6 +213,10 @@ def _parse_event(value: Json) -> Event:
     # These are shown to people as they are, so they must be what they claim to be, whoever signed them.
     for name, syntax in (("tenant_id", TENANT_ID_SYNTAX), ("event_id", EVENT_ID_SYNTAX), ("action", ACTION_SYNTAX)):
         _require(name, _text(columns, name), syntax)
+    for name, choices in (("outcome", OUTCOMES), ("actor_type", ACTOR_TYPES)):
+        if _text(columns, name) not in choices:
+            raise EncodingError(f"{name}: one of {', '.join(choices)} is expected")
+    _check_texts([text for name in TEXT_COLUMNS if isinstance(text := columns[name], str)])
     return Event(
         tenant_id=_text(columns, "tenant_id"),
         seq=parse_decimal(_text(columns, "seq")),
@@ -232,6 +241,12 @@ def _parse_event(value: Json) -> Event:
         prev_hash=hex_decode(_text(columns, "prev_hash"), 32),
         integrity_hash=hex_decode(_text(columns, "integrity_hash"), 32),
     )
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    sizes = [len(text.encode()) for text in texts]
+    if max(sizes) > MAX_TEXT_BYTES or sum(sizes) > MAX_EVENT_BYTES or any("\0" in text for text in texts):
+        raise EncodingError("a text column is too long, or holds U+0000")
 
 
 def _require(name: str, text: str, syntax: re.Pattern[str]) -> None:

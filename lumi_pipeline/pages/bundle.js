@@ -11,8 +11,28 @@ const SIZE_LIMITS = {
   "SHA256SUMS.sig": MAX_SMALL_FILE,
   "log.vkey": MAX_SMALL_FILE,
 };
-const EVIDENCE_FIELDS = ["type", "tenant_id", "chain_id", "from", "to", "origin", "checkpoint", "genesis", "genesis_path", "days"];
-const DAY_FIELDS = ["day", "day_record", "path", "first_checkpoint", "first_path", "tenant_record", "tenant_proof", "breaks"];
+const EVIDENCE_FIELDS = [
+  "type",
+  "tenant_id",
+  "chain_id",
+  "from",
+  "to",
+  "origin",
+  "checkpoint",
+  "genesis",
+  "genesis_path",
+  "days",
+];
+const DAY_FIELDS = [
+  "day",
+  "day_record",
+  "path",
+  "first_checkpoint",
+  "first_path",
+  "tenant_record",
+  "tenant_proof",
+  "breaks",
+];
 const KINDS_OF_BREAK = Object.values(BREAK_KINDS);
 
 // A check of form within which every FormatError becomes a failure with this reason.
@@ -43,7 +63,8 @@ function checkFiles(source) {
 function parseEvidence(bytes) {
   if (bytes.at(-1) !== LF) throw new FormatError("it does not end in a line feed");
   const value = jsonObject(parseCanonicalJson(bytes.subarray(0, -1), MAX_EVIDENCE), EVIDENCE_FIELDS, "evidence.json");
-  if (value.type !== "lumi/evidence/v1") throw new FormatError(`evidence of a type that this page does not know: ${excerpt(String(value.type))}`);
+  if (value.type !== "lumi/evidence/v1")
+    throw new FormatError(`evidence of a type that this page does not know: ${excerpt(String(value.type))}`);
   const tenantId = jsonText(value.tenant_id, "tenant_id");
   if (!TENANT_ID_SYNTAX.test(tenantId)) throw new FormatError(`not a tenant: ${excerpt(tenantId)}`);
   decodeHex(jsonText(value.chain_id, "chain_id"), 16);
@@ -52,7 +73,7 @@ function parseEvidence(bytes) {
     chainId: value.chain_id,
     from: parseDay(jsonText(value.from, "from")),
     to: parseDay(jsonText(value.to, "to")),
-    origin: parseKeyName(jsonText(value.origin, "origin"), "origin"),
+    origin: jsonText(value.origin, "origin"),
     checkpointText: jsonText(value.checkpoint, "checkpoint"),
     genesisText: jsonText(value.genesis, "genesis"),
     genesis: parseGenesis(jsonText(value.genesis, "genesis")),
@@ -68,7 +89,8 @@ function parseEvidenceDay(value) {
     if (!KINDS_OF_BREAK.includes(kind)) throw new FormatError("a break of a kind that is not known");
     return { kind, seq: parseDecimal(jsonText(seq, "seq")) };
   });
-  if (breaks.some((item, i) => i > 0 && compareBreaks(breaks[i - 1], item) >= 0)) throw new FormatError("breaks are not in order");
+  if (breaks.some((item, i) => i > 0 && compareBreaks(breaks[i - 1], item) >= 0))
+    throw new FormatError("breaks are not in order");
   return {
     day: parseDay(jsonText(day.day, "day")),
     dayText: jsonText(day.day_record, "day_record"),
@@ -106,7 +128,8 @@ function checkDayList({ from, to, days }) {
   const count = dayNumber(to) - first + 1;
   const wrong = days.findIndex(({ day }, i) => i >= count || dayNumber(day) !== first + i);
   if (wrong >= 0) throw new VerificationError("day-list", `the day ${days[wrong].day} is there out of turn`);
-  if (days.length < count) throw new VerificationError("day-list", `the day ${dayOfNumber(first + days.length)} of the period is not there`);
+  if (days.length < count)
+    throw new VerificationError("day-list", `the day ${dayOfNumber(first + days.length)} of the period is not there`);
 }
 
 // Checks one day after the other: its record in the log, and the tenant's in it.
@@ -127,7 +150,10 @@ class DayChecker {
     const index = dayIndex(genesis.firstDay, day.day);
     const leaf = leafHash(utf8(day.dayText));
     if (!provesInclusion(leaf, index, this.checkpoint.size, day.path, this.checkpoint.root)) {
-      throw new VerificationError("day-inclusion", `the record of ${day.day} is not proved to be in the log, at the place of that day`);
+      throw new VerificationError(
+        "day-inclusion",
+        `the record of ${day.day} is not proved to be in the log, at the place of that day`,
+      );
     }
     day.dayRecord = readDayRecord(day.dayText, index, genesis);
     if (day.dayRecord.sealed < this.sealed) {
@@ -141,21 +167,31 @@ class DayChecker {
   }
 
   async checkFirst(day, leaf, index) {
-    const fail = (why) => new VerificationError("first-checkpoint", `the first checkpoint with the record of ${day.day} ${why}`);
+    const fail = (why) =>
+      new VerificationError("first-checkpoint", `the first checkpoint with the record of ${day.day} ${why}`);
     if (!this.firstCheckpoints.has(day.firstText)) {
-      const first = inForm("first-checkpoint", () => parseCheckpoint(utf8(day.firstText)), "the first checkpoint of a day: ");
+      const first = inForm(
+        "first-checkpoint",
+        () => parseCheckpoint(utf8(day.firstText)),
+        "the first checkpoint of a day: ",
+      );
       if (first.origin !== this.checkpoint.origin) throw fail("is of another log");
       const signers = await verifyNote(first.note, this.policy.logKeys);
-      if (signers === null || !signers.some((key) => key.name === first.origin)) throw fail("is not signed by a trusted key of the log");
+      if (signers === null || !signers.some((key) => key.name === first.origin))
+        throw fail("is not signed by a trusted key of the log");
       const witnesses = this.policy.witnesses.map(({ key }) => key);
       const cosignatures = await verifyCosignatures(first.note, witnesses);
       if (cosignatures === null) throw fail("has a cosignature of a trusted witness that is wrong");
-      const earliest = cosignatures.reduce((best, { key, time }) => (best === null || time < best.time ? { name: key.name, time } : best), null);
+      const earliest = cosignatures.reduce(
+        (best, { key, time }) => (best === null || time < best.time ? { name: key.name, time } : best),
+        null,
+      );
       this.firstCheckpoints.set(day.firstText, { first, earliest });
     }
     const { first, earliest } = this.firstCheckpoints.get(day.firstText);
     if (first.size > this.checkpoint.size) throw fail("is larger than the latest one");
-    if (first.size === this.checkpoint.size && !equalBytes(first.root, this.checkpoint.root)) throw fail("contradicts the latest one");
+    if (first.size === this.checkpoint.size && !equalBytes(first.root, this.checkpoint.root))
+      throw fail("contradicts the latest one");
     if (!provesInclusion(leaf, index, first.size, day.firstPath, first.root)) throw fail("does not hold it");
     return earliest;
   }
@@ -173,10 +209,17 @@ class DayChecker {
       throw new VerificationError("tenant-record", `the tenant's record of ${day.day} is of another day or tenant`);
     }
     const value = sha256(utf8(day.tenantText));
-    const present = inForm("malformed", () => provesPresence(mapRoot, this.key, value, day.tenantProof), `${day.day}: `);
+    const present = inForm(
+      "malformed",
+      () => provesPresence(mapRoot, this.key, value, day.tenantProof),
+      `${day.day}: `,
+    );
     if (!present) throw fail("the tenant's record is not the one that the log committed to");
     if (!agreesWithItself(record, breaks) || record.next < record.first) {
-      throw new VerificationError("tenant-record", `the tenant's record of ${day.day} contradicts itself or that of the day`);
+      throw new VerificationError(
+        "tenant-record",
+        `the tenant's record of ${day.day} contradicts itself or that of the day`,
+      );
     }
     return record;
   }
@@ -222,7 +265,10 @@ async function checkSums(source, digests, evidenceKeys) {
   const sums = await readWhole(source.read("SHA256SUMS"));
   const stated = /(?:^|\n)([0-9a-f]{64}) {2}events\.csv\n/.exec(new TextDecoder().decode(sums));
   if (stated !== null && stated[1] !== digests.get("events.csv")) {
-    throw new VerificationError("csv-resaved", "events.csv has other bytes than when it was made, though all its rows are right");
+    throw new VerificationError(
+      "csv-resaved",
+      "events.csv has other bytes than when it was made, though all its rows are right",
+    );
   }
   for (const name of SUMMED_FILES.filter((file) => !digests.has(file))) {
     const hash = new Sha256();
@@ -233,14 +279,19 @@ async function checkSums(source, digests, evidenceKeys) {
   if (!equalBytes(utf8(expected), sums)) {
     const text = new TextDecoder().decode(sums);
     const changed = SUMMED_FILES.filter((name) => !text.includes(`${digests.get(name)}  ${name}\n`));
-    throw new VerificationError("checksums", changed.length > 0 ? `not what SHA256SUMS says: ${changed.join(", ")}` : "SHA256SUMS is not in form");
+    throw new VerificationError(
+      "checksums",
+      changed.length > 0 ? `not what SHA256SUMS says: ${changed.join(", ")}` : "SHA256SUMS is not in form",
+    );
   }
   const signature = await readWhole(source.read("SHA256SUMS.sig"));
   const note = inForm("bundle-signature", () => parseNote(signature), "SHA256SUMS.sig: ");
-  if (note.text !== expected) throw new VerificationError("bundle-signature", "SHA256SUMS.sig is of another SHA256SUMS");
+  if (note.text !== expected)
+    throw new VerificationError("bundle-signature", "SHA256SUMS.sig is of another SHA256SUMS");
   const signers = await verifyNote(note, evidenceKeys);
   if (signers === null) throw new VerificationError("bundle-signature", "the signature of SHA256SUMS is wrong");
-  if (signers.length === 0) throw new VerificationError("evidence-key", "SHA256SUMS is not signed by an evidence key of this log");
+  if (signers.length === 0)
+    throw new VerificationError("evidence-key", "SHA256SUMS is not signed by an evidence key of this log");
   return signers;
 }
 
@@ -265,11 +316,16 @@ async function verifyBundle(source, trust, report, progress) {
 
   const checkpoint = readCheckpoint(utf8(evidence.checkpointText));
   const policy = policyFor(trust, checkpoint.origin, claimedKeys(evidence, await readWhole(source.read("log.vkey"))));
-  Object.assign(report, { origin: checkpoint.origin, confirmed: policy.confirmed, claimed: policy.confirmed ? [] : policy.logKeys });
+  Object.assign(report, {
+    origin: checkpoint.origin,
+    confirmed: policy.confirmed,
+    claimed: policy.confirmed ? [] : policy.logKeys,
+  });
   report.signed = await verifyCheckpoint(checkpoint, policy);
   report.size = checkpoint.size;
   checkGenesis(evidence.genesis, evidence.genesisText, evidence.genesisPath, checkpoint, policy);
-  if (evidence.origin !== checkpoint.origin) throw new VerificationError("genesis-origin", "evidence.json is of another log than its checkpoint");
+  if (evidence.origin !== checkpoint.origin)
+    throw new VerificationError("genesis-origin", "evidence.json is of another log than its checkpoint");
   checkDayList(evidence);
 
   const days = new DayChecker(evidence, checkpoint, policy);
@@ -281,11 +337,24 @@ async function verifyBundle(source, trust, report, progress) {
 
   const { checker, digest } = await checkRows(source, evidence, progress);
   digests.set("events.csv", digest);
-  Object.assign(report, { rows: checker.rows, rowDays: checker.days, findings: checker.findings, counts: checker.counts });
+  Object.assign(report, {
+    rows: checker.rows,
+    rowDays: checker.days,
+    findings: checker.findings,
+    counts: checker.counts,
+  });
   if (checker.reason !== null) throw new VerificationError(checker.reason, "");
 
   const announced = evidence.days.map(({ dayRecord }) => dayRecord.nextEvidenceKey).filter((key) => key !== null);
-  report.evidenceSigners = await checkSums(source, digests, [evidence.genesis.evidenceKey, ...announced, ...policy.evidenceKeys]);
+  report.evidenceSigners = await checkSums(source, digests, [
+    evidence.genesis.evidenceKey,
+    ...announced,
+    ...policy.evidenceKeys,
+  ]);
   const broken = evidence.days.filter(({ record }) => record !== null && record.breaks > 0n);
-  if (broken.length > 0) throw new VerificationError("declared-break", `sealed with declared breaks: ${broken.map(({ day }) => day).join(", ")}`);
+  if (broken.length > 0)
+    throw new VerificationError(
+      "declared-break",
+      `sealed with declared breaks: ${broken.map(({ day }) => day).join(", ")}`,
+    );
 }

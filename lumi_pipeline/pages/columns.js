@@ -3,8 +3,12 @@
 
 const [TENANT_ID, SEQ, EVENT_ID, RECORDED_AT, OCCURRED_AT, ACTION] = [0, 1, 2, 3, 4, 5];
 const [OUTCOME, ACTOR_TYPE] = ["outcome", "actor_type"].map((name) => EVENT_COLUMNS.indexOf(name));
-const [AUTH_METHOD, FIRST_PAYLOAD, SALT] = ["auth_method", "actor_name", "payload_salt"].map((name) => EVENT_COLUMNS.indexOf(name));
-const [PAYLOAD_HASH, PREV_HASH, INTEGRITY_HASH, ERASED_AT] = [...HASH_COLUMNS, "erased_at"].map((name) => EVENT_COLUMNS.indexOf(name));
+const [AUTH_METHOD, FIRST_PAYLOAD, SALT] = ["auth_method", "actor_name", "payload_salt"].map((name) =>
+  EVENT_COLUMNS.indexOf(name),
+);
+const [PAYLOAD_HASH, PREV_HASH, INTEGRITY_HASH, ERASED_AT] = [...HASH_COLUMNS, "erased_at"].map((name) =>
+  EVENT_COLUMNS.indexOf(name),
+);
 const NEVER_NULL = [...CORE_COLUMNS.slice(0, -1), ...HASH_COLUMNS].map((name) => EVENT_COLUMNS.indexOf(name));
 const TEXT_CELLS = TEXT_COLUMNS.map((name) => EVENT_COLUMNS.indexOf(name));
 const TIME_CELLS = [RECORDED_AT, OCCURRED_AT, ERASED_AT];
@@ -92,7 +96,9 @@ function bytesAre(buffer, at, wanted) {
 }
 
 function cellIs(reader, cell, wanted) {
-  return reader.ends[cell] - reader.starts[cell] === wanted.length && bytesAre(reader.buffer, reader.starts[cell], wanted);
+  return (
+    reader.ends[cell] - reader.starts[cell] === wanted.length && bytesAre(reader.buffer, reader.starts[cell], wanted)
+  );
 }
 
 // Check that every column is in form; return the seq. First the marks that programs leave which save a file again.
@@ -105,17 +111,21 @@ function checkColumns(reader, tenantId) {
   const seq = readSeq(reader);
   if (seq < 0n) throw resaved(number, "seq is not a number as we write it");
   for (const cell of TIME_CELLS) {
-    if (reader.starts[cell] >= 0 && !isTimeCell(reader, cell)) throw resaved(number, `${name(cell)} is not a time as we write it`);
+    if (reader.starts[cell] >= 0 && !isTimeCell(reader, cell))
+      throw resaved(number, `${name(cell)} is not a time as we write it`);
   }
-  if (reader.starts[SALT] >= 0 && !isHexCell(reader, SALT, 32)) throw resaved(number, "payload_salt is not as we write it");
+  if (reader.starts[SALT] >= 0 && !isHexCell(reader, SALT, 32))
+    throw resaved(number, "payload_salt is not as we write it");
   for (const cell of HASH_CELLS) {
     if (!isHexCell(reader, cell, 64)) throw resaved(number, `${name(cell)} is not a hash as we write it`);
   }
-  if (!cellIs(reader, TENANT_ID, tenantId) && !TENANT_ID_SYNTAX.test(reader.text(TENANT_ID))) throw notCsv(number, "tenant_id is none");
+  if (!cellIs(reader, TENANT_ID, tenantId) && !TENANT_ID_SYNTAX.test(reader.text(TENANT_ID)))
+    throw notCsv(number, "tenant_id is none");
   if (!isEventIdCell(reader)) throw notCsv(number, "event_id is none");
   if (!isActionCell(reader)) throw notCsv(number, "action is none");
   for (const [cell, words] of CHOICES) {
-    if (!words.some((word) => cellIs(reader, cell, word))) throw notCsv(number, `${name(cell)} is none of the known ones`);
+    if (!words.some((word) => cellIs(reader, cell, word)))
+      throw notCsv(number, `${name(cell)} is none of the known ones`);
   }
   let size = 0;
   for (const cell of TEXT_CELLS) {

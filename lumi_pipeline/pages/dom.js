@@ -25,7 +25,12 @@ function count(number, one, many = `${one}s`) {
 // Seconds in words, to the two largest units: "1 day 4 hours".
 function duration(seconds) {
   if (seconds < 0) return `${duration(-seconds)} before the day’s end`;
-  const units = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]];
+  const units = [
+    [86400, "day"],
+    [3600, "hour"],
+    [60, "minute"],
+    [1, "second"],
+  ];
   const parts = [];
   let rest = Math.round(seconds);
   for (const [size, name] of units) {

@@ -49,11 +49,17 @@ function hasFiles(event) {
 // The files of a folder have paths that begin with its name.
 function fromFolder(files) {
   const [name] = files[0].webkitRelativePath.split("/");
-  return { name, files: files.map((file) => ({ path: file.webkitRelativePath.slice(name.length + 1), file })) };
+  return {
+    name,
+    files: files.map((file) => ({ path: file.webkitRelativePath.slice(name.length + 1), file: new ChosenFile(file) })),
+  };
 }
 
 // One file is a ZIP file, a proof, or part of a bundle; several are what somebody marked in the bundle's folder.
 function fromFiles(files) {
-  if (files.length === 1) return { name: files[0].name, file: files[0] };
-  return { name: `${files.length} files`, files: files.map((file) => ({ path: file.name, file })) };
+  if (files.length === 1) return { name: files[0].name, file: new ChosenFile(files[0]) };
+  return {
+    name: `${files.length} files`,
+    files: files.map((file) => ({ path: file.name, file: new ChosenFile(file) })),
+  };
 }

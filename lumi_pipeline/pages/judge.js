@@ -7,7 +7,7 @@ function exitCodeOf(reason) {
   return EXIT_CODES[reason] ?? 1;
 }
 
-// `input` is {name, files: [{path, file}]} for a folder or several files, or {name, file}. `notify` gets progress:
+// `input` is {name, files: [{path, file}]} for a folder or several files, or {name, file}; each file as in files.js. `notify` gets progress:
 // {rows, bytes, of}. Throws only what is a fault of this page.
 async function judge(input, trustText, notify = () => {}) {
   const report = { name: input.name, kind: "unknown", ignored: [] };
@@ -21,13 +21,19 @@ async function judge(input, trustText, notify = () => {}) {
   } catch (error) {
     failure = describeFailure(error);
   }
-  return { ...summarise(report, failure.reason), ...failure, exitCode: exitCodeOf(failure.reason), seconds: (performance.now() - started) / 1000 };
+  return {
+    ...summarise(report, failure.reason),
+    ...failure,
+    exitCode: exitCodeOf(failure.reason),
+    seconds: (performance.now() - started) / 1000,
+  };
 }
 
 function describeFailure(error) {
   if (error instanceof VerificationError) return { reason: error.reason, message: error.message };
   if (error instanceof FormatError) return { reason: "malformed", message: error.message };
-  if (error instanceof DOMException) return { reason: "unreachable", message: `the browser could not read it: ${error.message}` };
+  if (error instanceof DOMException)
+    return { reason: "unreachable", message: `the browser could not read it: ${error.message}` };
   throw error;
 }
 
@@ -52,8 +58,9 @@ async function verifyInput(input, trust, report, notify) {
 }
 
 async function verifyProofFile(file, trust, report) {
-  const bytes = await readBlob(file, 0, MAX_PROOF_SIZE + 1);
-  if (!looksLikeProof(bytes)) throw new VerificationError("unrecognised", "it is neither an evidence bundle nor a proof file");
+  const bytes = await file.read(0, Math.min(file.size, MAX_PROOF_SIZE + 1));
+  if (!looksLikeProof(bytes))
+    throw new VerificationError("unrecognised", "it is neither an evidence bundle nor a proof file");
   report.kind = "proof";
   await verifyProof(bytes, trust, report);
 }
@@ -123,11 +130,13 @@ function dayVerdict(day, rows, report, reason) {
 
 // POSIX seconds as a time; what no calendar reaches stays a number.
 function formatSeconds(seconds) {
-  return seconds < 253402300800n ? new Date(Number(seconds) * 1000).toISOString().replace(".000Z", "Z") : `second ${seconds}`;
+  return seconds < 253402300800n
+    ? new Date(Number(seconds) * 1000).toISOString().replace(".000Z", "Z")
+    : `second ${seconds}`;
 }
 
 // The rows that hold a text, upper or lower case: {total, rows: [{record, cells}]}, as many as `limit` of them.
-async function searchRows(input, query, limit, notify = () => {}) {
+async function searchRows(input, query, limit) {
   const source = input.files !== undefined ? openFolder(input.files) : await openZip(input.file);
   const wanted = query.toLowerCase();
   const rows = [];
@@ -142,30 +151,6 @@ async function searchRows(input, query, limit, notify = () => {}) {
     total++;
     if (rows.length < limit) rows.push({ record: csv.record, cells });
   });
-  let bytes = 0;
-  for await (const piece of source.read("events.csv")) {
-    reader.push(piece);
-    bytes += piece.length;
-    notify({ rows: Math.max(reader.record - 1, 0), bytes, of: 0 });
-  }
+  for await (const piece of source.read("events.csv")) reader.push(piece);
   return { total, rows };
-}
-
-// The worker's side of the page: one question at a time.
-function startWorker() {
-  onmessage = async ({ data }) => {
-    let last = 0;
-    const notify = (progress) => {
-      const now = performance.now();
-      if (now - last < 100) return;
-      last = now;
-      postMessage({ progress });
-    };
-    try {
-      if (data.query !== undefined) postMessage({ found: await searchRows(data.input, data.query, data.limit, notify) });
-      else postMessage({ verdict: await judge(data.input, data.trust, notify) });
-    } catch (error) {
-      postMessage({ fault: String(error?.message ?? error) });
-    }
-  };
 }

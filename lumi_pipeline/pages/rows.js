@@ -2,8 +2,18 @@
 // order and from anywhere; what is found is counted by reason, and the first of each kind are kept to be shown.
 
 const ROW_REASONS = [
-  "row-tenant", "integrity-hash", "payload-hash", "row-duplicate", "row-order", "row-added", "row-missing", "row-link",
-  "row-time", "row-head", "event-tree", "breaks",
+  "row-tenant",
+  "integrity-hash",
+  "payload-hash",
+  "row-duplicate",
+  "row-order",
+  "row-added",
+  "row-missing",
+  "row-link",
+  "row-time",
+  "row-head",
+  "event-tree",
+  "breaks",
 ];
 const FINDINGS_KEPT = 50; // of each reason
 // The kind of break that a finding is on a day whose record declares breaks; the other reasons are findings there too.
@@ -71,7 +81,8 @@ class RowChecker {
 
   checkHeader(reader) {
     EVENT_COLUMNS.forEach((name, cell) => {
-      if (reader.starts[cell] < 0 || reader.text(cell) !== name) throw notCsv(1, `the column ${name} is not where it has to be`);
+      if (reader.starts[cell] < 0 || reader.text(cell) !== name)
+        throw notCsv(1, `the column ${name} is not where it has to be`);
     });
   }
 
@@ -125,7 +136,8 @@ class RowChecker {
     const isLater = seq > day.reached;
     if (!bytesAre(buffer, starts[PREV_HASH], day.lastHash) || !isLater) this.find("row-link", day, seq, reader);
     const time = starts[RECORDED_AT];
-    if (!bytesAre(buffer, time, day.dayText) || compareAt(buffer, time, day.lastTime) < 0) this.find("row-time", day, seq, reader);
+    if (!bytesAre(buffer, time, day.dayText) || compareAt(buffer, time, day.lastTime) < 0)
+      this.find("row-time", day, seq, reader);
     day.lastHash.set(reader.bytes(INTEGRITY_HASH));
     day.lastTime.set(reader.bytes(RECORDED_AT));
     day.tree.add(reader, INTEGRITY_HASH);
@@ -172,14 +184,17 @@ class RowChecker {
   checkEnd(day) {
     const { record, tree } = day;
     const isComplete = day.reached === record.next - 1n || record.first === record.next;
-    if (isComplete && !equalBytes(day.lastHash, hexCell(record.headAfter))) this.find("row-head", day, record.next - 1n, null);
-    if (BigInt(tree.count) !== record.count || !equalBytes(tree.root(), record.root)) this.find("event-tree", day, null, null);
+    if (isComplete && !equalBytes(day.lastHash, hexCell(record.headAfter)))
+      this.find("row-head", day, record.next - 1n, null);
+    if (BigInt(tree.count) !== record.count || !equalBytes(tree.root(), record.root))
+      this.find("event-tree", day, null, null);
   }
 
   checkBreaks(day) {
     const declared = day.day.breaks;
     day.breaks.sort(compareBreaks);
-    const isTold = declared.length === day.breakCount && declared.every((item, i) => compareBreaks(item, day.breaks[i]) === 0);
+    const isTold =
+      declared.length === day.breakCount && declared.every((item, i) => compareBreaks(item, day.breaks[i]) === 0);
     const isCounted = BigInt(declared.length) === (day.record === null ? 0n : day.record.breaks);
     if (!isTold || !isCounted) this.find("breaks", day, null, null);
   }

@@ -22,8 +22,8 @@ function openFolder(list) {
 }
 
 // Of a ZIP file; null if it is none.
-async function openZip(blob) {
-  const zip = await readZip(blob);
+async function openZip(file) {
+  const zip = await readZip(file);
   if (zip === null) return null;
   const names = zip.entries.map(({ name }) => name);
   const strange = names.find((name) => !BUNDLE_FILES.includes(name));
@@ -38,10 +38,10 @@ async function openZip(blob) {
     ignored: [],
     problem,
     files: zip.entries,
-    read: (name) => readZipEntry(blob, entry(name)),
+    read: (name) => readZipEntry(file, entry(name)),
     // Take every file to its end, so that damage shows wherever it is.
     readAll: async () => {
-      for (const item of zip.entries) for await (const piece of readZipEntry(blob, item)) void piece;
+      for (const item of zip.entries) for await (const piece of readZipEntry(file, item)) void piece;
     },
   };
 }

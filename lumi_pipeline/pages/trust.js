@@ -65,17 +65,30 @@ class TrustPanel {
 
 function describeTrust({ keys, witnesses, quorum }) {
   const item = (role, key) =>
-    make("li", {}, make("span", { class: "role" }, role), " ", make("span", { class: "name" }, key.name), fingerprint(key.fingerprint));
+    make(
+      "li",
+      {},
+      make("span", { class: "role" }, role),
+      " ",
+      make("span", { class: "name" }, key.name),
+      fingerprint(key.fingerprint),
+    );
   const items = [
     ...keys.map((key) => item(key.name.endsWith("/evidence") ? "Evidence key" : "Log key", key)),
     ...witnesses.map(({ key }) => item("Witness", key)),
   ];
   if (items.length === 0) {
-    return [make("li", { class: "none" }, "No key yet. Without one the best verdict is “consistent, key unconfirmed”.")];
+    return [
+      make("li", { class: "none" }, "No key yet. Without one the best verdict is “consistent, key unconfirmed”."),
+    ];
   }
-  if (witnesses.length > 0) {
-    const wanted = quorum === null ? "none of these witnesses has to confirm" : quorum.key ? "this witness has to confirm" : `${quorum.threshold} of ${quorum.members.length} has to confirm`;
-    items.push(make("li", { class: "none" }, `Of the witnesses, ${wanted}.`));
-  }
+  if (witnesses.length > 0) items.push(make("li", { class: "none" }, describeQuorum(quorum, witnesses.length)));
   return items;
+}
+
+function describeQuorum(quorum, witnesses) {
+  if (quorum === null) return "None of these witnesses has to have confirmed the log.";
+  if (quorum.key !== undefined || (witnesses === 1 && quorum.threshold === 1))
+    return "This witness must have confirmed the log.";
+  return `At least ${quorum.threshold} of ${quorum.members.length} must have confirmed the log.`;
 }

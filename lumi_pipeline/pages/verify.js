@@ -3,8 +3,7 @@
 class Page {
   constructor() {
     this.input = null;
-    this.worker = null;
-    this.refuse = null; // rejects the question that the worker is at
+    this.background = new Background();
     this.trust = new TrustPanel(() => this.keysChanged());
     new Intake(
       (input) => this.check(input),
@@ -18,39 +17,6 @@ class Page {
     $("notice").textContent = text;
   }
 
-  // Ask the worker one question; a question that it is still at is dropped. The worker is made of this page's own text,
-  // since there are no other files.
-  ask(question, onProgress) {
-    if (this.refuse !== null) this.stop();
-    if (this.worker === null) {
-      const text = `${$("checks").textContent}\nstartWorker();`;
-      this.worker = new Worker(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
-    }
-    const { worker } = this;
-    const answer = new Promise((resolve, reject) => {
-      this.refuse = reject;
-      worker.onmessage = ({ data }) => {
-        if (data.progress !== undefined) onProgress(data.progress);
-        else if (data.fault !== undefined) reject(new Error(data.fault));
-        else resolve(data.verdict ?? data.found);
-      };
-      worker.onerror = (event) => reject(new Error(event.message || "the browser does not let it work in the background"));
-      worker.postMessage(question);
-    });
-    const done = () => {
-      if (this.worker === worker) this.refuse = null;
-    };
-    answer.then(done, done);
-    return answer;
-  }
-
-  stop() {
-    this.worker?.terminate();
-    this.worker = null;
-    this.refuse?.(STOPPED);
-    this.refuse = null;
-  }
-
   async check(input) {
     const trust = this.trust.text;
     if (trust === null) {
@@ -58,13 +24,13 @@ class Page {
       $("keys").focus();
       return;
     }
-    this.stop();
+    this.background.stop();
     this.input = input;
     this.say("");
     $("result").hidden = true;
     const progress = new Progress(input.name);
     try {
-      const verdict = await this.ask({ input, trust }, (step) => progress.show(step));
+      const verdict = await this.background.ask(input, { trust }, (step) => progress.show(step));
       progress.hide();
       this.show(verdict);
     } catch (error) {
@@ -75,7 +41,7 @@ class Page {
   }
 
   cancel() {
-    this.stop();
+    this.background.stop();
     $("progress").hidden = true;
     this.say("Stopped; nothing was decided.");
     $("folder").focus();
@@ -83,14 +49,13 @@ class Page {
 
   show(verdict) {
     const { input } = this;
-    const search = new SearchPanel((query, limit) => this.ask({ input, query, limit }, () => {}));
+    const search = new SearchPanel((query, limit) => this.background.ask(input, { query, limit }));
     replaceContent($("verdict-parts"), showVerdict(verdict, search.element));
     $("stale").hidden = true;
     $("result").hidden = false;
     document.title = `${TONE_WORDS[toneOf(verdict)]}: ${verdict.name}`;
     $("verdict").focus({ preventScroll: true });
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    $("result").scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
+    scrollToElement($("result"), "start");
   }
 
   // A verdict was reached under the keys of its time.
@@ -99,7 +64,10 @@ class Page {
   }
 }
 
-const STOPPED = new Error("stopped");
+function scrollToElement(element, block) {
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  element.scrollIntoView({ behavior: calm ? "auto" : "smooth", block });
+}
 
 class Progress {
   constructor(name) {
@@ -110,6 +78,7 @@ class Progress {
     $("progress-bar").removeAttribute("value"); // how long it takes is not known yet
     $("progress-text").textContent = "Reading the proofs…";
     $("progress-told").textContent = `Checking ${name}`;
+    scrollToElement($("progress"), "nearest");
   }
 
   show({ rows, bytes, of }) {

@@ -1,4 +1,4 @@
-// A ZIP file (PKWARE APPNOTE 6.3) of at most a few files, read in pieces from a Blob. Only what a bundle needs: stored or
+// A ZIP file (PKWARE APPNOTE 6.3) of at most a few files, read in pieces. Only what a bundle needs: stored or
 // deflated, not encrypted, regular files, one disk. Anything that two programs could read differently is refused.
 
 const MAX_ZIP_ENTRIES = 16;
@@ -7,15 +7,10 @@ const ZIP64_LOCATOR = 0x07064b50;
 const ZIP64_END = 0x06064b50;
 const ZIP_CENTRAL = 0x02014b50;
 const ZIP_LOCAL = 0x04034b50;
-const MAX_ZIP_LIST = 4194304; // more than 16 names with all their extras can take
-const PIECE = 4194304; // how much of a file is read at a time
+const MAX_ZIP_LIST = 4194304; // more than the list of 16 entries can take
 
 function damagedZip(what) {
   return new VerificationError("bundle-format", `the ZIP file ${what}`);
-}
-
-async function readBlob(blob, start, end) {
-  return new Uint8Array(await blob.slice(start, end).arrayBuffer());
 }
 
 function viewOf(bytes) {
@@ -23,18 +18,23 @@ function viewOf(bytes) {
 }
 
 // The entries of a ZIP file, or null if it is none: [{name, method, crc, compressed, size, at, isRegular}].
-async function readZip(blob) {
-  const end = await findZipEnd(blob);
+async function readZip(file) {
+  const end = await findZipEnd(file);
   if (end === null) return null;
-  if (end.count > MAX_ZIP_ENTRIES) return { entries: [], problem: damagedZip(`has ${end.count} entries; a bundle has 8`) };
-  if (end.size > MAX_ZIP_LIST || end.start + end.size > end.at) return { entries: [], problem: damagedZip("has a list of contents that is not where it should be") };
+  const listStart = end.at - end.size;
+  const shift = listStart - end.start; // places are counted from where the ZIP file begins: other bytes may be in front
   const entries = [];
   let problem = null;
   try {
-    const list = await readBlob(blob, end.start, end.start + end.size);
-    for (let at = 0, i = 0; i < end.count; i++) at = readCentralEntry(list, at, entries);
-    for (const entry of entries) await checkLocalEntry(blob, entry);
-    checkOverlap(entries, end.start);
+    if (end.size > MAX_ZIP_LIST || shift < 0) throw damagedZip("has no list of contents where it should be");
+    const list = await file.read(listStart, end.at);
+    let at = 0;
+    for (let i = 0; i < end.count; i++) at = readCentralEntry(list, at, entries);
+    if (at !== list.length) throw damagedZip("has more in its list of contents than it counts");
+    if (end.count > MAX_ZIP_ENTRIES) throw damagedZip(`has ${end.count} entries; a bundle has 8`);
+    for (const entry of entries) entry.at += shift;
+    for (const entry of entries) await checkLocalEntry(file, entry);
+    checkOverlap(entries, listStart);
   } catch (error) {
     if (!(error instanceof VerificationError)) throw error;
     problem = error; // the names found so far still tell whether this is a bundle at all
@@ -42,10 +42,11 @@ async function readZip(blob) {
   return { entries, problem };
 }
 
-// The end of central directory: where the list of entries is, and how many there are.
-async function findZipEnd(blob) {
-  const tailStart = Math.max(0, blob.size - 22 - 65535);
-  const tail = await readBlob(blob, tailStart, blob.size);
+// The end of central directory: {at, count, size, start}: the list of `count` entries takes the `size` bytes before `at`,
+// and `start` is where the ZIP file itself says that it begins.
+async function findZipEnd(file) {
+  const tailStart = Math.max(0, file.size - 22 - 65535);
+  const tail = await file.read(tailStart, file.size);
   const view = viewOf(tail);
   for (let at = tail.length - 22; at >= 0; at--) {
     if (view.getUint32(at, true) !== ZIP_END || at + 22 + view.getUint16(at + 20, true) !== tail.length) continue;
@@ -55,20 +56,18 @@ async function findZipEnd(blob) {
       size: view.getUint32(at + 12, true),
       start: view.getUint32(at + 16, true),
     };
-    return (await findZip64End(blob, end)) ?? end;
+    return (await findZip64End(file, end)) ?? end;
   }
   return null;
 }
 
-async function findZip64End(blob, { at }) {
+// The same with 64 bits: a record of 56 bytes and a locator of 20, right before the other end.
+async function findZip64End(file, { at }) {
   if (at < 76) return null;
-  const locator = viewOf(await readBlob(blob, at - 20, at));
-  if (locator.getUint32(0, true) !== ZIP64_LOCATOR) return null;
-  const start = Number(locator.getBigUint64(8, true));
-  const record = viewOf(await readBlob(blob, start, start + 56));
-  if (record.byteLength < 56 || record.getUint32(0, true) !== ZIP64_END) return null;
+  const record = viewOf(await file.read(at - 76, at));
+  if (record.getUint32(0, true) !== ZIP64_END || record.getUint32(56, true) !== ZIP64_LOCATOR) return null;
   return {
-    at: start,
+    at: at - 76,
     count: Number(record.getBigUint64(32, true)),
     size: Number(record.getBigUint64(40, true)),
     start: Number(record.getBigUint64(48, true)),
@@ -77,7 +76,8 @@ async function findZip64End(blob, { at }) {
 
 function readCentralEntry(list, at, entries) {
   const view = viewOf(list);
-  if (at + 46 > list.length || view.getUint32(at, true) !== ZIP_CENTRAL) throw damagedZip("has a damaged list of contents");
+  if (at + 46 > list.length || view.getUint32(at, true) !== ZIP_CENTRAL)
+    throw damagedZip("has a damaged list of contents");
   const [nameSize, extraSize, commentSize] = [28, 30, 32].map((offset) => view.getUint16(at + offset, true));
   const next = at + 46 + nameSize + extraSize + commentSize;
   if (next > list.length) throw damagedZip("has a damaged list of contents");
@@ -93,7 +93,7 @@ function readCentralEntry(list, at, entries) {
   };
   readZip64Sizes(list.subarray(at + 46 + nameSize, at + 46 + nameSize + extraSize), entry);
   const [madeBy, attributes] = [view.getUint8(at + 5), view.getUint32(at + 38, true)];
-  const kind = madeBy === 3 ? (attributes >>> 28) : 0; // a Unix mode's type of file: 8 is a regular one
+  const kind = madeBy === 3 ? attributes >>> 28 : 0; // a Unix mode's type of file: 8 is a regular one
   entry.isRegular = (kind === 0 || kind === 8) && !(attributes & 0x10) && !entry.name.endsWith("/");
   entries.push(entry);
   return next;
@@ -102,7 +102,7 @@ function readCentralEntry(list, at, entries) {
 // Sizes and places that don't fit in 32 bits stand in extra field 1, in this order, those that are needed.
 function readZip64Sizes(extra, entry) {
   const view = viewOf(extra);
-  for (let at = 0; at + 4 <= extra.length; ) {
+  for (let at = 0; at + 4 <= extra.length;) {
     const [id, size] = [view.getUint16(at, true), view.getUint16(at + 2, true)];
     let field = at + 4;
     at = field + size;
@@ -117,8 +117,8 @@ function readZip64Sizes(extra, entry) {
 }
 
 // The header in front of a file's bytes has to say the same as the list does. Sets entry.start, where the bytes are.
-async function checkLocalEntry(blob, entry) {
-  const header = await readBlob(blob, entry.at, entry.at + 30 + entry.rawName.length);
+async function checkLocalEntry(file, entry) {
+  const header = await file.read(entry.at, entry.at + 30 + entry.rawName.length);
   const view = viewOf(header);
   const agrees =
     header.length === 30 + entry.rawName.length &&
@@ -129,7 +129,8 @@ async function checkLocalEntry(blob, entry) {
     equalBytes(header.subarray(30), entry.rawName);
   if (!agrees) throw damagedZip(`contradicts itself about ${excerpt(entry.name)}`);
   if (entry.flags & 0x2041) throw damagedZip(`holds ${excerpt(entry.name)} encrypted`);
-  if (entry.method !== 0 && entry.method !== 8) throw damagedZip(`holds ${excerpt(entry.name)} compressed in a way that is not usual`);
+  if (entry.method !== 0 && entry.method !== 8)
+    throw damagedZip(`holds ${excerpt(entry.name)} compressed in a way that is not usual`);
   if (!entry.isRegular) throw damagedZip(`holds ${excerpt(entry.name)}, which is a folder or a link`);
   entry.start = entry.at + 30 + entry.rawName.length + view.getUint16(28, true);
 }
@@ -154,33 +155,21 @@ function crc32(crc, bytes) {
 }
 
 // The pieces of a file in the ZIP file. Whoever takes all of them knows that size and CRC are right.
-async function* readZipEntry(blob, entry) {
-  const packed = blob.slice(entry.start, entry.start + entry.compressed);
+async function* readZipEntry(file, entry) {
+  const { start, method, name } = entry;
+  const end = start + entry.compressed;
   let crc = -1;
   let size = 0;
   try {
-    for await (const piece of entry.method === 0 ? readPieces(packed) : inflatePieces(packed)) {
+    for await (const piece of method === 0 ? readPieces(file, start, end) : inflatePieces(file, start, end)) {
       crc = crc32(crc, piece);
       size += piece.length;
       if (size > entry.size) break;
       yield piece;
     }
   } catch (error) {
-    if (!(error instanceof TypeError)) throw error; // of DecompressionStream, for what is no deflated data
-    throw damagedZip(`is damaged within ${entry.name}`);
+    if (!(error instanceof TypeError)) throw error;
+    throw damagedZip(`is damaged within ${name}`);
   }
-  if (size !== entry.size || ~crc >>> 0 !== entry.crc) throw damagedZip(`is damaged within ${entry.name}`);
-}
-
-async function* readPieces(blob) {
-  for (let at = 0; at < blob.size; at += PIECE) yield readBlob(blob, at, Math.min(at + PIECE, blob.size));
-}
-
-async function* inflatePieces(blob) {
-  const reader = blob.stream().pipeThrough(new DecompressionStream("deflate-raw")).getReader();
-  try {
-    for (let part = await reader.read(); !part.done; part = await reader.read()) yield part.value;
-  } finally {
-    reader.cancel().catch(() => {}); // who stops early leaves nothing running
-  }
+  if (size !== entry.size || ~crc >>> 0 !== entry.crc) throw damagedZip(`is damaged within ${name}`);
 }

@@ -81,7 +81,8 @@ Array.from(BASE64, (character, value) => (BASE64_VALUES[character.charCodeAt(0)]
 
 // RFC 4648 section 4: the standard alphabet, padded, no white space, no bits set after the last whole byte.
 function decodeBase64(text, size = null) {
-  const wrong = () => new FormatError(`canonical base64${size === null ? "" : ` of ${size} bytes`} expected, got ${excerpt(text)}`);
+  const wrong = () =>
+    new FormatError(`canonical base64${size === null ? "" : ` of ${size} bytes`} expected, got ${excerpt(text)}`);
   const padding = text.endsWith("==") ? 2 : text.endsWith("=") ? 1 : 0;
   const length = (text.length / 4) * 3 - padding;
   if (text.length % 4 !== 0 || (size !== null && length !== size)) throw wrong();
@@ -118,7 +119,8 @@ function parseVarint(bytes, at) {
   if (low === undefined) throw new FormatError("a number is cut off");
   if (low < 0x80) return [low, at + 1];
   const high = bytes[at + 1];
-  if (high === undefined || high === 0 || high >= 0x80) throw new FormatError("a number is cut off, too long or too large");
+  if (high === undefined || high === 0 || high >= 0x80)
+    throw new FormatError("a number is cut off, too long or too large");
   return [(low & 0x7f) | (high << 7), at + 2];
 }
 

@@ -1,8 +1,18 @@
 // An event as text columns (docs/formats.md §1): their order, their syntax, and what is hashed of them.
 
 const CORE_COLUMNS = [
-  "tenant_id", "seq", "event_id", "recorded_at", "occurred_at", "action", "entity_type", "entity_id", "outcome",
-  "actor_type", "actor_id", "auth_method",
+  "tenant_id",
+  "seq",
+  "event_id",
+  "recorded_at",
+  "occurred_at",
+  "action",
+  "entity_type",
+  "entity_id",
+  "outcome",
+  "actor_type",
+  "actor_id",
+  "auth_method",
 ];
 const PAYLOAD_COLUMNS = ["actor_name", "ip", "user_agent", "request_id", "before_state", "after_state", "payload_salt"];
 const HASH_COLUMNS = ["payload_hash", "prev_hash", "integrity_hash"];
@@ -50,7 +60,10 @@ function checkEvent(event) {
   for (const [name, form] of Object.entries(syntax)) {
     if (!form.test(event[name])) throw new FormatError(`${name} has not its form: ${excerpt(event[name])}`);
   }
-  if (!/^(?:success|failure|unknown)$/.test(event.outcome) || !/^(?:user|service|system|support)$/.test(event.actor_type)) {
+  if (
+    !/^(?:success|failure|unknown)$/.test(event.outcome) ||
+    !/^(?:user|service|system|support)$/.test(event.actor_type)
+  ) {
     throw new FormatError("outcome or actor_type is none of the known ones");
   }
   parseDecimal(event.seq);

@@ -69,14 +69,19 @@ function parseCanonicalJson(bytes, maxBytes) {
   } catch {
     throw new FormatError("not JSON");
   }
-  if (canonicalJson(value) !== text) throw new FormatError("JSON is not in canonical form (keys, spaces, escapes or numbers)");
+  if (canonicalJson(value) !== text)
+    throw new FormatError("JSON is not in canonical form (keys, spaces, escapes or numbers)");
   return value;
 }
 
 // The object itself, if it has exactly these fields.
 function jsonObject(value, names, what) {
   const object = typeof value === "object" && value !== null && !Array.isArray(value) ? value : null;
-  if (object === null || Object.keys(object).length !== names.length || !names.every((name) => Object.hasOwn(object, name))) {
+  if (
+    object === null ||
+    Object.keys(object).length !== names.length ||
+    !names.every((name) => Object.hasOwn(object, name))
+  ) {
     throw new FormatError(`${what}: an object with exactly the fields ${names.join(", ")} expected`);
   }
   return object;

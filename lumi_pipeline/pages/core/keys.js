@@ -31,7 +31,8 @@ function keyId(name, type, publicKey) {
 
 // Read a vkey. Keys are frozen objects; two of them are the same signer if `vkey` is the same.
 function parseVkey(text) {
-  if (text.startsWith("PRIVATE+KEY+")) throw new FormatError("this is a secret key; it belongs nowhere but to its owner");
+  if (text.startsWith("PRIVATE+KEY+"))
+    throw new FormatError("this is a secret key; it belongs nowhere but to its owner");
   const parts = text.split("+");
   if (parts.length < 3) throw new FormatError(`a key as name+key id+base64 expected, got ${excerpt(text)}`);
   const name = parseKeyName(parts[0], "the first part of a key");
@@ -46,7 +47,9 @@ function parseVkey(text) {
     throw new FormatError(`the key ${excerpt(name)} is not a safe Ed25519 public key`);
   }
   if (keyId(name, type, publicKey) !== id) {
-    throw new FormatError(`the key ${excerpt(name)} does not match its own check digits ${id}; part of it was lost or mistyped`);
+    throw new FormatError(
+      `the key ${excerpt(name)} does not match its own check digits ${id}; part of it was lost or mistyped`,
+    );
   }
   return Object.freeze({ vkey: text, name, id, type, publicKey, fingerprint: encodeHex(sha256(utf8(text))) });
 }

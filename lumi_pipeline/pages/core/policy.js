@@ -82,7 +82,8 @@ class TrustReader {
 
   parseKey(text, type) {
     const key = parseVkey(text);
-    if (key.type !== type) throw new FormatError(`${excerpt(key.name)} is the key of ${type === TYPE_ED25519 ? "a witness" : "a log"}`);
+    if (key.type !== type)
+      throw new FormatError(`${excerpt(key.name)} is the key of ${type === TYPE_ED25519 ? "a witness" : "a log"}`);
     this.takeKey(key);
     return key;
   }
@@ -149,7 +150,10 @@ function hasWitnessed(quorum, cosigners) {
 async function verifyCheckpoint(checkpoint, policy) {
   const { origin, note } = checkpoint;
   if (!policy.logKeys.some((key) => key.name === origin)) {
-    throw new VerificationError("checkpoint-origin", `it is signed for the log ${excerpt(origin)}, and none of your keys is of that log`);
+    throw new VerificationError(
+      "checkpoint-origin",
+      `it is signed for the log ${excerpt(origin)}, and none of your keys is of that log`,
+    );
   }
   const signers = await verifyNote(note, policy.logKeys);
   if (signers === null) throw new VerificationError("checkpoint-signature", "a signature by a key of the log is wrong");

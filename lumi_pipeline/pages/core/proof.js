@@ -68,11 +68,17 @@ function checkGenesis(genesis, genesisText, genesisPath, checkpoint, policy) {
     throw new VerificationError("genesis-inclusion", "the first entry of the log is not proved to be in it");
   }
   if (genesis.origin !== checkpoint.origin) {
-    throw new VerificationError("genesis-origin", `the first entry is of the log ${excerpt(genesis.origin)}, not of ${excerpt(checkpoint.origin)}`);
+    throw new VerificationError(
+      "genesis-origin",
+      `the first entry is of the log ${excerpt(genesis.origin)}, not of ${excerpt(checkpoint.origin)}`,
+    );
   }
   const pinned = policy.logKeys.filter((key) => key.name === checkpoint.origin);
   if (!pinned.some((key) => key.vkey === genesis.key.vkey)) {
-    throw new VerificationError("genesis-key", "the log began with a key that you don't trust; if it has replaced its key since, trust the old one too");
+    throw new VerificationError(
+      "genesis-key",
+      "the log began with a key that you don't trust; if it has replaced its key since, trust the old one too",
+    );
   }
 }
 
@@ -133,7 +139,10 @@ function verifyProofContent(said, tenantProof, found) {
   if (event !== null) verifyProofEvent(event, record);
   Object.assign(found, { tenantId: event === null ? null : event.columns.tenant_id, record, event });
   if (record.breaks > 0n) {
-    throw new VerificationError("declared-break", `the day was sealed with ${record.breaks} declared breaks in this tenant's chain`);
+    throw new VerificationError(
+      "declared-break",
+      `the day was sealed with ${record.breaks} declared breaks in this tenant's chain`,
+    );
   }
 }
 
@@ -172,6 +181,9 @@ function verifyProofEvent(event, record) {
     (index > 0n || columns.prev_hash === encodeHex(record.headBefore)) &&
     (index < record.count - 1n || columns.integrity_hash === encodeHex(record.headAfter));
   if (!inPlace) {
-    throw new VerificationError("event-place", "the event has a number, time or link that its place in the day does not have");
+    throw new VerificationError(
+      "event-place",
+      "the event has a number, time or link that its place in the day does not have",
+    );
   }
 }

@@ -9,14 +9,16 @@ const TENANT_ID_SYNTAX = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 function parseLines(text, maxBytes, tag, required, optional = []) {
   if (utf8(text).length > maxBytes) throw new FormatError(`a ${tag} record of more than ${maxBytes} bytes`);
   const lines = text.split("\n");
-  if (lines.pop() !== "" || lines.shift() !== tag) throw new FormatError(`not a ${tag} record that ends in a line feed`);
+  if (lines.pop() !== "" || lines.shift() !== tag)
+    throw new FormatError(`not a ${tag} record that ends in a line feed`);
   const values = {};
   let due = [...required, ...optional];
   for (const line of lines) {
     const space = line.indexOf(" ");
     const name = line.slice(0, space);
     while (due.length > 0 && due[0] !== name && optional.includes(due[0])) due.shift();
-    if (space < 0 || due.shift() !== name) throw new FormatError(`unknown, repeated or misplaced line ${excerpt(line)}`);
+    if (space < 0 || due.shift() !== name)
+      throw new FormatError(`unknown, repeated or misplaced line ${excerpt(line)}`);
     values[name] = line.slice(space + 1);
   }
   const missing = required.find((name) => !Object.hasOwn(values, name));
@@ -27,7 +29,8 @@ function parseLines(text, maxBytes, tag, required, optional = []) {
 // A key of the log or of its evidence, by its name.
 function parseNamedKey(text, name) {
   const key = parseVkey(text);
-  if (key.name !== name || key.type !== TYPE_ED25519) throw new FormatError(`a key of ${excerpt(name)}, type 0x01, expected`);
+  if (key.name !== name || key.type !== TYPE_ED25519)
+    throw new FormatError(`a key of ${excerpt(name)}, type 0x01, expected`);
   return key;
 }
 
@@ -38,7 +41,13 @@ function checkDistinctKeys(key, evidenceKey) {
 }
 
 function parseGenesis(text) {
-  const lines = parseLines(text, MAX_ENTRY_SIZE, "lumi/log/v1", ["origin", "first-day", "key", "evidence-key"], ["previous"]);
+  const lines = parseLines(
+    text,
+    MAX_ENTRY_SIZE,
+    "lumi/log/v1",
+    ["origin", "first-day", "key", "evidence-key"],
+    ["previous"],
+  );
   const origin = parseKeyName(lines.origin, "the origin");
   const genesis = {
     origin,
@@ -101,10 +110,16 @@ function readDayRecord(text, index, genesis) {
     throw new VerificationError("day-record", error.message);
   }
   if (record.origin !== genesis.origin) {
-    throw new VerificationError("day-origin", `the record of ${record.day} is of the log ${excerpt(record.origin)}, not of ${excerpt(genesis.origin)}`);
+    throw new VerificationError(
+      "day-origin",
+      `the record of ${record.day} is of the log ${excerpt(record.origin)}, not of ${excerpt(genesis.origin)}`,
+    );
   }
   if (record.index !== index || index !== dayIndex(genesis.firstDay, record.day)) {
-    throw new VerificationError("day-index", `the record of ${record.day} is at place ${index} of the log, where that of another day belongs`);
+    throw new VerificationError(
+      "day-index",
+      `the record of ${record.day} is at place ${index} of the log, where that of another day belongs`,
+    );
   }
   return record;
 }

@@ -13,8 +13,15 @@ const SELF_CHECK = {
     "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
 };
 
-// Resolves to {digest, ed25519}: what the browser has of its own ("browser" or "page"); throws if anything differs.
-async function selfCheck() {
+let selfChecked = null;
+
+// The check is made once, by whoever asks first. Resolves to {digest, ed25519}: what the browser has of its own ("browser" or "page"); throws if anything differs.
+function selfCheck() {
+  selfChecked ??= checkOwnArithmetic();
+  return selfChecked;
+}
+
+async function checkOwnArithmetic() {
   const wrong = (what) => new Error(`This browser does not compute ${what} rightly; nothing it says can be relied on.`);
   const [key, message, signature] = [
     decodeHex(SELF_CHECK.publicKey, 32),
@@ -24,7 +31,11 @@ async function selfCheck() {
   const other = Uint8Array.of(0x73);
   if (encodeHex(sha256(utf8("abc"))) !== SELF_CHECK.abc256) throw wrong("SHA-256");
   if (encodeHex(sha512(utf8("abc"))) !== SELF_CHECK.abc512) throw wrong("SHA-512");
-  if (!isSafePublicKey(key) || !verifyEd25519Slowly(key, message, signature) || verifyEd25519Slowly(key, other, signature)) {
+  if (
+    !isSafePublicKey(key) ||
+    !verifyEd25519Slowly(key, message, signature) ||
+    verifyEd25519Slowly(key, other, signature)
+  ) {
     throw wrong("Ed25519");
   }
   const subtle = globalThis.crypto?.subtle;

@@ -34,10 +34,23 @@ const SHA256_W = new Int32Array(64);
 function sha256Blocks(state, data, start, end) {
   const w = SHA256_W;
   const k = SHA256_K;
-  let h0 = state[0], h1 = state[1], h2 = state[2], h3 = state[3];
-  let h4 = state[4], h5 = state[5], h6 = state[6], h7 = state[7];
+  let h0 = state[0],
+    h1 = state[1],
+    h2 = state[2],
+    h3 = state[3];
+  let h4 = state[4],
+    h5 = state[5],
+    h6 = state[6],
+    h7 = state[7];
   for (let at = start; at < end; at += 64) {
-    let a = h0, b = h1, c = h2, d = h3, e = h4, f = h5, g = h6, h = h7;
+    let a = h0,
+      b = h1,
+      c = h2,
+      d = h3,
+      e = h4,
+      f = h5,
+      g = h6,
+      h = h7;
     for (let i = 0, j = at; i < 64; i++, j += 4) {
       let word;
       if (i < 16) {

@@ -14,7 +14,7 @@ function nodeHash(left, right) {
 
 // Whether the path leads from a leaf hash at an index to the root of a tree of this size (RFC 9162, 2.1.3.2).
 function provesInclusion(leaf, index, size, path, root) {
-  if (index < 0n || index >= size) return false;
+  if (index < 0n || index >= size || leaf.length !== 32 || root.length !== 32) return false;
   let [fn, sn, hash] = [index, size - 1n, leaf];
   for (const sibling of path) {
     if (sibling.length !== 32 || sn === 0n) return false;
@@ -66,7 +66,7 @@ function keyBit(key, bit) {
 function parseMapPath(proof, start) {
   const steps = [];
   let below = KEY_BITS;
-  for (let at = start; at < proof.length; ) {
+  for (let at = start; at < proof.length;) {
     const [bit, next] = parseVarint(proof, at);
     if (bit >= below) throw new FormatError("the bits of a tenant map proof do not decrease");
     if (next + 32 > proof.length) throw new FormatError("a tenant map proof is cut off");
