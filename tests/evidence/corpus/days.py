@@ -7,10 +7,10 @@ from datetime import date
 from tests.evidence.corpus.bundle import Bundle, bundle
 from tests.evidence.corpus.case import Case, tampered
 from tests.evidence.corpus.events import genesis_hash, tenant_key
-from tests.evidence.corpus.primitives import b64, map_path
+from tests.evidence.corpus.primitives import b64, map_path, sha
 from tests.evidence.corpus.proofs import flipped, loose, put, put_day
-from tests.evidence.corpus.signing import Key, checkpoint_text, note
-from tests.evidence.corpus.world import LOG_KEY, ORIGIN, Chain, TenantDay, World, chains, day_of, standard
+from tests.evidence.corpus.signing import COSIGNATURE, Key, checkpoint_text, note
+from tests.evidence.corpus.world import EVIDENCE_KEY, LOG_KEY, ORIGIN, Chain, TenantDay, World, chains, day_of, standard
 
 THIRD, FOURTH = day_of(2), day_of(3)
 """The first two days of the bundle; the second is idle."""
@@ -81,6 +81,25 @@ def _logged_otherwise() -> Iterator[Case]:
     ):
         bad = _logged(lambda record, lines=lines: record.update(lines))
         yield Case(f"operator-day-{name}", f"in the log stands {description}", 1, reason, files=bad.files())
+    twin = Key(ORIGIN, seed="twin"), Key(EVIDENCE_KEY.name, seed="twin")
+    weak = b"\x01" + bytes(32)  # a point of small order, under which a signature proves nothing
+    weak_id = sha(ORIGIN.encode(), b"\n", weak)[:4].hex()
+    for name, description, keys in (
+        (
+            "one-key",
+            "one key as log key and evidence key",
+            {"next-key": twin[0].vkey, "next-evidence-key": twin[1].vkey},
+        ),
+        ("weak-key", "a key that is none", {"next-key": f"{ORIGIN}+{weak_id}+{b64(weak)}"}),
+        ("witness-key", "the key of a witness", {"next-key": Key(ORIGIN, COSIGNATURE).vkey}),
+        (
+            "evidence-name",
+            "an evidence key with the name of the log",
+            {"next-evidence-key": Key(ORIGIN, seed="n").vkey},
+        ),
+    ):
+        bad = _logged(lambda record, keys=keys: record.update(keys))
+        yield Case(f"operator-day-{name}", f"announced is {description}", 1, "day-record", files=bad.files())
     for name, change in (
         ("trailing", lambda entry: entry + b"x"),
         ("crlf", lambda entry: entry.replace(b"\n", b"\r\n")),
@@ -142,6 +161,10 @@ def _first_checkpoints(plain: Bundle) -> Iterator[Case]:
         ("fork", "of another tree that the log signed", {"first_checkpoint": fork["first_checkpoint"]}),
     ):
         yield from tampered(f"first-checkpoint-{name}", description, plain, put_day(1, **fields), "first-checkpoint")
+    both = (LOG_KEY.vkey, other.vkey)
+    theirs = put_day(1, first_checkpoint=_signed(text, other))
+    about = "signed by another log that the reader trusts too"
+    yield from tampered("first-checkpoint-other-trusted", about, plain, theirs, "first-checkpoint", keys=both)
     early = bundle(world, size=7)
     later = put_day(1, first_checkpoint=world.checkpoint(9), first_path=world.path(4, 9))
     yield from tampered("first-checkpoint-later", "larger than the latest", early, later, "first-checkpoint")

@@ -276,6 +276,10 @@ def _checkpoint(plain: Bundle) -> Iterator[Case]:
         "checkpoint-signature",
         keys=keys,
     )
+    theirs = signed(text.encode(), other)
+    about = "signed by another log that the reader trusts too"
+    keys = (*PINNED, other.vkey)
+    yield from tampered("checkpoint-other-trusted", about, plain, theirs, "checkpoint-signature", keys=keys)
     strangers = of(text, line, *map(_stranger, range(99)))
     changed = plain.copy()
     strangers(changed)
@@ -368,6 +372,8 @@ def _witness() -> Iterator[Case]:
         ("removed", "taken away", with_line(""), "witness-quorum"),
     ):
         yield from tampered(f"cosignature-{case}", description, cosigned, edit, reason, keys=keys)
+    late = with_line(WITNESS.line(f"{text}\n".encode(), 2**63).decode())
+    yield from tampered("cosignature-time-large", "a time of 2^63", cosigned, late, "witness-signature", keys=keys)
     first = cosigned.days[1]["first_checkpoint"]
     encoded = first.splitlines()[-1].split(" ")[2]
     edit = put_day(1, first_checkpoint=first.replace(encoded, flipped(encoded, 40)))

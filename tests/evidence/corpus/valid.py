@@ -8,7 +8,7 @@ from tests.evidence.corpus.case import EVIDENCE_PINNED, PINNED, Case, valid, zip
 from tests.evidence.corpus.csvfile import events_csv
 from tests.evidence.corpus.events import HOSTILE, erased
 from tests.evidence.corpus.primitives import EMPTY, b64
-from tests.evidence.corpus.signing import Key
+from tests.evidence.corpus.signing import COSIGNATURE, Key
 from tests.evidence.corpus.world import (
     EVIDENCE_KEY,
     LOG_KEY,
@@ -48,6 +48,15 @@ def _periods() -> Iterator[Case]:
     yield valid("only-tenant", "the only tenant of the log", bundle(alone, start=first, end=date(2026, 10, 31)))
     empty = World([], days=2).publish()
     yield valid("no-tenants", "a log without tenants", bundle(empty, start=first, end=date(2026, 10, 31)))
+    number = World(
+        chains(),
+        origin="2026",
+        log_keys=(Key("2026"),),
+        evidence_key=Key("2026/evidence"),
+        witnesses=(Key("7", COSIGNATURE),),
+    ).publish()
+    keys = (Key("2026").vkey, Key("7", COSIGNATURE).vkey)
+    yield valid("log-of-digits", "a log and a witness whose names are numbers", bundle(number), *keys)
     successor = World(chains(), previous=f"previous audit.example.org/old 17 {b64(EMPTY)}\n").publish()
     yield valid("successor", "a log that succeeds another one", bundle(successor))
 
