@@ -282,7 +282,7 @@ def reconcile(
     with exports.account(name, period) as account:
         days, missing = account.days(), account.missing()
         if file is not None:
-            file.write(exports.stated(name, account).signed(exports.evidence_key))
+            file.write(exports.stated(name, account).signed(exports.keys.signing()))
     if as_json:
         say_json({"days": [day_json(day) for day in days], "missing": missing_json(missing)})
     else:

@@ -115,6 +115,7 @@ class Account:
         lake: Lake,
         destination: str,
         source: Source,
+        receipts: ReceiptBook,
         *,
         period: Period,
         wants: Callable[[str], bool],
@@ -127,7 +128,7 @@ class Account:
         planned = self._plans.planned()
         self.next_plan = planned.next_number
         self.ledger = LedgerBook(lake, destination)
-        self._receipts = ReceiptBook(lake, destination)
+        self._receipts = receipts
         with ExitStack() as opened:
             spill = opened.enter_context(TemporaryDirectory(prefix="lumi-"))
             self._db = duckdb.connect(f"{spill}/account.db", config={"memory_limit": _MEMORY_LIMIT})

@@ -11,7 +11,6 @@ from lumi_pipeline.siem.ledgerbook import LedgerBook
 from lumi_pipeline.siem.loading import Loader
 from lumi_pipeline.siem.opening import opened
 from lumi_pipeline.siem.plans import PlanBook
-from lumi_pipeline.siem.receipts import ReceiptBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ def give_up(exports: Exports, name: str, reason: str) -> int:
         blocked = book.ledger.of(State.BLOCKED)
         lines = [receipts.given_up(name, found, loader.shares(found.key), reason, now) for found in blocked]
         book.write([Move(Do.DISCARD, now, d.key, detail=reason) for d in blocked], lines, now, lease.holder)
-        ReceiptBook(exports.lake, name).write(book, lambda: exports.evidence_key)
+        exports.receipts(name).write(book)
     return len(blocked)
 
 
@@ -86,7 +85,7 @@ def discard(exports: Exports, name: str, keys: Sequence[Key], reason: str) -> in
         now = exports.clock()
         lines = [receipts.discarded(name, book.ledger.open[key], loader.event(key), reason, now) for key in keys]
         book.write([Move(Do.DISCARD, now, key, detail=reason) for key in keys], lines, now, lease.holder)
-        ReceiptBook(exports.lake, name).write(book, lambda: exports.evidence_key)
+        exports.receipts(name).write(book)
     return len(keys)
 
 

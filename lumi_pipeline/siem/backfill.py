@@ -83,9 +83,7 @@ def backfill(exports: Exports, name: str, gap: Gap, patience: timedelta) -> Back
         delivery = exports.deliverer(destination).run(patience)
     exports.digest(name)
     statement = exports.statement(name, gap.period)
-    return BackfillReport(
-        gap, delivery, statement, keep_statement(exports.lake, statement, lambda: exports.evidence_key)
-    )
+    return BackfillReport(gap, delivery, statement, keep_statement(exports.lake, statement, exports.keys.signing))
 
 
 def _rounds(missing: Sequence[MissingRange]) -> list[Ranges]:

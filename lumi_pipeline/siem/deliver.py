@@ -17,6 +17,7 @@ from typing import Final
 from lumi_pipeline.errors import LeaseHeld, LumiError
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.siem.destination import Destination, Outcome
+from lumi_pipeline.siem.evidencekeys import EvidenceKeys
 from lumi_pipeline.siem.lease import Lease
 from lumi_pipeline.siem.ledger import Delivery, Do, Hold, Move, State
 from lumi_pipeline.siem.ledgerbook import LedgerBook
@@ -26,7 +27,6 @@ from lumi_pipeline.siem.receipts import ReceiptBook
 from lumi_pipeline.siem.settling import Settled, Settler
 from lumi_pipeline.siem.taking import take
 from transparency.encoding import Json
-from transparency.keys import SigningKey
 
 LEASE_LENGTH: Final = timedelta(seconds=90)
 _READY: Final = 256
@@ -72,14 +72,14 @@ class Deliverer:
         self,
         lake: Lake,
         destination: Destination,
-        evidence_key: Callable[[], SigningKey],
+        keys: EvidenceKeys,
         clock: Callable[[], datetime],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._lake = lake
         self._destination = destination
         self._name = destination.settings.name
-        self._key = evidence_key
+        self._keys = keys
         self._clock = clock
         self._sleep = sleep
 
@@ -90,10 +90,10 @@ class Deliverer:
         it: behind a balancer only who was promised it knows which indexer to ask, and all others send again.
 
         Raises :class:`~lumi_pipeline.errors.LeaseHeld` while another process delivers to this destination, and what
-        ``evidence_key`` raises, before anything is sent that no receipt could be signed for.
+        loading the evidence key raises, before anything is sent that no receipt could be signed for.
         """
         started = time.monotonic()
-        self._key()
+        self._keys.signing()
         with Lease(self._lake, self._name, self._clock, LEASE_LENGTH) as lease:
             run = _Run(self._lake, self._destination, lease, self._clock)
             run.recover()
@@ -107,7 +107,7 @@ class Deliverer:
                 if wake is None or wake > run.waits_until(end) or time.monotonic() > max(latest, run.latest):
                     break
                 self._wait(lease, wake, max(latest, run.latest))
-            run.report.receipts = ReceiptBook(self._lake, self._name).write(run.book, self._key)
+            run.report.receipts = ReceiptBook(self._lake, self._name, self._keys).write(run.book)
             report = run.closed()
         report.seconds = time.monotonic() - started
         return report

@@ -81,7 +81,9 @@ class DestinationStatus:
         }
 
 
-def look(lake: Lake, name: str, kind: str, unplanned: int, now: datetime) -> DestinationStatus:
+def look(
+    lake: Lake, receipts: ReceiptBook, name: str, kind: str, *, unplanned: int, now: datetime
+) -> DestinationStatus:
     """Look at a destination, and change nothing."""
     book, plans = LedgerBook(lake, name), PlanBook(lake, name)
     ledger = book.ledger
@@ -101,7 +103,7 @@ def look(lake: Lake, name: str, kind: str, unplanned: int, now: datetime) -> Des
         len(quarantined) + sum(len(plan.refused) for plan in untaken),
         sum(delivery.key.count for delivery in [*blocked, *(d for d in waiting if d.lane in ledger.pauses)]),
         ledger.receipts,
-        _last_receipt(lake, name, book),
+        _last_receipt(receipts, book),
         ledger.hold,
         holder if holder and holder.until > now else None,
         _reason(ledger),
@@ -114,11 +116,11 @@ def unplanned_events(planned: Planned, ends: Mapping[str, int], starts: Mapping[
     return sum(max(after - planned.next_seq(tenant_id, starts), 0) for tenant_id, after in ends.items())
 
 
-def _last_receipt(lake: Lake, name: str, book: LedgerBook) -> datetime | None:
+def _last_receipt(filed: ReceiptBook, book: LedgerBook) -> datetime | None:
     # In a file, as a rule; only a run that died leaves some in the ledger, whose segments of an outage are many.
-    found = ReceiptBook(lake, name).last()
-    filed = 0 if found is None else json_count(found[1]["number"]) + 1
-    pending = [parse_receipt(line) for line in book.receipts_since(filed)]
+    found = filed.last()
+    number = 0 if found is None else json_count(found[1]["number"]) + 1
+    pending = [parse_receipt(line) for line in book.receipts_since(number)]
     receipts = pending or ([found[1]] if found else [])
     return parse_timestamp(json_text(receipts[-1]["at"])) if receipts else None
 

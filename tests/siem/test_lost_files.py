@@ -1,6 +1,5 @@
 """Files of planned batches that are lost, before they were delivered, and after."""
 
-import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from lumi_pipeline.siem.account import Period
 from lumi_pipeline.siem.attending import give_up, unblock
 from lumi_pipeline.siem.backfill import backfill, find_gap
 from lumi_pipeline.siem.exports import Exports
-from lumi_pipeline.siem.receipts import ReceiptBook
 from lumi_pipeline.siem.status import Health
 from tests.lake.world import World, at, day
 
@@ -67,8 +65,8 @@ def test_without_a_backup_its_days_are_sent_again(world: World) -> None:
     assert exports.status("files").health(world.clock.now) is Health.OK
     statement = exports.statement("files", PERIOD)
     assert (statement.is_complete, statement.counts["discarded"]) == (True, 0)
-    [*_, last] = ReceiptBook(world.pipeline().lake, "files").lines()
-    assert json.loads(last)["reason"] == "lost; sent again by a forced backfill"
+    [*_, (_, last)] = exports.receipts("files").filed(0)
+    assert last["reason"] == "lost; sent again by a forced backfill"
 
 
 def test_what_is_given_up_and_not_sent_otherwise_is_not_complete(world: World) -> None:
