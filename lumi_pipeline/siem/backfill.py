@@ -13,8 +13,7 @@ from lumi_pipeline.siem.deliver import DeliveryReport
 from lumi_pipeline.siem.exports import Exports
 from lumi_pipeline.siem.ledger import Do, Key, Ledger, Move, State
 from lumi_pipeline.siem.opening import opened
-from lumi_pipeline.siem.planner import Ranges
-from lumi_pipeline.siem.plans import Batch, Plan, PlanBook
+from lumi_pipeline.siem.plans import Batch, Plan, PlanBook, Ranges
 from lumi_pipeline.siem.statements import Statement, keep_statement
 from lumi_pipeline.siem.taking import take
 

@@ -16,7 +16,7 @@ from lumi_pipeline.lake import Lake
 from lumi_pipeline.records import json_count
 from lumi_pipeline.siem.destination import Outcome
 from lumi_pipeline.siem.evidencekeys import EvidenceKeys
-from lumi_pipeline.siem.journal import Journal, Overtaken
+from lumi_pipeline.siem.journal import Journal, Overtaken, first_of
 from lumi_pipeline.siem.ledger import Delivery
 from lumi_pipeline.siem.ledgerbook import RECEIPT_TYPE, LedgerBook
 from lumi_pipeline.siem.loading import Loaded
@@ -197,16 +197,21 @@ class ReceiptBook:
         """Yield the receipts of all files from a file on, as lines and as what they say."""
         return self._linked(self._lines(start))
 
-    def all(self, ledger: LedgerBook) -> Iterator[dict[str, Json]]:
-        """Yield all receipts of a ledger, also those that no file has yet.
+    def about(self, ledger: LedgerBook, plan: int) -> Iterator[dict[str, Json]]:
+        """Yield the receipts of a ledger, also those that no file has yet, from the first that may be about a plan on.
 
         Raises :class:`~lumi_pipeline.errors.LedgerError` where one does not follow the one before, so that an event
         whose receipt is gone is not taken for one that was never sent.
         """
-        _, pending = self.end()
-        number, previous = 0, FIRST_PREV
-        lines = islice(chain(self._lines(), ledger.receipts_since(pending)), ledger.ledger.receipts)
-        for line, receipt in self._linked(lines, previous):
+        start, before = ledger.receipts_before(plan)
+        (files, filed), previous = self.end(), before or FIRST_PREV
+        file = max(first_of(files, lambda number: self._first(number) > start) - 1, 0)
+        skipped = start - self._first(file) if file < files and start < filed else 0
+        lines = chain(self._lines(file) if start < filed else (), ledger.receipts_since(max(start, filed)))
+        number = start
+        for line, receipt in islice(self._linked(lines), skipped, skipped + ledger.ledger.receipts - start):
+            if json_count(receipt["number"]) != number or (number == start and receipt["prev"] != previous):
+                raise self._broken(number)
             number, previous = number + 1, line_hash(line)
             yield receipt
         if previous != (ledger.ledger.last_receipt or FIRST_PREV):
@@ -225,20 +230,24 @@ class ReceiptBook:
             raise LedgerError(f"{key}: {error}; keep it, and restore the file from a backup") from None
         return file
 
+    def _first(self, number: int) -> int:
+        """The number of a file's first receipt."""
+        return json_count(parse_receipt(self.read(number).lines[0])["number"])
+
     def _lines(self, start: int = 0) -> Iterator[str]:
         last = self.journal.last()
         for number in range(start, 0 if last is None else last + 1):
             yield from self.read(number).lines
 
-    def _linked(self, lines: Iterable[str], previous: str | None = None) -> Iterator[tuple[str, dict[str, Json]]]:
-        """Check that each line follows the one before; ``previous`` is the hash of what the first one follows."""
-        number = None if previous is None else 0
+    def _linked(self, lines: Iterable[str]) -> Iterator[tuple[str, dict[str, Json]]]:
+        """Check that each line follows the one before."""
+        expected: tuple[int, str] | None = None
         for line in lines:
             receipt = parse_receipt(line)
-            found = json_count(receipt["number"])
-            if receipt["prev"] != (previous or receipt["prev"]) or found != (found if number is None else number):
-                raise self._broken(found if number is None else number)
-            number, previous = found + 1, line_hash(line)
+            number = json_count(receipt["number"])
+            if expected not in {None, (number, receipt["prev"])}:
+                raise self._broken(number if expected is None else expected[0])
+            expected = (number + 1, line_hash(line))
             yield line, receipt
 
     def _broken(self, number: int) -> LedgerError:

@@ -136,18 +136,18 @@ def test_a_receipt_that_is_gone_does_not_make_its_events_missing(shipping: Shipp
     shipping.clock.now += timedelta(minutes=16)
     shipping.run()
     book, ledger = ReceiptBook(lake_of(shipping.store), "siem", KEYS), LedgerBook(lake_of(shipping.store), "siem")
-    assert len(list(book.all(ledger))) == 6
+    assert len(list(book.about(ledger, 0))) == 6
     key = files(shipping)[number]
     kept = shipping.store.get(key)
     shipping.store.delete(key)
     if number == 0:
         with pytest.raises(LedgerError, match=f"{key} is gone"):
-            list(book.all(ledger))
+            list(book.about(ledger, 0))
     else:  # the ledger has those of the last runs too
-        assert len(list(book.all(ledger))) == 6
+        assert len(list(book.about(ledger, 0))) == 6
     shipping.store.put_new(key, kept.replace(b'"attempts":1', b'"attempts":2', 1))
     with pytest.raises(LedgerError, match="does not follow"):
-        list(book.all(ledger))
+        list(book.about(ledger, 0))
 
 
 def resigned(data: bytes, key: SigningKey) -> bytes:
@@ -171,11 +171,11 @@ def test_files_that_the_evidence_key_did_not_sign_are_refused_and_named(shipping
     }
     for reason, data in forged.items():
         shipping.store.put(key, data)
-        for read in (lambda: list(book.all(ledger)), lambda: list(book.filed(0)), book.last, book.end):
+        for read in (lambda: list(book.about(ledger, 0)), lambda: list(book.filed(0)), book.last, book.end):
             with pytest.raises(LedgerError, match=f"{key}: .*{reason}.*restore the file from a backup"):
                 read()
     shipping.store.put(key, kept)
-    assert len(list(book.all(ledger))) == 6
+    assert len(list(book.about(ledger, 0))) == 6
 
 
 def test_a_key_that_was_replaced_still_speaks_for_what_it_signed(shipping: Shipping) -> None:
@@ -188,7 +188,7 @@ def test_a_key_that_was_replaced_still_speaks_for_what_it_signed(shipping: Shipp
 
     keys = EvidenceKeys(lambda: other, announced)
     book, ledger = ReceiptBook(lake_of(shipping.store), "siem", keys), LedgerBook(lake_of(shipping.store), "siem")
-    assert len(list(book.all(ledger))) == 6
+    assert len(list(book.about(ledger, 0))) == 6
     assert book.end() == (1, 6)
     assert asked == [True], "the log is read once"
     with pytest.raises(LedgerError, match="no evidence key of this log"):
