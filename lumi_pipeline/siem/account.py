@@ -23,6 +23,7 @@ from lumi_pipeline.siem.batching import codes, matches, micros
 from lumi_pipeline.siem.destination import AgeRule
 from lumi_pipeline.siem.ledger import Key, State
 from lumi_pipeline.siem.ledgerbook import LedgerBook
+from lumi_pipeline.siem.planhistory import plans_about
 from lumi_pipeline.siem.plans import Plan, PlanBook, Planned, Ranges
 from lumi_pipeline.siem.receipts import ReceiptBook
 from lumi_pipeline.siem.settings import Selection
@@ -224,11 +225,11 @@ class Account:
         settled = 0
         # Nothing is planned long before it was recorded: the clock that plans may be behind, though never by a day.
         begin = from_micros(day_start(self.period.first) - DAY_MICROS)
-        for plan in self._plans.about(ranges, begin, planned):
+        for plan in plans_about(self._plans, ranges, begin, planned):
             self._insert("planned", _places(plan, self._plans.events(plan), ranges))
             refused = [(r.tenant_id, r.seq, plan.number, -1 - i, 0) for i, r in enumerate(plan.refused)]
             self._insert_rows("planned", refused)
-            if plan.number < ledger.next_plan:
+            if ledger.is_taken(plan.number):
                 taken.add(plan.number)
                 settled += sum(batch.count for batch in plan.batches) + len(plan.refused)
             else:

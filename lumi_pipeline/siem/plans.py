@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from itertools import chain, islice
+from itertools import islice
 from typing import Final
 
 import pyarrow as pa
@@ -19,7 +19,7 @@ from lumi_pipeline.errors import LakeError, LedgerError
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.records import StoredFile, json_count, json_text
 from lumi_pipeline.sealedjson import encode_sealed, parse_sealed
-from lumi_pipeline.siem.journal import Journal, first_of
+from lumi_pipeline.siem.journal import Journal
 from transparency.encoding import Json, format_timestamp, parse_day, parse_timestamp
 from transparency.errors import EncodingError
 
@@ -243,7 +243,7 @@ class Planned:
     @property
     def last_backfill(self) -> int | None:
         """The number of the last plan that was not live."""
-        return _last_backfill(self.last) if self.last else None
+        return last_backfill(self.last) if self.last else None
 
     def next_seq(self, tenant_id: str, starts: Mapping[str, int]) -> int:
         """The seq with which live planning of a tenant goes on; ``starts`` is where it begins (none: at 0)."""
@@ -309,40 +309,6 @@ class PlanBook:
             raise LedgerError(f"{self.journal.key(last)} is gone; plans are never deleted: restore it from a backup")
         return Planned(plan, hashlib.sha256(self.journal.read(plan.number)).hexdigest(), cursors)
 
-    def about(self, ranges: Ranges, begin: datetime, planned: Planned) -> Iterator[Plan]:
-        """Yield, in order, the plans that deal with any of these rows (tenant → first seq, the one behind the last).
-
-        None of them was planned before ``begin``; ``planned`` is how far planning had come at some time since. Of a
-        long history little is read: live plans lie between two that are found by bisection, backfills name each other.
-        """
-        last = self.journal.last()
-        if last is None:
-            return
-        low = first_of(last + 1, lambda number: self.read(number).at >= begin)
-        high = self._behind_live(low, ranges, planned)
-        later = []
-        number = _last_backfill(self.read(last))
-        while number is not None and high is not None and number >= high:
-            later.append(number)
-            number = self.read(number).backfill
-        # What is committed from here on is read too.
-        newest = self.since(last + 1) if high is not None else ()
-        for plan in chain(self.since(low, high), map(self.read, reversed(later)), newest):
-            if any(_meets(share, ranges) for share in plan.covered):
-                yield plan
-
-    def _behind_live(self, low: int, ranges: Ranges, planned: Planned) -> int | None:
-        """A number from which on no live plan deals with these rows, one behind a plan that sums up; None: unknown."""
-        wanted = {t: min(after, planned.cursors[t]) for t, (_, after) in ranges.items() if t in planned.cursors}
-
-        def is_over(index: int) -> bool:
-            cursors = self.cursors(self.read(index * SUMMED_EVERY))
-            return all(cursors.get(tenant_id, 0) >= after for tenant_id, after in wanted.items())
-
-        start, count = -(-low // SUMMED_EVERY), -(-planned.next_number // SUMMED_EVERY)
-        found = start + first_of(max(count - start, 0), lambda index: is_over(start + index))
-        return found * SUMMED_EVERY + 1 if found < count else None
-
     def cursors(self, plan: Plan) -> Mapping[str, int]:
         """Return how far every tenant was planned by a plan that sums up, and those before it."""
         if plan.cursors is None:
@@ -375,12 +341,8 @@ class PlanBook:
                     self._lake.discard(key)
 
 
-def _meets(share: Covered, ranges: Ranges) -> bool:
-    first, after = ranges.get(share.tenant_id, (0, 0))
-    return share.first < after and share.next > first
-
-
-def _last_backfill(plan: Plan) -> int | None:
+def last_backfill(plan: Plan) -> int | None:
+    """The number of the last plan that was not live, up to this one."""
     return plan.backfill if plan.lane == LIVE else plan.number
 
 

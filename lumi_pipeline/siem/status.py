@@ -10,7 +10,7 @@ from lumi_pipeline.records import json_count, json_text
 from lumi_pipeline.siem.lease import Holder, current_holder
 from lumi_pipeline.siem.ledger import Hold, Ledger, State
 from lumi_pipeline.siem.ledgerbook import LedgerBook
-from lumi_pipeline.siem.plans import PlanBook, Planned
+from lumi_pipeline.siem.plans import Plan, PlanBook, Planned
 from lumi_pipeline.siem.receipts import ReceiptBook, parse_receipt
 from transparency.encoding import Json, format_timestamp, parse_timestamp
 
@@ -81,26 +81,45 @@ class DestinationStatus:
         }
 
 
+@dataclass(slots=True)
+class _Untaken:
+    """What lies in plans that were not taken up yet, and since when."""
+
+    batches: int = 0
+    events: int = 0
+    refused: int = 0
+    since: datetime | None = None
+
+    def add(self, plan: Plan) -> None:
+        self.batches += len(plan.batches)
+        self.events += sum(batch.count for batch in plan.batches)
+        self.refused += len(plan.refused)
+        self.since = min(self.since or plan.at, plan.at)
+
+
 def look(
     lake: Lake, receipts: ReceiptBook, name: str, kind: str, *, unplanned: int, now: datetime
 ) -> DestinationStatus:
     """Look at a destination, and change nothing."""
     book, plans = LedgerBook(lake, name), PlanBook(lake, name)
     ledger = book.ledger
-    untaken = list(plans.since(ledger.next_plan))
+    untaken = _Untaken()
+    for number in (number for part in ledger.later for number in range(part.first, part.end)):
+        untaken.add(plans.read(number))
+    for plan in plans.since(ledger.next_plan):
+        untaken.add(plan)
     waiting = [*ledger.sendable(), *ledger.of(State.SENDING, State.ACCEPTED)]
-    since = [delivery.since for delivery in waiting] + [plan.at for plan in untaken]
+    since = [delivery.since for delivery in waiting] + ([untaken.since] if untaken.since else [])
     blocked, quarantined = ledger.of(State.BLOCKED), ledger.of(State.QUARANTINED)
-    batches = [batch for plan in untaken for batch in plan.batches]
     holder = current_holder(lake, name)
     return DestinationStatus(
         name,
         kind,
         now - min(since) if since else None,
         unplanned,
-        len(waiting) + len(batches),
-        sum(delivery.key.count for delivery in waiting) + sum(batch.count for batch in batches),
-        len(quarantined) + sum(len(plan.refused) for plan in untaken),
+        len(waiting) + untaken.batches,
+        sum(delivery.key.count for delivery in waiting) + untaken.events,
+        len(quarantined) + untaken.refused,
         sum(delivery.key.count for delivery in [*blocked, *(d for d in waiting if d.lane in ledger.pauses)]),
         ledger.receipts,
         _last_receipt(receipts, book),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from lumi_pipeline.errors import LeaseHeld, LedgerError, LumiError
-from lumi_pipeline.siem.ledger import Delivery, Do, Hold, Key, Ledger, Move, State
+from lumi_pipeline.siem.ledger import Delivery, Do, Hold, Key, Later, Ledger, Move, State
 from lumi_pipeline.siem.ledgerbook import WHOLE_EVERY, LedgerBook
 from lumi_pipeline.siem.ledgerjson import ledger_json, move_json, parse_ledger, parse_move
 from tests.lake.world import at
@@ -68,10 +68,16 @@ LEDGERS = st.builds(
     NUMBERS,
     st.just("") | st.binary(min_size=32, max_size=32).map(bytes.hex),
     st.dictionaries(TEXTS, HOLDS, max_size=2),
+    st.lists(st.builds(Later, st.integers(0, 9), st.integers(10, 99), TEXTS), max_size=2).map(tuple),
 )
 
 
-@given(MOVES | TAKES)
+DEFERS = st.builds(
+    Move, st.just(Do.DEFER), TIMES, number=NUMBERS, end=NUMBERS, lanes=st.lists(TEXTS, max_size=2).map(tuple)
+)
+
+
+@given(MOVES | TAKES | DEFERS)
 def test_a_move_survives_being_written(move: Move) -> None:
     text = canonical_json(move_json(move))
     assert parse_move(parse_canonical_json(text.encode(), 1 << 20)) == move
@@ -137,7 +143,7 @@ WAYS = {
     State.QUARANTINED: [Do.SEND, Do.QUARANTINE],
     State.BLOCKED: [Do.BLOCK],
 }
-STEPS = [do for do in Do if do not in {Do.TAKE, Do.HOLD, Do.RESUME}]
+STEPS = [do for do in Do if do not in {Do.TAKE, Do.DEFER, Do.HOLD, Do.RESUME}]
 
 
 @pytest.mark.parametrize("state", State)
@@ -165,6 +171,9 @@ def test_only_moves_that_fit_are_made(state: State, do: Do) -> None:
         (Move(Do.TAKE, NOW, number=0), "plan 0 is taken up where 1 would be next"),
         (Move(Do.TAKE, NOW, number=2), "plan 2 is taken up where 1 would be next"),
         (Move(Do.TAKE, NOW, number=1, sizes=(3,)), "as many lanes as batches"),
+        (Move(Do.DEFER, NOW, number=2, end=3, lanes=("x",)), "plans 2 to 3 can't be left for later; 1 is next"),
+        (Move(Do.DEFER, NOW, number=1, end=1, lanes=("x",)), "can't be left"),
+        (Move(Do.DEFER, NOW, number=1, end=2), "can't be left"),
         (Move(Do.HOLD, NOW), "a hold has no end"),
         (Move(Do.RELEASE, NOW, Key(0, -1, 0, 1)), "has no record that could be sent"),
     ],
@@ -296,6 +305,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.events: dict[tuple[int, int], int] = {}
         self.gone: list[Key] = []
         self.plans = 0
+        self.later: dict[int, str] = {}
         self.lines = 0
 
     def _write(self, *moves: Move, receipts: int = 0) -> None:
@@ -315,6 +325,22 @@ class LedgerMachine(RuleBasedStateMachine):
         self.events |= {(self.plans, number): size for number, size in enumerate(sizes)}
         self.events |= {(self.plans, -1 - number): 1 for number in range(refused)}
         self.plans += 1
+
+    @rule(back=st.integers(0, 4), count=st.integers(1, 4), lane=st.sampled_from(["x", "y"]))
+    def defer(self, back: int, count: int, lane: str) -> None:
+        first = max(self.plans - back, 0)
+        self._write(Move(Do.DEFER, NOW, number=first, end=first + count, lanes=(lane,)))
+        fresh = range(self.plans, first + count)
+        self.later |= {number: lane for number in range(first, first + count) if number in {*self.later, *fresh}}
+        self.plans = max(self.plans, first + count)
+
+    @precondition(lambda self: self.later)
+    @rule(data=st.data(), sizes=st.lists(st.integers(1, 6), max_size=3))
+    def take_later(self, data: st.DataObject, sizes: list[int]) -> None:
+        number = data.draw(st.sampled_from(sorted(self.later)))
+        lane = self.later.pop(number)
+        self._write(Move(Do.TAKE, NOW, number=number, sizes=tuple(sizes), lanes=(f"{lane}/0",) * len(sizes)))
+        self.events |= {(number, batch): size for batch, size in enumerate(sizes)}
 
     @rule(data=st.data(), do=st.sampled_from(STEPS), until=st.none() | TIMES, detail=TEXTS)
     def step(self, data: st.DataObject, do: Do, until: object, detail: str) -> None:
@@ -369,6 +395,17 @@ class LedgerMachine(RuleBasedStateMachine):
         assert read.ledger == self.book.ledger
         assert read.segments == self.book.segments
         self.book = read
+
+    @invariant()
+    def each_plan_was_taken_up_or_is_left_for_the_lane_that_was_named_last(self) -> None:
+        ledger = self.book.ledger
+        found = {number: part.lane for part in ledger.later for number in range(part.first, part.end)}
+        assert (found, ledger.next_plan) == (self.later, self.plans)
+        assert [number for number in range(self.plans + 2) if ledger.is_taken(number)] == [
+            number for number in range(self.plans) if number not in self.later
+        ]
+        assert [key for key in ledger.open if key.plan in self.later] == []
+        assert [delivery.key for delivery in ledger.of(*State)] == sorted(ledger.open)
 
     @invariant()
     def every_event_is_open_or_gone_once(self) -> None:

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from lumi_pipeline.days import day_start
-from lumi_pipeline.siem import ledgerbook, plans, receipts
+from lumi_pipeline.siem import ledgerbook, planhistory, plans, receipts
 from lumi_pipeline.siem import planner as planning
 from lumi_pipeline.siem.account import Account, DayAccount, Period
 from lumi_pipeline.siem.destination import Result
@@ -72,6 +72,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledgerbook, "WHOLE_EVERY", 4)
     monkeypatch.setattr(plans, "SUMMED_EVERY", 3)
     monkeypatch.setattr(planning, "SUMMED_EVERY", 3)
+    monkeypatch.setattr(planhistory, "SUMMED_EVERY", 3)
 
 
 def begun(landed: tuple[World, list[Source]], store: MemoryStore) -> tuple[Shipping, list[Source]]:
