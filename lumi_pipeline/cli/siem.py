@@ -17,6 +17,7 @@ from lumi_pipeline.cli.siemshow import (
     delivery_json,
     gap_json,
     missing_json,
+    reach_json,
     say_account,
     say_delivery,
     say_gap,
@@ -280,13 +281,13 @@ def reconcile(
     if results:
         ctx.exit(reconcile_files(exports, name, period, results, as_json=as_json))
     with exports.account(name, period) as account:
-        days, missing = account.days(), account.missing()
+        days, missing, reach = account.days(), account.missing(), account.reach
         if file is not None:
             file.write(exports.stated(name, account).signed(exports.keys.signing()))
     if as_json:
-        say_json({"days": [day_json(day) for day in days], "missing": missing_json(missing)})
+        say_json({"days": [day_json(day) for day in days], "missing": missing_json(missing), **reach_json(reach)})
     else:
-        say_account(days, missing)
+        say_account(days, missing, reach)
     ctx.exit(ExitCode.FAILURE if missing else ExitCode.SUCCESS)
 
 
@@ -337,12 +338,13 @@ def backfill(
     report = send(exports, name, gap, timedelta(seconds=wait))
     if as_json:
         sent = {"delivery": delivery_json(report.delivery), "statement": report.stored}
-        say_json({**gap_json(gap), **sent, "complete": report.statement.is_complete, "counts": report.statement.counts})
+        result = {"complete": report.statement.is_complete, "counts": report.statement.counts}
+        say_json({**gap_json(gap), **sent, **result, **reach_json(report.statement.reach)})
     else:
         say_delivery(report.delivery)
-        say(stated(report.statement.counts, complete=report.statement.is_complete))
+        say(stated(report.statement))
         say(f"Signed statement: {report.stored}")
-    ctx.exit(ExitCode.SUCCESS if report.statement.is_complete else ExitCode.FAILURE)
+    ctx.exit(ExitCode.SUCCESS if report.statement.lacks_nothing else ExitCode.FAILURE)
 
 
 @siem.command(

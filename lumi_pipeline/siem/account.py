@@ -105,6 +105,27 @@ class Period:
     tenant_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which rows an account can know of.
+
+    ``landed_through`` is when the latest event that was landed was recorded, of whichever tenant, or the end of the
+    last sealed day where that is later (None: neither is there); ``landings`` is the number of landings that were
+    looked at. ``sealed``: every day of the period is sealed, so that no other row of it can come.
+    """
+
+    landed_through: datetime | None
+    landings: int
+    sealed: bool
+
+    @classmethod
+    def of(cls, source: Source, period: Period) -> "Reach":
+        """What a lake, as it was looked at, can say of a period."""
+        latest = max((cursor.not_before for cursor in source.cursors.values() if cursor.next_seq), default=None)
+        sealed = bool(source.days) and period.last <= source.days[-1]
+        return cls(None if latest is None else from_micros(latest), source.landings, sealed)
+
+
 class Account:
     """A destination's account of a period. Use as a context manager.
 
@@ -125,6 +146,7 @@ class Account:
         since: date,
     ) -> None:
         self.period = period
+        self.reach = Reach.of(source, period)
         self._plans = PlanBook(lake, destination)
         # Before the plans themselves: a plan that is committed in between is known then, and moves no cursor.
         planned = self._plans.planned()

@@ -172,6 +172,7 @@ class Exports:
             self.clock(),
             days=account.days(),
             missing=account.missing(),
+            reach=account.reach,
             receipts=(ledger.receipts, ledger.last_receipt),
         )
 

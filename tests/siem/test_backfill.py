@@ -50,7 +50,7 @@ def test_what_live_planning_will_take_is_on_its_way(world: World) -> None:
 def test_live_planning_does_not_send_again_what_a_backfill_sent(world: World, name: str) -> None:
     exports = Exports(world.pipeline())
     report = backfill(exports, name, find_gap(exports, name, PERIOD), NO_WAIT)
-    assert (report.statement.is_complete, report.delivery.events) == (True, 3)
+    assert (report.statement.lacks_nothing, report.delivery.events) == (True, 3)
     assert list(exports.plan(name)) == []
     world.record("acme", at(1, "13:00:00"))
     world.pipeline().land()

@@ -56,7 +56,7 @@ def test_without_a_backup_its_days_are_sent_again(world: World) -> None:
     world.store.delete(bodies(world)[0])
     exports.deliver("files")
     report = backfill(exports, "files", find_gap(exports, "files", PERIOD, force=True), timedelta(0))
-    assert report.statement.is_complete
+    assert report.statement.lacks_nothing
     assert report.statement.counts["delivered"] == 2
     assert report.statement.counts["duplicates"] == 1
     assert exports.status("files").blocked == 1
@@ -64,7 +64,7 @@ def test_without_a_backup_its_days_are_sent_again(world: World) -> None:
     assert give_up(exports, "files", "lost; sent again by a forced backfill") == 1
     assert exports.status("files").health(world.clock.now) is Health.OK
     statement = exports.statement("files", PERIOD)
-    assert (statement.is_complete, statement.counts["discarded"]) == (True, 0)
+    assert (statement.lacks_nothing, statement.counts["discarded"]) == (True, 0)
     [*_, (_, last)] = exports.receipts("files").filed(0)
     assert last["reason"] == "lost; sent again by a forced backfill"
 
@@ -78,7 +78,7 @@ def test_what_is_given_up_and_not_sent_otherwise_is_not_complete(world: World) -
         give_up(exports, "files", " ")
     assert give_up(exports, "files", "nobody needs it") == 1
     statement = exports.statement("files", PERIOD)
-    assert (statement.is_complete, statement.counts["discarded"], statement.counts["delivered"]) == (False, 1, 1)
+    assert (statement.lacks_nothing, statement.counts["discarded"], statement.counts["delivered"]) == (False, 1, 1)
 
 
 def test_bodies_of_what_is_delivered_are_not_needed_any_more(world: World) -> None:
@@ -92,5 +92,5 @@ def test_bodies_of_what_is_delivered_are_not_needed_any_more(world: World) -> No
     exports = Exports(world.pipeline())
     assert [plan.events for plan in exports.plan("files")] == [1]
     assert exports.deliver("files").events == 1
-    assert exports.statement("files", PERIOD).is_complete
+    assert exports.statement("files", PERIOD).lacks_nothing
     assert find_gap(exports, "files", PERIOD).events == 0
