@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 _SHOWN: Final = 20
 """Ranges that are listed; --json lists them all."""
 
+_BATCHES: Final = 5
+"""Blocked batches that are listed."""
+
+_ID: Final = 12
+"""Characters of a batch's id that are shown: enough to name it by."""
+
 _WORDS: Final = {"waiting": "WAITING", "attention": "ATTENTION", "blocked": "BLOCKED"}
 
 
@@ -41,6 +47,8 @@ def say_status(found: "Sequence[DestinationStatus]", now: datetime) -> None:
 
 
 def _advice(status: "DestinationStatus", now: datetime) -> list[str]:
+    from lumi_pipeline.siem.status import LISTED
+
     lines = []
     hold = status.hold
     if hold is not None and hold.settings:
@@ -55,6 +63,9 @@ def _advice(status: "DestinationStatus", now: datetime) -> list[str]:
     if status.blocked:
         blocked = count(status.blocked, "event")
         lines.append(f"{blocked} blocked: {status.blocked_reason}; then: lumi siem unblock {status.name}")
+        lines += [f"  batch {b.batch_id[:_ID]}, {count(b.events, 'event')}" for b in status.blocked_batches[:_BATCHES]]
+        if len(status.blocked_batches) > _BATCHES:
+            lines.append(f"  and more; --json lists up to {LISTED}")
     if status.quarantined:
         lines.append(f"{count(status.quarantined, 'event')} not taken by it; see: lumi siem quarantine {status.name}")
     if status.holder is not None:

@@ -17,7 +17,7 @@ from lumi_pipeline.siem.lease import Lease
 from lumi_pipeline.siem.ledgerbook import LedgerBook
 from lumi_pipeline.siem.opening import opened
 from lumi_pipeline.siem.planner import Planner, PlanReport
-from lumi_pipeline.siem.plans import PlanBook
+from lumi_pipeline.siem.plans import PlanBook, Planned
 from lumi_pipeline.siem.receipts import ReceiptBook
 from lumi_pipeline.siem.settings import DestinationSettings
 from lumi_pipeline.siem.source import Source
@@ -117,12 +117,14 @@ class Exports:
         settings = self.settings(name)
         planned = PlanBook(self.lake, name).planned()
         ends = {t: cursor.next_seq for t, cursor in self.source.cursors.items() if self.wants(name, t)}
-        unplanned = unplanned_events(planned, ends, self.source.first_seqs(self.since(name)))
+        unplanned = unplanned_events(planned, ends, self.source.first_seqs(self._since(name, planned)))
         return look(self.lake, self.receipts(name), name, settings.kind, unplanned=unplanned, now=self.clock())
 
     def since(self, name: str) -> date:
         """The day of recording that a destination begins with: fixed by its first plan, and as configured before."""
-        planned = PlanBook(self.lake, name).planned()
+        return self._since(name, PlanBook(self.lake, name).planned())
+
+    def _since(self, name: str, planned: Planned) -> date:
         return planned.last.since if planned.last else self.settings(name).since or self.clock().date()
 
     def begin(self, name: str) -> date:

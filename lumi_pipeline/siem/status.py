@@ -1,18 +1,23 @@
 """Where a destination stands, for whoever is woken up by it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from itertools import groupby
+from typing import Final
 
+from lumi_pipeline.errors import LumiError
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.records import json_count, json_text
 from lumi_pipeline.siem.lease import Holder, current_holder
-from lumi_pipeline.siem.ledger import Hold, Ledger, State
+from lumi_pipeline.siem.ledger import Delivery, Hold, Ledger, State
 from lumi_pipeline.siem.ledgerbook import LedgerBook
 from lumi_pipeline.siem.plans import Plan, PlanBook, Planned
 from lumi_pipeline.siem.receipts import ReceiptBook, parse_receipt
 from transparency.encoding import Json, format_timestamp, parse_timestamp
+
+LISTED: Final = 100
 
 
 class Health(Enum):
@@ -26,12 +31,22 @@ class Health(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class BlockedBatch:
+    """A batch, or a slice of one, that waits for somebody's decision: the batch's id, how many events, and why."""
+
+    batch_id: str
+    events: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class DestinationStatus:
     """A look at one destination; counts of events.
 
     ``lag`` is how long the oldest batch that is not delivered has been waiting; None when nothing is. ``unplanned``
     were landed and are in no plan yet. ``hold`` says why nothing is sent right now. ``blocked`` are past their
-    deadline, of lost files, or of a lane that is held while others go on; ``blocked_reason`` says which.
+    deadline, of lost files, or of a lane that is held while others go on; ``blocked_reason`` says which. Of those that
+    wait for a decision ``blocked_batches`` are the first, at most :data:`LISTED`.
     """
 
     name: str
@@ -48,6 +63,7 @@ class DestinationStatus:
     holder: Holder | None
     reason: str
     blocked_reason: str
+    blocked_batches: tuple[BlockedBatch, ...]
 
     def health(self, now: datetime) -> Health:
         """One word for all of it."""
@@ -63,6 +79,7 @@ class DestinationStatus:
         """The status as JSON; event counts as text."""
         return {
             "blocked": str(self.blocked),
+            "blocked_batches": [[b.batch_id, str(b.events), b.reason] for b in self.blocked_batches],
             "blocked_reason": self.blocked_reason,
             "health": self.health(now).value,
             "hold": None
@@ -127,7 +144,19 @@ def look(
         holder if holder and holder.until > now else None,
         _reason(ledger),
         blocked[-1].detail if blocked else _paused(ledger),
+        tuple(BlockedBatch(i, d.key.count, d.detail) for d, i in identified(plans, blocked[:LISTED])),
     )
+
+
+def identified(plans: PlanBook, deliveries: Iterable[Delivery]) -> Iterator[tuple[Delivery, str]]:
+    """Yield batches, or slices, in order of their plans, with their batches' ids; of a lost plan, their keys."""
+    for number, found in groupby(deliveries, lambda delivery: delivery.key.plan):
+        try:
+            batches = plans.read(number).batches
+        except LumiError:  # that is why they are blocked, and nobody can say any more what is in them
+            batches = ()
+        for delivery in found:
+            yield delivery, batches[delivery.key.batch].batch_id if batches else str(delivery.key)
 
 
 def unplanned_events(planned: Planned, ends: Mapping[str, int], starts: Mapping[str, int]) -> int:

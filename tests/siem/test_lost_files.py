@@ -61,7 +61,7 @@ def test_without_a_backup_its_days_are_sent_again(world: World) -> None:
     assert report.statement.counts["duplicates"] == 1
     assert exports.status("files").blocked == 1
 
-    assert give_up(exports, "files", "lost; sent again by a forced backfill") == 1
+    assert len(give_up(exports, "files", "lost; sent again by a forced backfill", None)) == 1
     assert exports.status("files").health(world.clock.now) is Health.OK
     statement = exports.statement("files", PERIOD)
     assert (statement.lacks_nothing, statement.counts["discarded"]) == (True, 0)
@@ -75,8 +75,8 @@ def test_what_is_given_up_and_not_sent_otherwise_is_not_complete(world: World) -
     world.store.delete(bodies(world)[0])
     exports.deliver("files")
     with pytest.raises(SiemError, match="needs a reason"):
-        give_up(exports, "files", " ")
-    assert give_up(exports, "files", "nobody needs it") == 1
+        give_up(exports, "files", " ", None)
+    assert len(give_up(exports, "files", "nobody needs it", None)) == 1
     statement = exports.statement("files", PERIOD)
     assert (statement.lacks_nothing, statement.counts["discarded"], statement.counts["delivered"]) == (False, 1, 1)
 
