@@ -206,8 +206,9 @@ class _Run:
             self.report.quarantined += len(taken[1])
 
     def _expire(self, now: datetime) -> None:
-        """Block what could not be delivered within its deadline: it is not dropped, somebody has to look."""
-        late = [d for d in self.book.ledger.sendable() if now - d.since > self._settings.deadline]
+        """Block what failed for as long as its deadline allows: it is not dropped, somebody has to look."""
+        deadline = self._settings.deadline
+        late = [d for d in self.book.ledger.sendable() if d.failing is not None and now - d.failing > deadline]
         days = self._settings.deadline.days
         self._write(
             [Move(Do.BLOCK, now, d.key, detail=f"not delivered in {days} days; last: {d.detail}"[:500]) for d in late]

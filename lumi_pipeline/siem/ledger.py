@@ -92,9 +92,10 @@ class Key:
 class Delivery:
     """One batch, or slice, that is not settled.
 
-    ``lane`` is what keeps its order: nothing of another lane waits for it. ``since`` is when its deadline began to
-    count; ``until`` when it may be sent again, or, once accepted, when its acknowledgement is given up.
-    ``duplicates``: some of it may have arrived before.
+    ``lane`` is what keeps its order: nothing of another lane waits for it. ``since`` is when it was taken up, or
+    released again; ``failing`` when it was first sent in vain after that. From then on its deadline counts, so what
+    only waits behind others that fail has none. ``until`` is when it may be sent again, or, once accepted, when its
+    acknowledgement is given up. ``duplicates``: some of it may have arrived before.
     """
 
     key: Key
@@ -106,6 +107,7 @@ class Delivery:
     detail: str = ""
     ack: str | None = None
     duplicates: bool = False
+    failing: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,9 +303,11 @@ class Ledger:
             raise LedgerError(f"{found.key} can't be cut at {move.cuts}")
         del self.open[found.key]
         self.in_order = False
+        failing = found.failing if move.until is None else found.failing or move.at
         for first, end in pairwise(edges):
             key = replace(found.key, first=first, end=end)
-            self.open[key] = replace(found, key=key, state=_unsent(found), until=move.until, ack=None)
+            part = replace(found, key=key, state=_unsent(found), until=move.until, ack=None)
+            self.open[key] = replace(part, failing=failing)
 
 
 def _cut(parts: Iterable[Later], first: int, end: int) -> Iterator[tuple[Later, bool]]:
@@ -336,10 +340,11 @@ def _moved(found: Delivery, move: Move) -> Delivery:
             return replace(found, state=_unsent(found), attempts=found.attempts - 1)
         case Do.WAIT:
             state = State.AMBIGUOUS if found.duplicates else State.WAITING
-            return replace(found, state=state, until=move.until, detail=move.detail)
+            failing = found.failing or move.at
+            return replace(found, state=state, until=move.until, detail=move.detail, failing=failing)
         case Do.DOUBT:
             doubt = replace(found, state=State.AMBIGUOUS, until=move.until, detail=move.detail)
-            return replace(doubt, ack=None, duplicates=True)
+            return replace(doubt, ack=None, duplicates=True, failing=found.failing or move.at)
         case Do.ACCEPT:
             return replace(found, state=State.ACCEPTED, until=move.until, ack=move.ack)
         case Do.QUARANTINE:
@@ -348,5 +353,6 @@ def _moved(found: Delivery, move: Move) -> Delivery:
             return replace(found, state=State.BLOCKED, detail=move.detail)
         case Do.RELEASE if not found.key.is_refusal:
             lane = move.lanes[0] if move.lanes else found.lane
-            return replace(found, state=_unsent(found), lane=lane, since=move.at, until=None, detail="")
+            released = replace(found, state=_unsent(found), lane=lane, since=move.at, until=None, detail="")
+            return replace(released, failing=None)
     raise LedgerError(f"{move.do.value}: {found.key} has no record that could be sent")

@@ -118,6 +118,7 @@ def _delivery_json(delivery: Delivery) -> Json:
         delivery.detail,
         delivery.ack,
         delivery.duplicates,
+        format_timestamp(delivery.failing) if delivery.failing else None,
     ]
 
 
@@ -133,6 +134,7 @@ def _delivery(value: Json) -> Delivery:
             str(detail),
             (str() | None) as ack,
             bool(duplicates),
+            failing,
         ]:
             return Delivery(
                 Key.parse(key),
@@ -144,6 +146,7 @@ def _delivery(value: Json) -> Delivery:
                 detail,
                 ack,
                 duplicates,
+                _time(failing),
             )
     raise LedgerError("an open batch is not in form")
 

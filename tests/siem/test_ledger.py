@@ -56,6 +56,7 @@ DELIVERIES = st.builds(
     TEXTS,
     st.none() | TEXTS,
     st.booleans(),
+    st.none() | TIMES,
 )
 HOLDS = st.builds(Hold, TIMES, TIMES, TEXTS, st.booleans())
 LEDGERS = st.builds(
@@ -217,6 +218,22 @@ def test_a_deadline_begins_anew_when_a_batch_is_released() -> None:
     ledger.apply([Move(Do.BLOCK, NOW, FIRST, detail="too late"), Move(Do.RELEASE, later, FIRST, lanes=("other/x",))])
     found = ledger.open[FIRST]
     assert (found.state, found.since, found.lane, found.detail) == (State.PLANNED, later, "other/x", "")
+
+
+@pytest.mark.parametrize("do", [Do.WAIT, Do.DOUBT, Do.SPLIT])
+def test_a_deadline_counts_from_the_first_failure(do: Do) -> None:
+    ledger = taken(8, 8)
+    hours = [NOW + timedelta(hours=number) for number in range(9)]
+    ledger.apply([Move(Do.SEND, hours[1], FIRST), Move(Do.RETURN, hours[1], FIRST), Move(Do.SEND, hours[2], FIRST)])
+    assert ledger.open[FIRST].failing is None
+    ledger.apply([Move(do, hours[3], FIRST, until=hours[4], cuts=(4,))])
+    failed = [found for found in ledger.of(*State) if found.key.batch == 0]
+    ledger.apply([Move(Do.SEND, hours[5], found.key) for found in failed])
+    ledger.apply([Move(Do.WAIT, hours[6], found.key, until=hours[7]) for found in failed])
+    assert {found.failing for found in ledger.of(*State) if found.key.batch == 0} == {hours[3]}
+    assert {found.failing for found in ledger.of(*State) if found.key.batch == 1} == {None}
+    ledger.apply([Move(Do.RELEASE, hours[8], found.key) for found in failed])
+    assert {(found.failing, found.since) for found in ledger.of(*State)} == {(None, hours[8]), (None, NOW)}
 
 
 RECEIPT = {"key": "0.0.0.8", "outcome": "delivered"}
