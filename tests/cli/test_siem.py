@@ -72,7 +72,7 @@ def test_blocked_batches_are_given_up_by_name(planned: System, lumi: Lumi) -> No
         body.unlink()
     assert lumi("siem", "deliver", "one").code == 1
     ran = lumi("siem", "status", "one")
-    ids = [line.split()[2].strip(",") for line in ran.out.splitlines() if line.startswith("one:   batch ")]
+    ids = [line.split()[3].strip(",") for line in ran.out.splitlines() if line.startswith("one:   blocked batch ")]
     assert [len(found) for found in ids] == [12, 12]
     [found] = lumi("siem", "status", "one", "--json").json["destinations"]  # type: ignore[misc,union-attr]
     assert [row[0][:12] for row in found["blocked_batches"]] == ids  # type: ignore[index,call-overload,union-attr]
