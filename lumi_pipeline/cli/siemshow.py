@@ -63,7 +63,9 @@ def _advice(status: "DestinationStatus", now: datetime) -> list[str]:
     if status.blocked:
         blocked = count(status.blocked, "event")
         lines.append(f"{blocked} blocked: {status.blocked_reason}; then: lumi siem unblock {status.name}")
-        lines += [f"  blocked batch {b.batch_id[:_ID]}, {count(b.events, 'event')}" for b in status.blocked_batches[:_BATCHES]]
+        lines += [
+            f"  blocked batch {b.batch_id[:_ID]}, {count(b.events, 'event')}" for b in status.blocked_batches[:_BATCHES]
+        ]
         if len(status.blocked_batches) > _BATCHES:
             lines.append(f"  and more blocked batches; --json lists up to {LISTED}")
     if status.quarantined:
