@@ -68,3 +68,12 @@ def test_what_a_spreadsheet_takes_for_a_formula_is_marked(start: str) -> None:
 def test_no_rows_and_the_header() -> None:
     assert lines([]) == b""
     assert ",".join(EVENT_SCHEMA.names).encode() + b"\r\n" == HEADER
+
+
+def test_many_rows_stay_in_order() -> None:
+    blank: dict[str, object] = dict.fromkeys(COLUMNS)
+    table = pa.Table.from_pylist([blank | {"seq": 0}], schema=EVENT_SCHEMA)
+    many = pa.concat_tables([table] * 50_000).combine_chunks()
+    many = many.set_column(COLUMNS.index("seq"), EVENT_SCHEMA.field("seq"), pa.array(range(50_000), pa.int64()))
+    found = bytes(WRITER.lines(many)).split(b"\r\n")[:-1]
+    assert [int(line.split(b",")[1]) for line in found] == list(range(50_000))
