@@ -4,7 +4,15 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from lumi_pipeline.cli.fetch import directory_fetch, is_url, read_file, remote_fetch
+from lumi_pipeline.cli.fetch import (
+    CHECKPOINT,
+    directory_fetch,
+    is_url,
+    log_address,
+    log_directory,
+    read_file,
+    remote_fetch,
+)
 from lumi_pipeline.cli.logs import failed, judge_log
 from lumi_pipeline.cli.progress import progress
 from lumi_pipeline.evidence.bundlefiles import looks_like_bundle
@@ -15,7 +23,6 @@ from lumi_pipeline.verdict import Status, Verdict
 from transparency.errors import ObjectMissing, StoreError
 from transparency.policy import Policy
 
-_CHECKPOINT: Final = "checkpoint"
 _FILES: Final = (".tlog-proof", ".jsonl")
 
 
@@ -45,11 +52,11 @@ def _judge_path(subject: str, path: Path, policy: Policy | None) -> Verdict:
         with progress("Verifying", "rows") as meter:
             return judge_bundle(path, policy, subject, meter.reach)
     if path.is_dir():
-        for directory in (path, path / "log"):
-            if (directory / _CHECKPOINT).is_file():
-                return _judge_log_directory(subject, directory, policy)
+        directory = log_directory(path)
+        if directory is not None:
+            return _judge_log_directory(subject, directory, policy)
         return Verdict(subject, Status.UNRECOGNISED, "unrecognised", ("It holds neither a log nor evidence.",))
-    if path.name == _CHECKPOINT and path.is_file():
+    if path.name == CHECKPOINT and path.is_file():
         return _judge_log_directory(subject, path.parent, policy)
     return _judge_file(subject, read_file(path), policy)
 
@@ -69,6 +76,5 @@ def _judge_url(url: str, policy: Policy | None) -> Verdict:
     if urlsplit(url).path.endswith(_FILES):
         with remote_fetch(url) as fetch:
             return _judge_file(url, fetch(""), policy)
-    base = url.removesuffix(_CHECKPOINT) if urlsplit(url).path.endswith(f"/{_CHECKPOINT}") else url
-    with remote_fetch(base) as fetch, progress("Verifying", "entries") as meter:
+    with remote_fetch(log_address(url)) as fetch, progress("Verifying", "entries") as meter:
         return judge_log(fetch, policy, url, meter.reach)
