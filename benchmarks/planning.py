@@ -93,7 +93,7 @@ def bodies_of(records: Iterable[dict[str, Any]]) -> Iterator[bytes]:
 
 def same_records(ours: list[Path], theirs: list[Path]) -> bool:
     """Whether both hold the same records in the same order, but for the batch's id, which only we give."""
-    return all(left == right for left, right in zip_longest(map(_without_batch, _records(ours)), _records(theirs)))
+    return all(left == right for left, right in zip_longest(map(without_batch, _records(ours)), _records(theirs)))
 
 
 def _records(files: list[Path]) -> Iterator[dict[str, Any]]:
@@ -102,6 +102,7 @@ def _records(files: list[Path]) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def _without_batch(record: dict[str, Any]) -> dict[str, Any]:
+def without_batch(record: dict[str, Any]) -> dict[str, Any]:
+    """The record without what only we give."""
     del record.get("unmapped", record)["batch_id"]
     return record

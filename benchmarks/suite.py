@@ -10,6 +10,7 @@ from typing import Final
 from benchmarks import (
     chains,
     delivering,
+    encoding,
     history,
     landing,
     landingpostgresql,
@@ -48,6 +49,8 @@ _SUITE: Final = {
     "prove-cold": _Entry(proofs.prove_cold, 1),
     "verify-proof": _Entry(proofs.verify, 1),
     "verify-proof-cold": _Entry(proofs.verify_cold, 1),
+    "siem-encode": _Entry(encoding.measure_native, 1),
+    "siem-encode-ocsf": _Entry(encoding.measure_ocsf, 1),
     "siem-plan": _Entry(planning.measure_native, 1),
     "siem-plan-ocsf": _Entry(planning.measure_ocsf, 1),
     "siem-deliver": _Entry(delivering.deliver, 1),

@@ -1,11 +1,11 @@
 """Chain verification: rows of many tenants in, breaks and tree roots out.
 
 A :class:`ChainFold` is fed tables of events sorted by ``(tenant_id, seq)``, in order, a tenant possibly continuing
-from one table to the next. Verifying is vectorised: Python runs once per tenant and table, and once per break. Only the
-event trees are folded leaf by leaf. What counts as a break, and how breaks are counted, is docs/formats.md §3.
+from one table to the next. Verifying is vectorised: Python runs once per tenant and table, and once per break. What
+counts as a break, and how breaks are counted, is docs/formats.md §3.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lumi_pipeline.events import PAYLOAD_COLUMNS, from_micros
-from lumi_pipeline.hashing import event_leaf
 from lumi_pipeline.rowhash import Digests, digest_column, recompute_hashes
+from lumi_pipeline.treefold import append_events
 from transparency.encoding import format_timestamp
 from transparency.errors import VerificationError
 from transparency.merkle import CompactRange
@@ -84,9 +84,14 @@ class ChainFold:
 
     ``start`` gives the state a tenant's chain is in before its first row here. ``until`` (µs, exclusive) is the end of
     the day when a day is folded: a row at or past it lies outside the day. With ``trees`` the event trees are built.
+
+    What is folded apart needs not be a tenant: see ``runs`` of :meth:`add`. It may be one tenant's days, for instance,
+    each with an end of its own.
     """
 
-    def __init__(self, start: Callable[[str], ChainState], *, until: int | None = None, trees: bool = True) -> None:
+    def __init__(
+        self, start: Callable[[str], ChainState], *, until: int | Mapping[str, int] | None = None, trees: bool = True
+    ) -> None:
         self.tenants: dict[str, TenantRows] = {}
         """What was learned of each tenant that has rows, or was finished."""
         self.start = start
@@ -107,12 +112,15 @@ class ChainFold:
                     "and nothing ordered that; restore it from a backup",
                 )
 
-    def add(self, events: pa.Table) -> None:
-        """Verify the next rows; ``events`` follows ``EVENT_SCHEMA`` and continues where the last table ended."""
+    def add(self, events: pa.Table, runs: Iterable[tuple[str, int, int]] | None = None) -> None:
+        """Verify the next rows; ``events`` follows ``EVENT_SCHEMA`` and continues where the last table ended.
+
+        ``runs`` (name, begin, end) says which rows belong together; by default those of a tenant do.
+        """
         if not len(events):
             return
         columns = _Columns(events)
-        for tenant_id, begin, end in _runs(events.column("tenant_id")):
+        for tenant_id, begin, end in _runs(events.column("tenant_id")) if runs is None else runs:
             rows = self.tenants.get(tenant_id)
             if rows is None:
                 state = self.start(tenant_id)
@@ -147,8 +155,9 @@ class ChainFold:
         expected_prev = np.vstack([np.frombuffer(rows.state.head, np.uint8)[None, :], stored[:-1]])
         unlinked = (columns.prev[span] != expected_prev).any(axis=1) | (seq < expected_seq)
         misplaced = time < _shifted(time, rows.state.not_before)
-        if self._until is not None:
-            misplaced |= (time < rows.start.not_before) | (time >= self._until)
+        until = self._until[tenant_id] if isinstance(self._until, Mapping) else self._until
+        if until is not None:
+            misplaced |= (time < rows.start.not_before) | (time >= until)
         for i in np.flatnonzero(seq > expected_seq):
             rows.breaks.append(_missing(tenant_id, int(expected_seq[i]), int(seq[i])))
         for bad, kind, want, got in (
@@ -163,18 +172,18 @@ class ChainFold:
             rows.breaks.append(Break(tenant_id, int(seq[i]), BreakKind.LINK, _hex(expected_prev[i]), found))
         for i in np.flatnonzero(misplaced):
             rows.breaks.append(
-                Break(tenant_id, int(seq[i]), BreakKind.TIME, self._time_rule(rows), _timestamp(int(time[i])))
+                Break(tenant_id, int(seq[i]), BreakKind.TIME, _time_rule(rows, until), _timestamp(int(time[i])))
             )
         if self._trees:
-            data = stored.tobytes()
-            rows.tree.extend(event_leaf(data[at : at + 32]) for at in range(0, len(data), 32))
+            append_events(rows.tree, stored)
         rows.count += end - begin
         rows.erased += int(columns.erased[span].sum())
         rows.state = ChainState(int(seq[-1]) + 1, stored[-1].tobytes(), int(time[-1]))
 
-    def _time_rule(self, rows: TenantRows) -> str:
-        day = "" if self._until is None else f", before {_timestamp(self._until)}"
-        return f"not before the row before it, from {_timestamp(rows.start.not_before)} on{day}"
+
+def _time_rule(rows: TenantRows, until: int | None) -> str:
+    day = "" if until is None else f", before {_timestamp(until)}"
+    return f"not before the row before it, from {_timestamp(rows.start.not_before)} on{day}"
 
 
 class _Columns:

@@ -178,6 +178,10 @@ class ProofNotFound(LumiError):
     """There is nothing to prove it from: unknown event, or its day is not sealed and published yet."""
 
 
+class EvidenceError(LumiError):
+    """Evidence can't be given as asked, or what was made does not verify; the message says what to correct."""
+
+
 class SiemError(LumiError):
     """Delivery to a destination can't be planned, done or judged as asked; the message says what to correct."""
 

@@ -7,7 +7,7 @@ hashes whole columns at once is tested against them.
 from datetime import datetime
 from hashlib import sha256
 
-from lumi_pipeline.events import Event
+from lumi_pipeline.events import CORE_COLUMNS, Event
 from transparency.encoding import format_timestamp
 from transparency.merkle import leaf_hash
 
@@ -16,6 +16,10 @@ PAYLOAD_TAG = b"lumi/payload/v1\n"
 EVENT_TAG = b"lumi/event/v1\n"
 TENANT_KEY_TAG = b"lumi/tenant-key/v1\n"
 EVENT_LEAF_TAG = b"lumi/event-leaf/v1\n"
+
+PAYLOAD_FIELDS = ("payload_salt", "actor_name", "ip", "user_agent", "request_id", "before_state", "after_state")
+CORE_FIELDS = ("prev_hash", *CORE_COLUMNS, "payload_hash")
+"""The columns that the two hashes of an event are made of, in the order in which their netstrings follow the tag."""
 
 
 def net(value: str | None) -> bytes:

@@ -6,19 +6,24 @@ in the order the specification gives; the first that fails names the reason.
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
 from lumi_pipeline.errors import RecordError
 from lumi_pipeline.events import (
     ACTION_SYNTAX,
+    ACTOR_TYPES,
     CORE_COLUMNS,
     EVENT_ID_SYNTAX,
     HASH_COLUMNS,
+    MAX_EVENT_BYTES,
+    MAX_TEXT_BYTES,
     NULLABLE_COLUMNS,
+    OUTCOMES,
     PAYLOAD_COLUMNS,
     TENANT_ID_SYNTAX,
+    TEXT_COLUMNS,
     Event,
 )
 from lumi_pipeline.hashing import event_integrity_hash, event_leaf, event_payload_hash, tenant_key
@@ -128,7 +133,7 @@ def _verify_content(extra: Mapping[str, Json], day: VerifiedDay, subject: str) -
     if record.day != day.record.day or record.key != key:
         raise VerificationError("tenant-record", "the tenant-day record is that of another day or tenant")
     verify_presence(map_root, key, hashlib.sha256(record_text).digest(), tenant_proof)
-    _check_record(record, day.record.breaks)
+    check_agreement(record, day.record.breaks)
     if event is None:
         line = f"on {record.day} this tenant had {record.count} event(s) from seq {record.first} on."
         return _with_breaks(Verdict(subject, Status.VERIFIED, "ok", (line, signed), facts), record)
@@ -143,8 +148,8 @@ def _verify_content(extra: Mapping[str, Json], day: VerifiedDay, subject: str) -
     return _with_breaks(Verdict(subject, Status.VERIFIED, "ok", (line, signed), facts), record)
 
 
-def _check_record(record: TenantDay, day_breaks: int) -> None:
-    """What a tenant-day record has to say of itself, whatever the rows were."""
+def check_agreement(record: TenantDay, day_breaks: int) -> None:
+    """Check what a tenant-day record has to say of itself, whatever the rows were: else ``tenant-record``."""
     if record.breaks > day_breaks:
         raise VerificationError("tenant-record", "the tenant-day record has more breaks than its day record declares")
     if record.breaks == 0 and record.next != record.first + record.count:
@@ -208,6 +213,10 @@ def _parse_event(value: Json) -> Event:
     # These are shown to people as they are, so they must be what they claim to be, whoever signed them.
     for name, syntax in (("tenant_id", TENANT_ID_SYNTAX), ("event_id", EVENT_ID_SYNTAX), ("action", ACTION_SYNTAX)):
         _require(name, _text(columns, name), syntax)
+    for name, choices in (("outcome", OUTCOMES), ("actor_type", ACTOR_TYPES)):
+        if _text(columns, name) not in choices:
+            raise EncodingError(f"{name}: one of {', '.join(choices)} is expected")
+    _check_texts([text for name in TEXT_COLUMNS if isinstance(text := columns[name], str)])
     return Event(
         tenant_id=_text(columns, "tenant_id"),
         seq=parse_decimal(_text(columns, "seq")),
@@ -232,6 +241,12 @@ def _parse_event(value: Json) -> Event:
         prev_hash=hex_decode(_text(columns, "prev_hash"), 32),
         integrity_hash=hex_decode(_text(columns, "integrity_hash"), 32),
     )
+
+
+def _check_texts(texts: Sequence[str]) -> None:
+    sizes = [len(text.encode()) for text in texts]
+    if max(sizes) > MAX_TEXT_BYTES or sum(sizes) > MAX_EVENT_BYTES or any("\0" in text for text in texts):
+        raise EncodingError("a text column is too long, or holds U+0000")
 
 
 def _require(name: str, text: str, syntax: re.Pattern[str]) -> None:

@@ -1,10 +1,13 @@
 """Recompute the payload and integrity hashes of many events at once, straight from Arrow columns.
 
-This is the one hot kernel of verification: a table in, two columns of digests out, no Python object per row. The bytes
+This is where verification spends its time: a table in, two columns of digests out, no Python object per row. The bytes
 hashed are those of docs/formats.md §1; :mod:`lumi_pipeline.hashing` computes the same for a single event, and tests
-hold the two against each other. DuckDB does the work here; a faster kernel only has to keep these signatures.
+hold them against each other. Compiled kernels do the work; DuckDB where they aren't worth loading or can't be had, and
+plain Python for a handful of rows.
 """
 
+from datetime import datetime
+from hashlib import sha256
 from typing import Any, TypeAlias
 
 import duckdb
@@ -12,36 +15,25 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lumi_pipeline.hashing import EVENT_TAG, PAYLOAD_TAG
+from lumi_pipeline.hashing import CORE_FIELDS, EVENT_TAG, PAYLOAD_FIELDS, PAYLOAD_TAG, net
+from lumi_pipeline.kernels.engine import engine
+from transparency.encoding import format_timestamp
 from transparency.merkle import HASH_SIZE
 
 Digests: TypeAlias = npt.NDArray[np.uint8]
 """``(rows, 32)``: one SHA-256 digest a row."""
 
-_PAYLOAD = ("hex payload_salt", "actor_name", "ip", "user_agent", "request_id", "before_state", "after_state")
-_CORE = (
-    "hex prev_hash",
-    "tenant_id",
-    "int seq",
-    "event_id",
-    "time recorded_at",
-    "time occurred_at",
-    "action",
-    "entity_type",
-    "entity_id",
-    "outcome",
-    "actor_type",
-    "actor_id",
-    "auth_method",
-    "hex payload_hash",
-)
+_FEW = 512
+"""Rows that Python hashes while DuckDB still prepares."""
+
 _BATCH_ROWS = 8192
 """DuckDB's threads share out whole record batches: rows that come in one batch, as a row group's do, keep one busy."""
 
+_HEX, _TIME = "lower(hex({}))", "strftime(make_timestamp(epoch_us({})), '%Y-%m-%dT%H:%M:%S.%fZ')"
 _AS_TEXT = {
-    "hex": "lower(hex({}))",
-    "int": "{}::VARCHAR",
-    "time": "strftime(make_timestamp(epoch_us({})), '%Y-%m-%dT%H:%M:%S.%fZ')",
+    **dict.fromkeys(("payload_salt", "prev_hash", "payload_hash"), _HEX),
+    **dict.fromkeys(("recorded_at", "occurred_at"), _TIME),
+    "seq": "{}::VARCHAR",
 }
 
 
@@ -51,6 +43,31 @@ def recompute_hashes(events: pa.Table) -> tuple[Digests, Digests]:
     The integrity hash is computed from the *stored* ``prev_hash`` and ``payload_hash``, so each row stands alone;
     whether rows link up is :mod:`lumi_pipeline.chain`'s question.
     """
+    if len(events) <= _FEW:
+        return _one_by_one(events, PAYLOAD_FIELDS, PAYLOAD_TAG), _one_by_one(events, CORE_FIELDS, EVENT_TAG)
+    kernels = engine(len(events))
+    if kernels is not None:
+        return kernels.events(events, PAYLOAD_FIELDS, PAYLOAD_TAG), kernels.events(events, CORE_FIELDS, EVENT_TAG)
+    return _by_duckdb(events)
+
+
+def _one_by_one(events: pa.Table, fields: tuple[str, ...], tag: bytes) -> Digests:
+    columns = [[net(_text(value)) for value in events.column(name).to_pylist()] for name in fields]
+    digests = b"".join(sha256(tag + b"".join(values)).digest() for values in zip(*columns, strict=True))
+    return np.frombuffer(digests, np.uint8).reshape(-1, HASH_SIZE)
+
+
+def _text(value: object) -> str | None:
+    match value:
+        case bytes():
+            return value.hex()
+        case datetime():
+            return format_timestamp(value)
+        case _:
+            return None if value is None else str(value)
+
+
+def _by_duckdb(events: pa.Table) -> tuple[Digests, Digests]:
     with duckdb.connect() as db:
         db.register("events", pa.Table.from_batches(events.to_batches(max_chunksize=_BATCH_ROWS), events.schema))
         digests = db.sql(_QUERY).to_arrow_table()
@@ -68,10 +85,9 @@ def digest_column(column: "pa.ChunkedArray[Any]") -> Digests:
     return np.concatenate(chunks or [np.empty(0, np.uint8)]).reshape(-1, HASH_SIZE)
 
 
-def _netstring(field: str) -> str:
+def _netstring(column: str) -> str:
     """A column's netstring as arguments of concat(), which leaves out nulls."""
-    kind, _, column = field.rpartition(" ")
-    text = _AS_TEXT[kind].format(column) if kind else column
+    text = _AS_TEXT.get(column, "{}").format(column)
     return f"strlen({text})::VARCHAR, CASE WHEN {column} IS NULL THEN '-' ELSE ':' END, {text}, ','"
 
 
@@ -80,4 +96,7 @@ def _digest(tag: bytes, fields: tuple[str, ...]) -> str:
     return f"unhex(sha256(concat('{tag.decode()}', {', '.join(map(_netstring, fields))})))"
 
 
-_QUERY = f"SELECT {_digest(PAYLOAD_TAG, _PAYLOAD)} AS payload, {_digest(EVENT_TAG, _CORE)} AS integrity FROM events"  # noqa: S608 - constants
+_QUERY = (
+    f"SELECT {_digest(PAYLOAD_TAG, PAYLOAD_FIELDS)} AS payload, "  # noqa: S608 - constants
+    f"{_digest(EVENT_TAG, CORE_FIELDS)} AS integrity FROM events"
+)

@@ -33,15 +33,19 @@ from transparency.errors import VerificationError
 HASH_SIZE = 32
 EMPTY_ROOT = sha256(b"").digest()
 
+LEAF_PREFIX = b"\x00"
+NODE_PREFIX = b"\x01"
+"""What keeps leaves and inner nodes apart (RFC 6962 §2.1)."""
+
 
 def leaf_hash(entry: bytes) -> bytes:
     """Return the hash of a leaf, ``SHA-256(0x00 || entry)`` (RFC 6962 §2.1)."""
-    return sha256(b"\x00" + entry).digest()
+    return sha256(LEAF_PREFIX + entry).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
     """Return the hash of an inner node, ``SHA-256(0x01 || left || right)`` (RFC 6962 §2.1)."""
-    return sha256(b"\x01" + left + right).digest()
+    return sha256(NODE_PREFIX + left + right).digest()
 
 
 def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes) -> None:

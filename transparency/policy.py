@@ -62,12 +62,17 @@ class Policy:
 
     @classmethod
     def pinning(cls, *vkeys: str) -> "Policy":
-        """Trust these log keys and ask for no witnesses; raise KeyFormatError or PolicyError."""
-        keys = tuple(VerifierKey.parse(vkey) for vkey in vkeys)
+        """Trust these keys: of logs, and of witnesses, any one of which has to have cosigned.
+
+        Without a witness's key none is asked for. Raises KeyFormatError or PolicyError.
+        """
+        keys = tuple(dict.fromkeys(VerifierKey.parse(vkey) for vkey in vkeys))
         for key in keys:
-            if key.algorithm != ALG_ED25519:
-                raise PolicyError(f"{key.vkey} is the key of a witness, not of a log")
-        return cls(keys)
+            if key.algorithm not in {ALG_ED25519, ALG_COSIGNATURE}:
+                raise PolicyError(f"{key.vkey} is neither the key of a log nor of a witness")
+        witnesses = tuple(Witness(key.name, key) for key in keys if key.algorithm == ALG_COSIGNATURE)
+        logs = tuple(key for key in keys if key.algorithm == ALG_ED25519)
+        return cls(logs, witnesses, Group("any witness", 1, witnesses) if witnesses else None)
 
     @classmethod
     def parse(cls, data: bytes) -> "Policy":

@@ -14,6 +14,7 @@ from lumi_pipeline.cli.daily import land, publish, run, seal
 from lumi_pipeline.cli.demo import demo
 from lumi_pipeline.cli.doctor import doctor
 from lumi_pipeline.cli.ending import execute
+from lumi_pipeline.cli.evidence import evidence
 from lumi_pipeline.cli.feed import feed
 from lumi_pipeline.cli.fsck import fsck
 from lumi_pipeline.cli.importing import import_group
@@ -69,6 +70,7 @@ for _command in (
     acknowledge,
     landing,
     prove,
+    evidence,
     verify,
     fsck,
     siem,

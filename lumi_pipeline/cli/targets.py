@@ -1,4 +1,4 @@
-"""What a thing to be verified is: a proof, receipts or a log, in a directory, on the web or in S3."""
+"""What a thing to be verified is: a proof, evidence, receipts or a log, in a directory, on the web or in S3."""
 
 from pathlib import Path
 from typing import Final
@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 from lumi_pipeline.cli.fetch import directory_fetch, is_url, read_file, remote_fetch
 from lumi_pipeline.cli.logs import failed, judge_log
 from lumi_pipeline.cli.progress import progress
+from lumi_pipeline.evidence.bundlefiles import looks_like_bundle
+from lumi_pipeline.evidence.judging import judge_bundle
 from lumi_pipeline.proofs import verify_proof
 from lumi_pipeline.siem.checking import UNKNOWN_SIGNER, looks_like_receipts, verify_receipts
 from lumi_pipeline.verdict import Status, Verdict
@@ -39,6 +41,9 @@ def judge(target: str, policy: Policy | None, own: Policy | None = None) -> Verd
 
 
 def _judge_path(subject: str, path: Path, policy: Policy | None) -> Verdict:
+    if looks_like_bundle(path):
+        with progress("Verifying", "rows") as meter:
+            return judge_bundle(path, policy, subject, meter.reach)
     if path.is_dir():
         for directory in (path, path / "log"):
             if (directory / _CHECKPOINT).is_file():

@@ -1,1 +1,1 @@
-"""Evidence: what an auditor gets of one tenant and period, and how it is checked (docs/formats.md §9)."""
+"""Evidence bundles: all events of one tenant in a period, and what proves that (docs/formats.md section 9)."""

@@ -116,8 +116,7 @@ class Batcher:
     def _body(self, packed: _Packed, span: tuple[int, int]) -> tuple[str, StoredFile, bytes]:
         """Return a batch's id, and its body as it is stored and sent."""
         first, after = span
-        offsets = packed.records.offsets
-        content = frame(packed.records.data[offsets[first] : offsets[after]], self._destination.framing)
+        content = frame(packed.records.content(first, after), self._destination.framing)
         ids = packed.rows.column("event_id")
         parts = (
             self._destination.settings.name,

@@ -1,13 +1,15 @@
 """From events to records: columns in, JSON lines out, without a Python object for a row.
 
-A destination gives an SQL expression over the event columns (sqltext.py, native.py, ocsf.py), and DuckDB evaluates it.
-Values that are too large for a destination are taken out first, and the record says which; what is too large even so
-is refused, and told.
+A destination gives an SQL expression over the event columns (sqltext.py, native.py, ocsf.py). DuckDB can evaluate all
+of it; of many events it evaluates only what compiled kernels don't know, which put the records together. Values that
+are too large for a destination are taken out first, and the record says which; what is too large even so is refused,
+and told.
 """
 
 from binascii import hexlify
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeAlias
 
 import duckdb
 import numpy as np
@@ -16,12 +18,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lumi_pipeline.errors import SiemError
+from lumi_pipeline.kernels.engine import engine
+from lumi_pipeline.kernels.parts import Part, RecordPart
 from lumi_pipeline.siem.destination import Destination
 from lumi_pipeline.siem.native import NATIVE
 from lumi_pipeline.siem.ocsf import OCSF
 from lumi_pipeline.siem.packing import SEPARATORS, record_starts
 from lumi_pipeline.siem.settings import Route
-from lumi_pipeline.siem.sqltext import joined, quoted
+from lumi_pipeline.siem.sqltext import Value, constant_of, joined, parts_of, quoted
+from transparency.encoding import canonical_json
 
 _LARGE: Final = ("after_state", "before_state", "user_agent", "actor_name", "request_id", "ip")
 """What may be left out: the payload's texts, which are optional."""
@@ -29,21 +34,30 @@ _LARGE: Final = ("after_state", "before_state", "user_agent", "actor_name", "req
 _SMALL: Final = 256
 """Bytes; what is not longer is kept, as leaving it out would gain nothing."""
 
+_OTHERS: Final = "other"
+"""Names the columns of what kernels don't know; no column of events is called so."""
+
 _BATCH_ROWS: Final = 8192
 """DuckDB's threads share out whole record batches: rows that come in one keep one busy."""
 
-_OMITTED: Final = pa.list_(pa.string())
+_OMITTED: Final = pa.string()
+"""JSON text: a list of names."""
+
+
+Content: TypeAlias = Callable[[int, int], memoryview]
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """Encoded events. Record i is ``data[offsets[i]:offsets[i + 1]]``: JSON text in UTF-8, then the separator.
+    """Encoded events, each JSON text in UTF-8 and then the separator. Record i has ``offsets[i]`` bytes before it.
 
-    ``rows`` are the indices of its events in the table that was encoded, in order; ``omitted`` tells which lack values
-    that the table has; ``refused`` are the indices of events that no record could be made for.
+    ``content(first, after)`` gives consecutive records; any number of threads may ask. They may be made only then: the
+    bytes of one request stay in the processor's cache, those of all would not. ``rows`` are the indices of the events
+    in the table that was encoded, in order; ``omitted`` tells which lack values that the table has; ``refused`` are the
+    indices of events that no record could be made for.
     """
 
-    data: memoryview
+    content: Content
     offsets: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int64]
     omitted: npt.NDArray[np.bool_]
@@ -83,41 +97,87 @@ class Encoder:
         fields = limits.field_bytes or limits.record_bytes
         table = events.append_column("omitted", pa.nulls(len(events), _OMITTED))
         large = _longest(events) > fields
-        data, offsets = self._records(table, route)
+        content, offsets = self._records(table, route)
         large |= np.diff(offsets) > self._largest
         if not large.any():
             every = np.arange(len(events), dtype=np.int64)
-            return Records(data, offsets, every, np.zeros(len(events), np.bool_), np.empty(0, np.int64))
+            return Records(content, offsets, every, np.zeros(len(events), np.bool_), np.empty(0, np.int64))
         return self._reduced(table, route, large)
 
     def _reduced(self, table: pa.Table, route: Route, large: npt.NDArray[np.bool_]) -> Records:
         """Encode again without the large values of the large events; leave out those that are too large even so."""
         limits = self._destination.limits
-        data, offsets = self._records(_without_large(table, large), route)
+        content, offsets = self._records(_without_large(table, large), route)
         longest = _longest(table.select([name for name in table.column_names if name not in {*_LARGE, "omitted"}]))
         refused = np.diff(offsets) > self._largest
         if limits.field_bytes is not None:
             refused |= longest > limits.field_bytes
         if refused.any():
             kept = table.filter(pa.array(~refused))
-            data, offsets = self._records(_without_large(kept, large[~refused]), route)
+            content, offsets = self._records(_without_large(kept, large[~refused]), route)
         rows = np.flatnonzero(~refused)
-        return Records(data, offsets, rows, large[~refused], np.flatnonzero(refused))
+        return Records(content, offsets, rows, large[~refused], np.flatnonzero(refused))
 
-    def _records(self, table: pa.Table, route: Route) -> tuple[memoryview, npt.NDArray[np.int64]]:
+    def _records(self, table: pa.Table, route: Route) -> tuple[Content, npt.NDArray[np.int64]]:
         record = joined(self._destination.record(self._format.event, route), self._separator)
-        self._db.register("events", spelled(table))
-        query = f"SELECT {record} AS record FROM {self._format.source}"  # noqa: S608 - no text of an event is in it
+        kernels = engine(len(table))
+        if kernels is None:
+            return _texts(self._evaluated(spelled(table), [record]).column(0))
+        columns, parts = self._program(table, record)
+        written = kernels.records(columns, parts)
+        return written.content, written.offsets
+
+    def _program(self, table: pa.Table, record: str) -> tuple[pa.RecordBatch, list[RecordPart]]:
+        """Return what kernels make a record of; the parts that only DuckDB knows become columns first."""
+        expressions = parts_of(record)
+        texts = [constant_of(expression) for expression in expressions]
+        others = [e for e, text in zip(expressions, texts, strict=True) if text is None and not isinstance(e, Value)]
+        columns = {value.column: table.column(value.column) for value in expressions if isinstance(value, Value)}
+        if others:
+            columns |= self._evaluated_apart(table, others)
+        names = list(columns)
+        left = iter(range(len(others)))
+        parts = [
+            RecordPart(Part.CONSTANT, constant=text.encode())
+            if text is not None
+            else RecordPart(expression.part, names.index(expression.column), expression.before.encode())
+            if isinstance(expression, Value)
+            else RecordPart(Part.RAW, names.index(f"{_OTHERS} {next(left)}"))
+            for expression, text in zip(expressions, texts, strict=True)
+        ]
+        arrays = [_whole(column) for column in columns.values()]
+        return pa.RecordBatch.from_arrays(arrays, names), parts
+
+    def _evaluated_apart(self, table: pa.Table, others: Sequence[str]) -> "dict[str, pa.ChunkedArray[Any]]":
+        hashes = [field.name for field in table.schema if pa.types.is_fixed_size_binary(field.type)]
+        found = self._evaluated(table.drop_columns(hashes), others)
+        return {f"{_OTHERS} {number}": column for number, column in enumerate(found.columns)}
+
+    def _evaluated(self, table: pa.Table, expressions: Sequence[str]) -> pa.Table:
+        """Return the values of SQL expressions of text, one column for each."""
+        self._db.register("events", pa.Table.from_batches(table.to_batches(max_chunksize=_BATCH_ROWS), table.schema))
+        values = ", ".join(f"{expression} AS value_{number}" for number, expression in enumerate(expressions))
+        query = f"SELECT {values} FROM {self._format.source}"  # noqa: S608 - no text of an event is in it
         try:
-            column = self._db.sql(query).to_arrow_table().column(0)
+            found: pa.Table = self._db.sql(query).to_arrow_table()
         finally:
             self._db.unregister("events")
-        array = column.cast(pa.large_string()).combine_chunks()
-        if array.null_count or len(array) != len(table):
+        if len(found) != len(table) or any(column.null_count for column in found.columns):
             raise SiemError(f"{self._destination.settings.name}: its records can't be made; this is a mistake of ours")
-        _, positions, content = array.buffers()
-        offsets = np.frombuffer(positions, np.int64)[array.offset : array.offset + len(array) + 1]
-        return memoryview(content or b""), offsets
+        return found
+
+
+def _whole(column: "pa.ChunkedArray[Any]") -> "pa.Array[Any]":
+    chunks: list[pa.Array[Any]] = column.chunks or [pa.array([], column.type)]
+    return chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
+
+
+def _texts(column: "pa.ChunkedArray[Any]") -> tuple[Content, npt.NDArray[np.int64]]:
+    array = column.cast(pa.large_string()).combine_chunks()
+    _, positions, content = array.buffers()
+    data = memoryview(content or b"")
+    offsets = np.frombuffer(memoryview(positions or bytes(8)), np.int64)[array.offset : array.offset + len(array) + 1]
+    return lambda first, after: data[offsets[first] : offsets[after]], offsets
 
 
 def spelled(events: pa.Table) -> pa.Table:
@@ -129,8 +189,7 @@ def spelled(events: pa.Table) -> pa.Table:
         name: _hexadecimal(events.column(name)) if pa.types.is_fixed_size_binary(kind) else events.column(name)
         for name, kind in zip(events.column_names, events.schema.types, strict=True)
     }
-    table = pa.table(columns)
-    return pa.Table.from_batches(table.to_batches(max_chunksize=_BATCH_ROWS), table.schema)
+    return pa.table(columns)
 
 
 def _hexadecimal(column: "pa.ChunkedArray[Any]") -> "pa.Array[Any]":
@@ -166,5 +225,5 @@ def _without_large(table: pa.Table, large: npt.NDArray[np.bool_]) -> pa.Table:
                 found.append(name)
         emptied = pc.if_else(pa.array(taken), pa.scalar(None, pa.string()), column)
         table = table.set_column(table.column_names.index(name), name, emptied)
-    kept = [sorted(found) if found else None for found in names]
+    kept = [canonical_json([*sorted(found)]) if found else None for found in names]
     return table.set_column(table.column_names.index("omitted"), "omitted", pa.array(kept, _OMITTED))

@@ -293,7 +293,7 @@ class _Writer:
         return batch_id, compress(content.replace(BATCH_ID.encode(), batch_id.encode()))
 
     def _content(self, events: pa.Table) -> bytes:
-        omitted = pa.nulls(len(events), pa.list_(pa.string()))
+        omitted = pa.nulls(len(events), pa.string())
         self._db.register("events", spelled(events.append_column("omitted", omitted)))
         query = f"SELECT concat({NATIVE.event}, {quoted(chr(10))}) FROM events"  # noqa: S608 - nothing of an event
         try:

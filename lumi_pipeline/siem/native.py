@@ -10,10 +10,11 @@ from lumi_pipeline.siem.format import Format
 from lumi_pipeline.siem.sqltext import (
     BATCH_ID,
     json_hex,
+    json_number,
     json_object,
-    json_optional,
     json_text,
     json_time,
+    optional_json,
     quoted,
 )
 
@@ -22,7 +23,7 @@ from lumi_pipeline.siem.sqltext import (
 _MEMBERS: Final = {
     "event_id": json_text("event_id"),
     "tenant_id": json_text("tenant_id"),
-    "seq": "seq::VARCHAR",
+    "seq": json_number("seq"),
     "recorded_at": json_time("recorded_at"),
     "occurred_at": json_time("occurred_at"),
     "action": json_text("action"),
@@ -38,11 +39,11 @@ _MEMBERS: Final = {
     "request_id": json_text("request_id"),
     "before_state": json_text("before_state"),
     "after_state": json_text("after_state"),
-    "payload_salt": "CASE WHEN payload_salt IS NULL THEN 'null' ELSE " + json_hex("payload_salt") + " END",
+    "payload_salt": json_hex("payload_salt"),
     "payload_hash": json_hex("payload_hash"),
     "prev_hash": json_hex("prev_hash"),
     "integrity_hash": json_hex("integrity_hash"),
     "batch_id": quoted(f'"{BATCH_ID}"'),
 }
-NATIVE: Final = Format("native/1", json_object(_MEMBERS, json_optional("omitted", "to_json(omitted)::VARCHAR")))
+NATIVE: Final = Format("native/1", json_object(_MEMBERS, optional_json("omitted", "omitted")))
 """Our own format."""

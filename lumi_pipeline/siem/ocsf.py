@@ -18,10 +18,15 @@ from lumi_pipeline.siem.ocsfactions import VERSION, Shape, beginning, by_shape, 
 from lumi_pipeline.siem.sqltext import (
     BATCH_ID,
     joined,
-    json_optional,
+    json_hex,
+    json_number,
     json_text,
     json_time,
     millis,
+    optional,
+    optional_hex,
+    optional_json,
+    optional_text,
     quoted,
 )
 
@@ -35,7 +40,7 @@ _ACTOR: Final = joined(
     + " END",
     quoted(',"uid":'),
     json_text("actor_id"),
-    json_optional("name", "to_json(actor_name)::VARCHAR"),
+    optional_text("name", "actor_name"),
     quoted("}"),
 )
 """A user object (``type_id`` 99: support staff, whom OCSF does not know)."""
@@ -74,7 +79,7 @@ def _session(user: str) -> str:
         "CASE auth_method"
         """ WHEN 'saml' THEN ',"auth_protocol":"SAML","auth_protocol_id":5'"""
         """ WHEN 'oidc' THEN ',"auth_protocol":"OpenID","auth_protocol_id":4'"""
-        f" ELSE {json_optional('auth_protocol', other)} END",
+        f" ELSE {optional('auth_protocol', other)} END",
     )
     unmapped = f"CASE WHEN entity_type = 'session' THEN '' WHEN {_IS_ACCOUNT} THEN {_ENTITY_TYPE} ELSE {_ENTITY} END"
     return _of_class(members, unmapped)
@@ -119,7 +124,7 @@ _END: Final = (
     f"CASE WHEN {_IS_ADDRESS} THEN "
     + joined(quoted('},"src_endpoint":{"ip":"'), "ip", quoted('"}}'))
     + " ELSE "
-    + joined(json_optional("ip", "to_json(ip)::VARCHAR"), quoted("}"), f"coalesce({_NO_SOURCE}, '')", quoted("}"))
+    + joined(optional_text("ip", "ip"), quoted("}"), f"coalesce({_NO_SOURCE}, '')", quoted("}"))
     + " END"
 )
 """The end of ``unmapped``, the source of the request, the end of the event. Some classes require a source."""
@@ -128,7 +133,7 @@ _REQUEST: Final = (
     "CASE WHEN user_agent IS NULL AND request_id IS NULL THEN ''"
     """ WHEN request_id IS NULL THEN concat(',"http_request":{"user_agent":', to_json(user_agent)::VARCHAR, '}')"""
     """ ELSE concat(',"http_request":{"uid":', to_json(request_id)::VARCHAR, """
-    f"{json_optional('user_agent', 'to_json(user_agent)::VARCHAR')}, '}}') END"
+    f"{optional_text('user_agent', 'user_agent')}, '}}') END"
 )
 
 OCSF: Final = Format(
@@ -140,7 +145,7 @@ OCSF: Final = Format(
         quoted(',"tenant_uid":'),
         json_text("tenant_id"),
         quoted(',"sequence":'),
-        "seq",
+        json_number("seq"),
         quoted(',"original_time":'),
         json_time("occurred_at"),
         quoted(',"logged_time":'),
@@ -159,18 +164,17 @@ OCSF: Final = Format(
         _OF_CLASS,
         quoted(',"recorded_at":'),
         json_time("recorded_at"),
-        quoted(',"prev_hash":"'),
-        "prev_hash",
-        quoted('","integrity_hash":"'),
-        "integrity_hash",
-        quoted('","payload_hash":"'),
-        "payload_hash",
-        quoted('"'),
-        json_optional("payload_salt", """('"' || payload_salt || '"')"""),
-        json_optional("auth_method", "to_json(auth_method)::VARCHAR"),
-        json_optional("before_state", "to_json(before_state)::VARCHAR"),
-        json_optional("after_state", "to_json(after_state)::VARCHAR"),
-        json_optional("omitted", "to_json(omitted)::VARCHAR"),
+        quoted(',"prev_hash":'),
+        json_hex("prev_hash"),
+        quoted(',"integrity_hash":'),
+        json_hex("integrity_hash"),
+        quoted(',"payload_hash":'),
+        json_hex("payload_hash"),
+        optional_hex("payload_salt", "payload_salt"),
+        optional_text("auth_method", "auth_method"),
+        optional_text("before_state", "before_state"),
+        optional_text("after_state", "after_state"),
+        optional_json("omitted", "omitted"),
         _END,
     ),
     source(),

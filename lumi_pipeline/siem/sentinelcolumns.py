@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from lumi_pipeline.siem.sqltext import (
     BATCH_ID,
     json_hex,
+    json_number,
     json_object,
     json_text,
     json_time,
@@ -34,7 +35,7 @@ _TIMES: Final = {
     "RecordedTime": Column("datetime", json_time("recorded_at")),
     "EventId": Column("string", json_text("event_id")),
     "TenantKey": Column("string", json_text("tenant_id")),
-    "Seq": Column("long", "seq::VARCHAR"),
+    "Seq": Column("long", json_number("seq")),
     "Action": Column("string", json_text("action")),
 }
 _HASHES: Final = {
@@ -56,10 +57,10 @@ _NATIVE: Final = {
     "RequestId": Column("string", json_text("request_id")),
     "BeforeState": Column("string", json_text("before_state")),
     "AfterState": Column("string", json_text("after_state")),
-    "PayloadSalt": Column("string", f"CASE WHEN payload_salt IS NULL THEN 'null' ELSE {json_hex('payload_salt')} END"),
+    "PayloadSalt": Column("string", json_hex("payload_salt")),
     "PayloadHash": Column("string", json_hex("payload_hash")),
     **_HASHES,
-    "Omitted": Column("dynamic", "coalesce(to_json(omitted)::VARCHAR, 'null')"),
+    "Omitted": Column("dynamic", "coalesce(omitted, 'null')"),
 }
 
 

@@ -71,7 +71,7 @@ def table(*rows: Mapping[str, object]) -> pa.Table:
 
 def records(destination: Destination, events: pa.Table, of: str = NATIVE.event) -> list[bytes]:
     """The destination's records of events, ``of`` being the expression of an event's JSON."""
-    rows = events.append_column("omitted", pa.nulls(len(events), pa.list_(pa.string())))
+    rows = events.append_column("omitted", pa.nulls(len(events), pa.string()))
     with duckdb.connect() as db:
         db.execute("SET TimeZone = 'UTC'")
         db.register("events", spelled(rows))
@@ -84,8 +84,9 @@ def encoded(destination: Destination, events: pa.Table) -> tuple[list[bytes], Re
     """The destination's records of events, with large values left out, and all that is known of them."""
     with Encoder(destination) as encoder:
         found = encoder.encode(events, destination.settings.routes[-1])
+    data = found.content(0, len(found.rows))
     ends = found.offsets[1:] - 1  # each is followed by its separator
-    parts = [bytes(found.data[start:end]) for start, end in zip(found.offsets[:-1], ends, strict=True)]
+    parts = [bytes(data[start:end]) for start, end in zip(found.offsets[:-1], ends, strict=True)]
     return [part.replace(BATCH_ID.encode(), BATCH.encode()) for part in parts], found
 
 

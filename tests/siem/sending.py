@@ -76,8 +76,9 @@ def records_of(destination: Destination, *events: Mapping[str, object], route: R
     """What each event looks like to the destination, with the batch's id."""
     with Encoder(destination) as encoder:
         records = encoder.encode(table_of(*events), route or destination.settings.routes[-1])
+    data = records.content(0, len(records.rows))
     ends = records.offsets[1:] - 1  # each is followed by its separator
-    found = [bytes(records.data[start:end]) for start, end in zip(records.offsets[:-1], ends, strict=True)]
+    found = [bytes(data[start:end]) for start, end in zip(records.offsets[:-1], ends, strict=True)]
     return [record.replace(BATCH_ID.encode(), BATCH.encode()) for record in found]
 
 

@@ -108,7 +108,7 @@ def encode(events: Sequence[Event], limits: Limits = WIDE, framing: Framing = Fr
 
 def lines(records: Records) -> list[bytes]:
     """The records, cut by their offsets, without separators."""
-    content = bytes(records.data)
+    content = bytes(records.content(0, len(records.rows)))
     return [content[start : end - 1] for start, end in zip(records.offsets[:-1], records.offsets[1:], strict=True)]
 
 

@@ -81,8 +81,8 @@ def round_trip(world: World, tmp_path: Path, kind: str, format_name: str, *, alt
     with Encoder(destination) as encoder:
         for rows, _ in expected.rows():
             records = encoder.encode(rows, settings[0].routes[-1])
-            edges = records.offsets
-            lines += [bytes(records.data[start : end - 1]) for start, end in pairwise(edges)]
+            data, edges = records.content(0, len(records.rows)), records.offsets
+            lines += [bytes(data[start : end - 1]) for start, end in pairwise(edges)]
     destination.close()
     exported = [json.loads(line.decode().replace("\x01", "0")) for line in lines]
     exported = [EXPORTED.get(kind, lambda record: record)(record) for record in exported]

@@ -25,6 +25,7 @@ from lumi_pipeline.siem.sqltext import (
     BATCH_ID,
     joined,
     json_hex,
+    json_number,
     json_object,
     json_text,
     json_time,
@@ -95,7 +96,7 @@ _NAMED: Final = json_object(
     {
         "event_id": json_text("event_id"),
         "tenant_id": json_text("tenant_id"),
-        "seq": "seq::VARCHAR",
+        "seq": json_number("seq"),
         "occurred_at": json_time("occurred_at"),
         "action": json_text("action"),
         "prev_hash": json_hex("prev_hash"),
@@ -130,7 +131,7 @@ class DatadogDestination(Plain):
     def record(self, event: str, route: Route) -> str:
         """A log: its time first, where :meth:`restamp` finds it, what Datadog knows, then the event."""
         members = {
-            "timestamp": f"{millis('occurred_at')}::VARCHAR",
+            "timestamp": millis("occurred_at"),
             "ddsource": quoted(canonical_json(str(route.options["source"]))),
             "ddtags": self._ddtags(route),
             "hostname": quoted(canonical_json(str(route.options["hostname"]))),

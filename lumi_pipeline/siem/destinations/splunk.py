@@ -23,7 +23,7 @@ from lumi_pipeline.siem.destination import Assurance, Limits, Outcome, Outgoing,
 from lumi_pipeline.siem.options import Given, Option, Secret, SecretUnavailable, choice, https_url, secret, text
 from lumi_pipeline.siem.plain import Plain
 from lumi_pipeline.siem.settings import DestinationSettings, Route
-from lumi_pipeline.siem.sqltext import BATCH_ID, joined, json_object, json_plain, json_text, quoted
+from lumi_pipeline.siem.sqltext import BATCH_ID, joined, json_number, json_object, json_plain, json_text, quoted
 from lumi_pipeline.siem.transport import Answer, NotSent, Transport, Unanswered
 from transparency.encoding import canonical_json
 
@@ -64,7 +64,7 @@ _HAS_TIME: Final = f"{_MICROS} BETWEEN {_FIRST} AND {_LAST}"
 _FIELDS: Final = {
     "event_id": json_text("event_id"),
     "tenant_id": json_text("tenant_id"),
-    "seq": json_plain("seq::VARCHAR"),
+    "seq": json_plain(json_number("seq")),
     "action": json_text("action"),
     "batch_id": quoted(f'"{BATCH_ID}"'),
 }

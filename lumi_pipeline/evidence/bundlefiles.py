@@ -1,0 +1,201 @@
+"""A bundle as somebody handed it over, a folder or a ZIP file, not trusted (docs/formats.md section 9)."""
+
+import os
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol, cast
+
+from transparency.errors import VerificationError
+
+EVENTS: Final = "events.csv"
+PROOFS: Final = "evidence.json"
+SUMS: Final = "SHA256SUMS"
+SIGNATURE: Final = "SHA256SUMS.sig"
+VKEY: Final = "log.vkey"
+README: Final = "README.txt"
+PAGE: Final = "verify.html"
+SCRIPT: Final = "verify.py"
+SUMMED: Final = (README, EVENTS, PROOFS, VKEY, PAGE, SCRIPT)
+"""What has a line in ``SHA256SUMS``."""
+NAMES: Final = frozenset((*SUMMED, SUMS, SIGNATURE))
+
+_MIB: Final = 1 << 20
+_LIMITS: Final = {PROOFS: 64 * _MIB, SUMS: _MIB, SIGNATURE: _MIB, VKEY: _MIB}
+_MAX_ENTRIES: Final = 16
+_PORTION: Final = _MIB
+_LOCAL_HEADER: Final = struct.Struct("<4sHHHHHLLLHH")
+_DAMAGE: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error, ValueError)
+"""What reading a ZIP file that is none, or is damaged, ends with (Python's documentation of zipfile)."""
+
+
+class Unrecognised(Exception):
+    """What is there is no evidence bundle."""
+
+
+class Bundle(Protocol):
+    """The files of a bundle. ``others`` names what lies beside them and was passed over."""
+
+    others: tuple[str, ...]
+
+    def names(self) -> frozenset[str]:
+        """Which of the bundle's files are there."""
+        ...
+
+    def size(self, name: str) -> int:
+        """A file's size in bytes."""
+        ...
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a file that is there, for reading from its beginning."""
+        ...
+
+
+def read_whole(bundle: Bundle, name: str) -> bytes:
+    """Read a file that has a limit, and is within it."""
+    with bundle.open(name) as file:
+        return file.read(_LIMITS[name] + 1)
+
+
+@contextmanager
+def open_bundle(path: Path) -> Iterator[Bundle]:
+    """Open a bundle: a folder, a file in one, or a ZIP file.
+
+    Raises :class:`Unrecognised` for what is none, VerificationError ``bundle-format`` for what holds other files than a
+    bundle does, and what the operating system raises.
+    """
+    if path.is_dir():
+        yield _Folder(path)
+    elif path.name in {EVENTS, PROOFS} and path.is_file():
+        yield _Folder(path.parent)
+    else:
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise Unrecognised(f"{path.name} is neither a folder nor a ZIP file")
+            file.seek(0)
+            yield from _archive(file)
+
+
+def _archive(file: BinaryIO) -> Iterator[Bundle]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            bundle = _Archive(archive, file)
+            bundle.check()
+            yield bundle
+    except _DAMAGE as error:
+        raise VerificationError("bundle-format", f"the ZIP file is damaged: {error}") from None
+
+
+def looks_like_bundle(path: Path) -> bool:
+    """Whether somebody meant this to be a bundle."""
+    if path.is_dir():
+        return any((path / name).exists() for name in (EVENTS, PROOFS))
+    if path.name in {EVENTS, PROOFS}:
+        return True
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) in {b"PK\x03\x04", b"PK\x05\x06"}
+
+
+class _Folder:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with os.scandir(path) as found:
+            entries = {entry.name: entry for entry in found}
+        if not {EVENTS, PROOFS} & entries.keys():
+            raise Unrecognised(f"{path} holds neither {EVENTS} nor {PROOFS}")
+        self._sizes: dict[str, int] = {}
+        for name in sorted(NAMES & entries.keys()):
+            status = entries[name].stat(follow_symlinks=False)
+            if not stat.S_ISREG(status.st_mode):
+                raise VerificationError("bundle-format", f"{name} is no regular file, but a link or a folder")
+            _check_size(name, status.st_size)
+            self._sizes[name] = status.st_size
+        self.others = tuple(sorted(entries.keys() - NAMES))
+
+    def names(self) -> frozenset[str]:
+        return frozenset(self._sizes)
+
+    def size(self, name: str) -> int:
+        return self._sizes[name]
+
+    def open(self, name: str) -> BinaryIO:
+        return (self._path / name).open("rb")
+
+
+class _Archive:
+    """A ZIP file. Everything about it is checked before any of its content is used."""
+
+    def __init__(self, archive: zipfile.ZipFile, file: BinaryIO) -> None:
+        self._archive = archive
+        self._file = file
+        self._entries = archive.infolist()
+        self._by_name = {entry.filename: entry for entry in self._entries}
+        self.others: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Check names, sizes and kinds, that no two entries share bytes, and that each can be read to its end."""
+        if not {EVENTS, PROOFS} & self._by_name.keys():
+            raise Unrecognised(f"the ZIP file holds neither {EVENTS} nor {PROOFS}")
+        if len(self._entries) > _MAX_ENTRIES:
+            raise ValueError(f"it has {len(self._entries)} entries")
+        if len(self._by_name) < len(self._entries):
+            raise ValueError("it holds a file twice")
+        end = 0
+        for entry in sorted(self._entries, key=lambda one: one.header_offset):
+            if entry.filename not in NAMES:
+                raise ValueError(f"it holds {entry.filename!r}, which is no file of a bundle")
+            _check_size(entry.filename, entry.file_size)
+            _check_kind(entry)
+            if entry.header_offset < end:
+                raise ValueError("two of its files share bytes")
+            end = self._checked_header(entry) + entry.compress_size
+        for entry in self._entries:
+            with self._archive.open(entry) as content:  # the CRC is compared at the end
+                while content.read(_PORTION):
+                    pass
+
+    def _checked_header(self, entry: zipfile.ZipInfo) -> int:
+        """Compare the header before a file's bytes with the list at the end; return where the bytes begin."""
+        self._file.seek(entry.header_offset)
+        magic, _, flags, method, _, _, _, _, _, name_length, extra = _LOCAL_HEADER.unpack(
+            self._file.read(_LOCAL_HEADER.size)
+        )
+        name = self._file.read(name_length)
+        if (magic, flags, method, name) != (
+            b"PK\x03\x04",
+            entry.flag_bits,
+            entry.compress_type,
+            entry.filename.encode(),
+        ):
+            raise ValueError(f"its two headers of {entry.filename} differ")
+        return entry.header_offset + _LOCAL_HEADER.size + int(name_length) + int(extra)
+
+    def names(self) -> frozenset[str]:
+        return frozenset(self._by_name)
+
+    def size(self, name: str) -> int:
+        return self._by_name[name].file_size
+
+    def open(self, name: str) -> BinaryIO:
+        return cast("BinaryIO", self._archive.open(self._by_name[name]))
+
+
+def _check_kind(entry: zipfile.ZipInfo) -> None:
+    if entry.flag_bits & 0x1:
+        raise ValueError(f"{entry.filename} is encrypted")
+    if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise ValueError(f"{entry.filename} is compressed in another way than deflate")
+    kind = entry.external_attr >> 16
+    if entry.is_dir() or (kind and stat.S_IFMT(kind) not in {0, stat.S_IFREG}):
+        raise ValueError(f"{entry.filename} is no regular file")
+
+
+def _check_size(name: str, size: int) -> None:
+    if size > _LIMITS.get(name, size):
+        raise VerificationError("bundle-format", f"{name} has {size:,} bytes; at most {_LIMITS[name]:,} are accepted")

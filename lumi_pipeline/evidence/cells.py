@@ -1,0 +1,71 @@
+"""Events as records of ``events.csv`` (docs/formats.md section 9): columns in, lines out, no Python object a row.
+
+RFC 4180. A null is an empty cell, an empty text ``""``; what a spreadsheet might take for a formula gets a ``'`` in
+front. Nothing of an event is ever part of an SQL statement.
+"""
+
+from typing import Final, Self
+
+import duckdb
+import pyarrow as pa
+
+from lumi_pipeline.errors import EvidenceError
+from lumi_pipeline.events import COLUMNS, EVENT_SCHEMA, TEXT_COLUMNS
+
+HEADER: Final = f"{','.join(COLUMNS)}\r\n".encode()
+
+FORMULA_STARTS: Final = "'=+-@\t\r\n\uff07\uff1d\uff0b\uff0d\uff20"
+"""What a cell must not begin with in a spreadsheet (OWASP, "CSV Injection", and full-width forms), and the mark."""
+
+_BATCH_ROWS: Final = 8192
+"""DuckDB's threads share out whole record batches."""
+
+
+def _cell(column: str) -> str:
+    kind = EVENT_SCHEMA.field(column).type
+    if column in TEXT_COLUMNS:
+        starts = ", ".join(f"chr({ord(character)})" for character in FORMULA_STARTS)
+        defused = f"CASE WHEN {column}[1] IN ({starts}) THEN chr(39) || {column} ELSE {column} END"
+        quoted = f"""concat('"', replace({defused}, '"', '""'), '"')"""
+        # A carriage return or line feed inside, a comma or a quote; and the empty text, which is no null.
+        apart = f"""{column} = '' OR contains({column}, ',') OR contains({column}, '"')"""
+        apart += f" OR contains({column}, chr(13)) OR contains({column}, chr(10))"
+        return f"CASE WHEN {column} IS NULL THEN '' WHEN {apart} THEN {quoted} ELSE {defused} END"
+    if pa.types.is_timestamp(kind):
+        return f"coalesce(strftime(make_timestamp(epoch_us({column})), '%Y-%m-%dT%H:%M:%S.%fZ'), '')"
+    return f"coalesce(lower(hex({column})), '')" if pa.types.is_fixed_size_binary(kind) else f"{column}::VARCHAR"
+
+
+_LINE: Final = f"concat({', chr(44), '.join(map(_cell, COLUMNS))}, chr(13), chr(10))"
+
+
+class LineWriter:
+    """Turns tables of events into CSV. Use as a context manager."""
+
+    def __init__(self) -> None:
+        self._db = duckdb.connect()
+        self._db.execute("SET TimeZone = 'UTC'")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def lines(self, events: pa.Table) -> memoryview:
+        """Return the lines of events (``EVENT_SCHEMA``), one after the other."""
+        if not len(events):
+            return memoryview(b"")
+        self._db.register("events", pa.Table.from_batches(events.to_batches(max_chunksize=_BATCH_ROWS), events.schema))
+        try:
+            column = self._db.sql(f"SELECT {_LINE} FROM events").to_arrow_table().column(0)  # noqa: S608 - constants
+        finally:
+            self._db.unregister("events")
+        if column.null_count or len(column) != len(events):
+            raise EvidenceError("lines of events.csv can't be made; this is a mistake of ours")
+        array = column.cast(pa.large_string()).combine_chunks()
+        _, offsets, content = array.buffers()
+        if array.offset or offsets is None:
+            raise EvidenceError("lines of events.csv are not where they should be; this is a mistake of ours")
+        ends = memoryview(offsets).cast("q")
+        return memoryview(content or b"")[ends[0] : ends[len(array)]]

@@ -1,0 +1,233 @@
+"""The verdict on an evidence bundle, as ``lumi verify`` gives it (docs/formats.md section 9, "Checks")."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from lumi_pipeline.evidence.bundlefiles import (
+    EVENTS,
+    NAMES,
+    PROOFS,
+    SIGNATURE,
+    SUMMED,
+    SUMS,
+    VKEY,
+    Bundle,
+    Unrecognised,
+    open_bundle,
+    read_whole,
+)
+from lumi_pipeline.evidence.csvblocks import read_events
+from lumi_pipeline.evidence.csvform import RESAVED, CsvFault
+from lumi_pipeline.evidence.daychecks import CheckedDay, CheckedDays, breaks_declared, check_days
+from lumi_pipeline.evidence.proofsfile import Evidence, parse_evidence
+from lumi_pipeline.evidence.readertrust import ReaderTrust, reader_trust
+from lumi_pipeline.evidence.rowchecks import RowChecker, RowFindings
+from lumi_pipeline.verdict import Status, Verdict
+from transparency.encoding import Json
+from transparency.errors import FormatError, VerificationError
+from transparency.note import parse_note, signatures_by, verify_note
+from transparency.policy import Policy
+
+Progress = Callable[[int, int], None]
+"""Told how many rows were checked, and of how many."""
+
+_PORTION: Final = 1 << 20
+_SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    evidence: Evidence
+    trust: ReaderTrust
+    days: CheckedDays
+    rows: RowFindings
+    others: tuple[str, ...]
+
+
+def judge_bundle(path: Path, policy: Policy | None, subject: str = "", progress: Progress | None = None) -> Verdict:
+    """Verify a bundle: a folder, a ZIP file, or one of the two main files in a folder.
+
+    ``policy`` is whom the reader trusts; without a key of the log in it the best verdict is "consistent, key
+    unconfirmed". Raises what the operating system raises when something can't be read.
+    """
+    subject = subject or str(path)
+    try:
+        with open_bundle(path) as bundle:
+            checked = _check(bundle, policy, progress)
+    except Unrecognised as error:
+        return Verdict(subject, Status.UNRECOGNISED, "unrecognised", (f"{error}.",))
+    except VerificationError as error:
+        return Verdict(subject, Status.FAILED, error.reason, (str(error),))
+    except FormatError as error:
+        return Verdict(subject, Status.FAILED, "malformed", (f"{subject} is an evidence bundle, but damaged: {error}",))
+    except CsvFault as error:
+        return Verdict(subject, Status.FAILED, error.reason, (_explained(error),))
+    return _verdict(checked, subject)
+
+
+def _check(bundle: Bundle, policy: Policy | None, progress: Progress | None) -> _Checked:
+    data = read_whole(bundle, PROOFS) if PROOFS in bundle.names() else None
+    if data is not None and b"lumi/evidence/" not in data:
+        raise Unrecognised(f"its {PROOFS} is not that of a bundle")
+    missing = sorted(NAMES - bundle.names())
+    if missing or data is None:
+        raise VerificationError("missing-file", f"{', '.join(missing)} is missing")
+    evidence = parse_evidence(data)
+    trust = reader_trust(policy, evidence, read_whole(bundle, VKEY))
+    days = check_days(evidence, trust.policy)
+    checker = RowChecker(evidence.tenant_id, days.days)
+    total = sum(day.record.count for day in days.days if day.record is not None)
+    with bundle.open(EVENTS) as opened:
+        file = _Hashed(opened)
+        for table in read_events(file, bundle.size(EVENTS)):
+            checker.add(table)
+            if progress is not None:
+                progress(checker.findings.rows, total)
+    findings = checker.finish()
+    findings.check()
+    _check_sums(bundle, file.digest())
+    _check_signature(bundle, trust)
+    return _Checked(evidence, trust, days, findings, bundle.others)
+
+
+class _Hashed:
+    """A file whose SHA-256 is computed while it is read."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+
+    def read(self, size: int, /) -> bytes:
+        """Read at most so many bytes."""
+        data = self._file.read(size)
+        self._digest.update(data)
+        return data
+
+    def digest(self) -> str:
+        """Return the SHA-256 of all that was read, in hexadecimal."""
+        return self._digest.hexdigest()
+
+
+def _check_sums(bundle: Bundle, events: str) -> None:
+    stated = read_whole(bundle, SUMS)
+    digests = {name: _sha256(bundle, name) for name in SUMMED if name != EVENTS}
+    expected = "".join(f"{digest}  {name}\n" for name, digest in sorted({**digests, EVENTS: events}.items()))
+    if stated == expected.encode():
+        return
+    lines = stated.decode("utf-8", errors="replace").split("\n")
+    named = [line for line in lines if line[64:] == f"  {EVENTS}" and _is_digest(line[:64])]
+    if named and named[0][:64] != events:
+        raise VerificationError(
+            RESAVED, f"every row verifies, but {EVENTS} is another file than was signed: a program saved it again"
+        )
+    wrong = [name for name, digest in digests.items() if f"{digest}  {name}" not in lines]
+    what = f"{wrong[0]} was altered, or its line there" if wrong else "it is not in form"
+    raise VerificationError("checksums", f"{SUMS} does not fit the files: {what}")
+
+
+def _is_digest(text: str) -> bool:
+    return len(text) == 64 and all(character in "0123456789abcdef" for character in text)
+
+
+def _sha256(bundle: Bundle, name: str) -> str:
+    digest = hashlib.sha256()
+    with bundle.open(name) as file:
+        while portion := file.read(_PORTION):
+            digest.update(portion)
+    return digest.hexdigest()
+
+
+def _check_signature(bundle: Bundle, trust: ReaderTrust) -> None:
+    try:
+        note = parse_note(read_whole(bundle, SIGNATURE))
+        if note.text.encode() != read_whole(bundle, SUMS):
+            raise VerificationError("bundle-signature", f"{SIGNATURE} signs another text than {SUMS}")
+        if not signatures_by(note, trust.evidence_keys):
+            signers = ", ".join(signature.name for signature in note.signatures)
+            raise VerificationError(
+                "evidence-key",
+                f"{SUMS} is signed by a key that is none of the log's evidence keys known here ({signers}); if the key "
+                "was replaced, give the new one with --key",
+            )
+        verify_note(note, trust.evidence_keys)
+    except FormatError as error:
+        raise VerificationError("bundle-signature", f"{SIGNATURE}: {error}") from None
+    except VerificationError as error:
+        reason = "bundle-signature" if error.reason == "note-signature" else error.reason
+        raise VerificationError(reason, str(error)) from None
+
+
+def _explained(fault: CsvFault) -> str:
+    if fault.reason == RESAVED:
+        return (
+            f"{EVENTS} was saved again by a spreadsheet or another program ({fault}), so it is no longer the file that "
+            "was signed. Get a fresh copy; looking at it does no harm, saving it does."
+        )
+    return f"{EVENTS} is not in form: {fault}"
+
+
+def _verdict(checked: _Checked, subject: str) -> Verdict:
+    """Put what was found into words."""
+    days, evidence = checked.days, checked.evidence
+    key = days.policy.log_key
+    events = checked.rows.rows
+    lines = [
+        f"{evidence.tenant_id}, {evidence.first} to {evidence.last}: {events:,} events of {len(days.days):,} days.",
+        f"They are all of the tenant's and unaltered, as the log {evidence.origin} commits to.",
+        f"Signed by {key.fingerprint}. {_cosigned(days)}",
+        _delay(days.days),
+    ]
+    if checked.rows.erased:
+        lines.append(f"The payload of {checked.rows.erased:,} events was erased; their hashes are still proved.")
+    if checked.others:
+        lines.append(f"Not part of the bundle, and not looked at: {', '.join(checked.others[:_SHOWN])}.")
+    facts: dict[str, Json] = {
+        "days": len(days.days),
+        "erased": checked.rows.erased,
+        "events": str(events),
+        "from": evidence.first.isoformat(),
+        "key": key.vkey,
+        "origin": evidence.origin,
+        "tenant": evidence.tenant_id,
+        "to": evidence.last.isoformat(),
+        "type": "lumi/evidence/v1",
+    }
+    broken = breaks_declared(days.days)
+    if broken:
+        shown = "; ".join(_breaks(day) for day in broken[:_SHOWN]) + ("; …" if len(broken) > _SHOWN else "")
+        lines.append(f"Finding: days were sealed with declared breaks in this tenant's chain: {shown}.")
+        return Verdict(subject, Status.FAILED, "declared-break", tuple(lines), facts)
+    if not checked.trust.confirmed:
+        lines += [
+            "Consistent, but no trusted key was given, so anybody could have made this.",
+            f"Compare the fingerprint {key.fingerprint} with one you trust, or pass --key.",
+        ]
+        return Verdict(subject, Status.INCOMPLETE, "key-unconfirmed", tuple(lines), facts)
+    return Verdict(subject, Status.VERIFIED, "ok", tuple(lines), facts)
+
+
+def _breaks(day: CheckedDay) -> str:
+    listed = ", ".join(f"{kind} at seq {seq}" for seq, kind in day.declared[:_SHOWN])
+    more = len(day.declared) - _SHOWN
+    return f"{day.day}: {listed}" + (f" and {more:,} more" if more > 0 else "")
+
+
+def _cosigned(days: CheckedDays) -> str:
+    cosigners = ", ".join(name for name, _ in days.policy.cosigned_by)
+    witnessed = f"Cosigned by {cosigners}" if cosigners else "Not cosigned by a witness you named"
+    return f"{witnessed}{'' if days.policy.split_view_excluded else ': a split view of the log is not excluded'}."
+
+
+def _delay(days: tuple[CheckedDay, ...]) -> str:
+    delays = [(day.delay, day.day) for day in days if day.delay is not None]
+    if len(delays) < len(days):
+        return (
+            f"No witness you named signed when {len(days) - len(delays):,} of the days were first in the log, so only "
+            "the operator vouches for when that was."
+        )
+    longest, day = max(delays, default=(timedelta(), None))
+    return f"The longest time from the end of a day to a witness's first signature over it: {longest} ({day})."

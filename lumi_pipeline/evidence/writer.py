@@ -1,0 +1,152 @@
+"""Writing an evidence bundle: streamed, verified as an auditor would, and only then put where it belongs."""
+
+import hashlib
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import BinaryIO
+
+from lumi_pipeline.errors import EvidenceError
+from lumi_pipeline.evidence.bundlefiles import EVENTS, PAGE, PROOFS, README, SCRIPT, SIGNATURE, SUMMED, SUMS, VKEY
+from lumi_pipeline.evidence.cells import HEADER, LineWriter
+from lumi_pipeline.evidence.dayproofs import LogProofs, day_evidence, evidence_json
+from lumi_pipeline.evidence.period import Asked, chain_id_of, check_period
+from lumi_pipeline.evidence.readme import DayCount, Run, readme
+from lumi_pipeline.evidence.rowstream import DayRows
+from lumi_pipeline.evidence.zipping import write_zip
+from lumi_pipeline.pages import verifier_page
+from lumi_pipeline.pipeline import Pipeline
+from lumi_pipeline.sealedday import load_sealed_day
+from lumi_pipeline.verdict import Status, Verdict
+from transparency.encoding import Json
+from transparency.keys import SigningKey
+from transparency.note import sign_note
+
+Progress = Callable[[int], None]
+"""Told how many more rows are written."""
+
+Judge = Callable[[Path], Verdict]
+"""Verifies a bundle as an auditor would."""
+
+
+@dataclass(frozen=True, slots=True)
+class BundleReport:
+    """What was written, where, and what its verification said."""
+
+    path: Path
+    rows: int
+    days: int
+    size: int
+    verdict: Verdict
+
+
+def write_bundle(
+    pipeline: Pipeline,
+    asked: Asked,
+    out: Path,
+    judge: Judge,
+    *,
+    zipped: bool = False,
+    progress: Progress | None = None,
+) -> BundleReport:
+    """Write the bundle that is asked for into the directory ``out``, which is made if it isn't there.
+
+    It has its name only once ``judge`` has found it to verify, declared breaks aside. A crash before leaves a folder
+    whose name begins with a dot, which the next run for the same bundle removes. Raises
+    :class:`~lumi_pipeline.errors.EvidenceError` when the period can't be proved, something of that name is there
+    already, or the bundle does not verify, and what reading the lake raises.
+    """
+    genesis = pipeline.genesis()
+    if genesis is None:
+        raise EvidenceError("nothing is sealed yet; 'lumi run' seals and publishes every complete day")
+    log = LogProofs(pipeline.lake, genesis)
+    published = pipeline.sealed_days()[: log.checkpoint.size - 1]
+    check_period(asked, genesis, published)
+    chain_id = chain_id_of(pipeline.lake, asked.tenant_id, published[-1])
+    target = out / (f"{asked.name}.zip" if zipped else asked.name)
+    if target.exists():
+        raise EvidenceError(f"{target} is there already; evidence is never overwritten: move it away, or set --out")
+    with _working_folder(out, asked.name) as folder:
+        counts = _write_events(pipeline, asked, chain_id, log, folder, progress)
+        run = Run(secrets.token_hex(8), pipeline.clock())
+        fingerprint = pipeline.log_key.verifier.fingerprint
+        (folder / README).write_bytes(readme(asked, run, log.checkpoint, fingerprint, counts))
+        (folder / VKEY).write_bytes(f"{pipeline.log_key.verifier.vkey}\n".encode())
+        (folder / PAGE).write_bytes(verifier_page())
+        (folder / SCRIPT).write_bytes(standalone_verifier())
+        _sign(folder, [pipeline.evidence_key])
+        made = folder
+        if zipped:
+            made = folder / f"{asked.name}.zip"
+            write_zip(folder, sorted((*SUMMED, SUMS, SIGNATURE)), made)
+        verdict = judge(made)
+        if verdict.status is not Status.VERIFIED and verdict.reason != "declared-break":
+            raise EvidenceError(f"the evidence does not verify, so it was not written: {' '.join(verdict.lines)}")
+        size = sum(file.stat().st_size for file in ([made] if zipped else made.iterdir()))
+        # A crash before this line leaves only the folder with the dot; after it the bundle is whole.
+        made.rename(target)
+    return BundleReport(target, sum(count.rows or 0 for count in counts), len(counts), size, verdict)
+
+
+def standalone_verifier() -> bytes:
+    """Return ``verify.py``."""
+    return files("lumi_pipeline.evidence").joinpath("standalone", SCRIPT).read_bytes()
+
+
+@contextmanager
+def _working_folder(out: Path, name: str) -> Iterator[Path]:
+    folder = out / f".{name}.new"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+    except OSError as error:
+        raise EvidenceError(f"{folder} can't be made: {error.strerror}; choose another --out") from None
+    try:
+        yield folder
+    except OSError as error:
+        raise EvidenceError(f"{error.filename or folder} can't be written: {error.strerror}") from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_events(  # noqa: PLR0917 - the parts of a bundle
+    pipeline: Pipeline, asked: Asked, chain_id: bytes, log: LogProofs, folder: Path, progress: Progress | None
+) -> list[DayCount]:
+    """Write ``events.csv`` and ``evidence.json``, one day after the other."""
+    counts: list[DayCount] = []
+    days: list[Mapping[str, Json]] = []
+    with LineWriter() as writer, (folder / EVENTS).open("xb") as file:
+        file.write(HEADER)
+        for day in asked.days():
+            sealed = load_sealed_day(pipeline.lake, day)
+            rows = DayRows(pipeline.lake, sealed, asked.tenant_id)
+            _write_rows(rows, writer, file, progress)
+            days.append(day_evidence(log, sealed, asked.tenant_id, rows.breaks))
+            tenant = sealed.tenants.tenants.get(asked.tenant_id)
+            counts.append(
+                DayCount(day, tenant.record.count, tenant.record.breaks) if tenant else DayCount(day, None, 0)
+            )
+    (folder / PROOFS).write_bytes(evidence_json(asked, chain_id, log, days))
+    return counts
+
+
+def _write_rows(rows: DayRows, writer: LineWriter, file: BinaryIO, progress: Progress | None) -> None:
+    for table in rows.tables():
+        file.write(writer.lines(table))
+        if progress is not None:
+            progress(len(table))
+
+
+def _sign(folder: Path, keys: Sequence[SigningKey]) -> None:
+    lines = []
+    for name in sorted(SUMMED):
+        with (folder / name).open("rb") as file:
+            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n")
+    sums = "".join(lines)
+    (folder / SUMS).write_bytes(sums.encode())
+    (folder / SIGNATURE).write_bytes(sign_note(sums, keys))

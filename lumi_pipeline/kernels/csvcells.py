@@ -1,0 +1,208 @@
+"""Cells of CSV (RFC 4180) found and copied by compiled loops, for files too large to go through in Python.
+
+They take what is beyond doubt and stop at the first record that is not; who calls looks at that one more closely.
+"""
+
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from lumi_pipeline.kernels.compiling import kernel
+
+Data: TypeAlias = npt.NDArray[np.uint8]
+Places: TypeAlias = npt.NDArray[np.int64]
+Flags: TypeAlias = npt.NDArray[np.uint8]
+
+NULL, PLAIN, ESCAPED = 0, 1, 2
+"""Kinds of cells: empty without quotes; the bytes as they stand; with doubled quotes in them."""
+
+_COMMA, _QUOTE, _CR, _LF, _MARK = 44, 34, 13, 10, 39
+_STARTS: Final = np.zeros(256, np.bool_)
+"""What a cell begins with that has to have a mark in front: ``' = + - @`` TAB CR LF."""
+_STARTS[list(b"'=+-@\t\r\n")] = True
+_WIDE: Final = np.zeros(256, np.bool_)
+"""The last byte of U+FF07 U+FF0B U+FF0D U+FF1D U+FF20 in UTF-8; the two before are EF BC."""
+_WIDE[[0x87, 0x8B, 0x8D, 0x9D, 0xA0]] = True
+
+
+@kernel
+def _is_formula(data: Data, start: int, end: int) -> bool:
+    """Tell whether these bytes begin as a formula may."""
+    if start >= end:
+        return False
+    if _STARTS[data[start]]:
+        return True
+    return end - start >= 3 and data[start] == 0xEF and data[start + 1] == 0xBC and _WIDE[data[start + 2]]
+
+
+@kernel
+def split(  # noqa: C901, PLR0912 - one loop over the bytes
+    data: Data, columns: int, starts: Places, sizes: Places, kinds: Flags
+) -> tuple[int, int]:
+    """Find the cells of as many whole, faultless records as there are and room is for.
+
+    ``starts``, ``sizes`` and ``kinds`` have a place for each cell, record by record: where its bytes begin, without
+    quotes and mark, how many it has once doubled quotes are single, and what it is. Returns the number of records, and
+    where the first byte behind them is.
+    """
+    end = len(data)
+    at, cell, records, begun = 0, 0, 0, 0
+    most = len(starts) // columns
+    while at < end and records < most:
+        quoted = data[at] == _QUOTE
+        start = at + 1 if quoted else at
+        doubled = 0
+        if quoted:
+            at = start
+            while True:
+                while at < end and data[at] != _QUOTE:
+                    at += 1
+                if at + 1 < end and data[at] == _QUOTE and data[at + 1] == _QUOTE:
+                    doubled += 1
+                    at += 2
+                else:
+                    break
+            stop = at
+            at += 1
+        else:
+            while at < end and data[at] != _COMMA and data[at] != _CR and data[at] != _LF and data[at] != _QUOTE:
+                at += 1
+            stop = at
+        if at + 1 >= end and not (at < end and data[at] == _COMMA):
+            break  # the record goes on behind the end, or is cut off
+        last = data[at] == _CR and data[at + 1] == _LF
+        if not last and data[at] != _COMMA:
+            break
+        place = records * columns + cell
+        if start < stop and data[start] == _MARK:
+            if not _is_formula(data, start + 1, stop):
+                break
+            start += 1
+        elif _is_formula(data, start, stop):
+            break
+        starts[place] = start
+        sizes[place] = stop - start - doubled
+        kinds[place] = ESCAPED if doubled else PLAIN if quoted or stop > start else NULL
+        cell += 1
+        at += 2 if last else 1
+        if last:
+            if cell != columns:
+                break
+            records += 1
+            cell = 0
+            begun = at
+        elif cell == columns:
+            break
+    return records, begun
+
+
+@kernel
+def gather(data: Data, starts: Places, kinds: Flags, first: int, step: int, offsets: Places, out: Data) -> None:
+    """Copy one column's texts to ``out``, one after the other; ``offsets`` are their n + 1 places there."""
+    for row in range(len(offsets) - 1):
+        place = first + row * step
+        at, end = offsets[row], offsets[row + 1]
+        source = starts[place]
+        if kinds[place] == ESCAPED:
+            while at < end:
+                byte = data[source]
+                out[at] = byte
+                source += 2 if byte == _QUOTE else 1
+                at += 1
+        else:
+            for byte in range(end - at):
+                out[at + byte] = data[source + byte]
+
+
+@kernel
+def read_numbers(data: Data, starts: Places, sizes: Places, first: int, step: int, out: Places) -> bool:
+    """Read one column of decimals below 2^63 without leading zeros; tell whether all are."""
+    for row in range(len(out)):
+        start, size = starts[first + row * step], sizes[first + row * step]
+        if not 1 <= size <= 19 or (size > 1 and data[start] == 48):
+            return False
+        value = np.uint64(0)
+        for at in range(start, start + size):
+            digit = data[at] - 48
+            if not 0 <= digit <= 9:
+                return False
+            value = value * np.uint64(10) + np.uint64(digit)
+        if value > np.uint64(0x7FFFFFFFFFFFFFFF):
+            return False
+        out[row] = np.int64(value)
+    return True
+
+
+@kernel
+def _number(data: Data, start: int, count: int) -> int:
+    """Return some digits as a number, or -1 if one is none."""
+    value = 0
+    for at in range(start, start + count):
+        digit = data[at] - 48
+        if not 0 <= digit <= 9:
+            return -1
+        value = value * 10 + digit
+    return value
+
+
+@kernel
+def read_times(data: Data, starts: Places, sizes: Places, first: int, step: int, out: Places) -> bool:
+    """Read one column of times (``YYYY-MM-DDTHH:MM:SS.ffffffZ``) as microseconds since 1970; 0 for cells without bytes.
+
+    Tells whether all are times that exist. The reckoning of days is that of :mod:`lumi_pipeline.kernels.fields`.
+    """
+    for row in range(len(out)):
+        start, size = starts[first + row * step], sizes[first + row * step]
+        if size == 0:
+            out[row] = 0
+            continue
+        if size != 27 or data[start + 4] != 45 or data[start + 7] != 45 or data[start + 10] != 84:
+            return False
+        if data[start + 13] != 58 or data[start + 16] != 58 or data[start + 19] != 46 or data[start + 26] != 90:
+            return False
+        year, month, day = _number(data, start, 4), _number(data, start + 5, 2), _number(data, start + 8, 2)
+        hour, minute = _number(data, start + 11, 2), _number(data, start + 14, 2)
+        second, fraction = _number(data, start + 17, 2), _number(data, start + 20, 6)
+        if year < 1 or not 1 <= month <= 12 or not 0 <= hour <= 23 or not 0 <= minute <= 59:
+            return False
+        if not 0 <= second <= 59 or fraction < 0 or day < 1:
+            return False
+        longest = 30 + ((month + (month > 7)) & 1)
+        if month == 2:
+            longest = 28 + (year % 4 == 0 and (year % 100 != 0 or year % 400 == 0))
+        if day > longest:
+            return False
+        shifted_year = year - (month <= 2)
+        era, of_era = shifted_year // 400, shifted_year % 400
+        of_year = (153 * (month - 3 if month > 2 else month + 9) + 2) // 5 + day - 1
+        days = era * 146_097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719_468
+        out[row] = (days * 86_400 + hour * 3600 + minute * 60 + second) * 1_000_000 + fraction
+    return True
+
+
+@kernel
+def read_hex(data: Data, starts: Places, sizes: Places, first: int, step: int, out: Data) -> bool:
+    """Read one column of bytes in lower-case hexadecimal into rows of ``out``; cells without bytes stay as they are.
+
+    Tells whether each has just as many digits as a row has place for.
+    """
+    width = out.shape[1]
+    for row in range(len(out)):
+        start, size = starts[first + row * step], sizes[first + row * step]
+        if size == 0:
+            continue
+        if size != 2 * width:
+            return False
+        for byte in range(width):
+            value = 0
+            for at in range(start + 2 * byte, start + 2 * byte + 2):
+                digit = data[at]
+                if 48 <= digit <= 57:
+                    value = value * 16 + digit - 48
+                elif 97 <= digit <= 102:
+                    value = value * 16 + digit - 87
+                else:
+                    return False
+            out[row, byte] = value
+    return True

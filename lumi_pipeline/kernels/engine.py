@@ -1,0 +1,173 @@
+"""Which code hashes and encodes: kernels with the processor's SHA instructions, plain kernels, or none.
+
+The environment variable ``LUMI_KERNELS`` decides: ``native``, ``plain``, ``off``, or (nothing) the best there is. What
+was chosen is tried against ``hashlib`` before it is used. Compiling takes some seconds, once for an installation, and
+loading what was compiled most of one; so few rows are not worth it, and callers have another way for them.
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from lumi_pipeline.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from lumi_pipeline.kernels.eventhash import Digests
+    from lumi_pipeline.kernels.parts import RecordPart
+
+VARIABLE: Final = "LUMI_KERNELS"
+WORTH_LOADING: Final = 32_768
+"""Rows that other code needs as long for as loading takes."""
+
+_PORTION: Final = 4096
+"""Rows that a thread takes at a time."""
+
+_Job = TypeVar("_Job")
+
+_LOGGER: Final = logging.getLogger(__name__)
+
+
+class Engine:
+    """Hashes and encodes rows on all processors."""
+
+    def __init__(self, *, native: bool) -> None:
+        # numba and LLVM take half a second to import.
+        from lumi_pipeline.kernels import columns, csvcells, eventhash, jsonrecords  # noqa: PLC0415
+
+        self.native = native
+        self._columns = columns
+        self._kernels = eventhash
+        self._json = jsonrecords
+        self.cells = csvcells
+        self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="kernel")
+
+    def events(self, events: pa.Table, fields: tuple[str, ...], tag: bytes) -> "Digests":
+        """Return SHA-256(tag, netstrings of the fields) of every row, as an array of (rows, 32) bytes."""
+        out = np.empty((len(events), 32), np.uint8)
+        chosen = events.select(list(fields))
+        jobs = []
+        start = 0
+        batches = chosen.to_batches()  # kept until all is done: kernels read their buffers
+        for batch in batches:
+            table = self._columns.column_table(batch)
+            target = out[start : start + len(batch)]
+            jobs += [(table, rows, target) for rows in _portions(len(batch))]
+            start += len(batch)
+
+        def run(job: "tuple[npt.NDArray[np.int64], range, Digests]") -> None:
+            self._kernels.hash_rows(job[0], tag, job[1], job[2], native=self.native)
+
+        self._share(run, jobs)
+        return out
+
+    def prefixed(self, prefix: bytes, values: "npt.NDArray[np.uint8]") -> "Digests":
+        """Return SHA-256(prefix, row) of every row of an array of two dimensions."""
+        values = np.ascontiguousarray(values)
+        out = np.empty((len(values), 32), np.uint8)
+
+        def run(rows: range) -> None:
+            self._kernels.hash_prefixed(prefix, values, rows, out, native=self.native)
+
+        self._share(run, list(_portions(len(values))))
+        return out
+
+    def records(self, columns: pa.RecordBatch, parts: Sequence["RecordPart"]) -> "WrittenRecords":
+        """Return the records that ``parts`` make of each row; they are measured now and written when asked for."""
+        kernels = self._json
+        table = self._columns.column_table(columns)
+        program, constants = kernels.program_of(parts)
+        counted, fixed = kernels.varying(program)
+        lengths = np.empty(len(columns), np.int64)
+
+        def measure(rows: range) -> None:
+            kernels.measure(counted, fixed, table, rows.start, rows.stop, lengths)
+
+        self._share(measure, _portions(len(columns)))
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+
+        def write(rows: range) -> "npt.NDArray[np.uint8]":
+            start = int(offsets[rows.start])
+            out = np.empty(int(offsets[rows.stop]) - start, np.uint8)
+            if not kernels.write(program, constants, table, rows.start, rows.stop, offsets - start, out):
+                raise AssertionError("records were measured wrongly")
+            return out
+
+        return WrittenRecords(columns, offsets, write)
+
+    def _share(self, run: Callable[[_Job], None], jobs: list[_Job]) -> None:
+        if len(jobs) == 1:
+            run(jobs[0])
+        else:
+            list(self._threads.map(run, jobs))
+
+
+class WrittenRecords:
+    """JSON records of rows, one after the other. Record i has the bytes ``offsets[i]`` to ``offsets[i + 1]``."""
+
+    def __init__(
+        self,
+        columns: pa.RecordBatch,
+        offsets: "npt.NDArray[np.int64]",
+        write: "Callable[[range], npt.NDArray[np.uint8]]",
+    ) -> None:
+        self.offsets = offsets
+        self._columns = columns  # kept, as the kernels read its buffers
+        self._write = write
+
+    def content(self, first: int, after: int) -> memoryview:
+        """Write records ``first`` to ``after`` - 1; any number of threads may ask."""
+        return self._write(range(first, after)).data
+
+
+def engine(rows: int) -> Engine | None:
+    """Return what is to hash so many rows; None if kernels can't be had or loading them isn't worth it.
+
+    Raises :class:`~lumi_pipeline.errors.ConfigError` if the environment asks for kernels that can't be had here.
+    """
+    if rows < WORTH_LOADING and not _loaded.cache_info().currsize:
+        return None
+    return _loaded(os.environ.get(VARIABLE, ""))
+
+
+@cache
+def _loaded(wanted: str) -> Engine | None:
+    if wanted not in {"", "native", "plain", "off"}:
+        raise ConfigError(f"{VARIABLE} is {wanted!r}; native, plain and off are possible")
+    if wanted == "off":
+        return None
+    try:
+        from lumi_pipeline.kernels.shani import supported  # noqa: PLC0415
+
+        if wanted == "native" and not supported():
+            raise ConfigError(f"{VARIABLE} is native, but this processor has no SHA instructions; set plain")
+        made = Engine(native=wanted == "native" or (not wanted and supported()))
+        check(made)
+    except (ImportError, OSError, RuntimeError) as error:
+        if wanted:
+            raise ConfigError(f"{VARIABLE} is {wanted}, but kernels can't be had: {error}") from error
+        _LOGGER.warning("hashing without compiled kernels, which takes several times as long: %s", error)
+        return None
+    return made
+
+
+def check(made: Engine) -> None:
+    """Hold kernels against hashlib: a wrong hash would make findings of good events, or none of bad ones."""
+    for size in (0, 1, 55, 56, 63, 64, 65, 119, 120, 1000):
+        values = (np.arange(2 * size, dtype=np.int64) % 251).astype(np.uint8).reshape(2, size)
+        found = made.prefixed(b"\x01", values)
+        expected = [hashlib.sha256(b"\x01" + row.tobytes()).digest() for row in values]
+        if [row.tobytes() for row in found] != expected:
+            raise RuntimeError(f"SHA-256 of {size + 1} bytes is wrong")
+
+
+def _portions(count: int) -> list[range]:
+    return [range(first, min(first + _PORTION, count)) for first in range(0, count, _PORTION)]

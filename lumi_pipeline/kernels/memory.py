@@ -1,0 +1,68 @@
+"""Reading and writing memory by address, for kernels that work straight on the buffers of Arrow arrays.
+
+An address is an int64, as ``pyarrow.Buffer.address`` gives it. Nothing is checked: whoever calls keeps the buffers
+alive and stays within them. Apart from ``copy`` each is one instruction; any alignment will do, and the order of bytes
+is the machine's (LLVM Language Reference, "load", "store", "llvm.memcpy").
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+
+from lumi_pipeline.kernels.compiling import instruction
+
+
+def _pointer(builder: Any, address: Any, bits: int) -> Any:
+    return builder.inttoptr(address, ir.IntType(bits).as_pointer())
+
+
+def _loading(result: Any, bits: int) -> Any:
+    def load(typingctx: Any, address: Any) -> Any:  # noqa: ARG001 - the signature that numba calls
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
+            value = builder.load(_pointer(builder, args[0], bits))
+            value.align = 1
+            return value
+
+        return result(types.int64), codegen
+
+    return instruction(load)
+
+
+def _storing(kind: Any, bits: int) -> Any:
+    def store(typingctx: Any, address: Any, value: Any) -> Any:  # noqa: ARG001
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            cut = context.cast(builder, args[1], signature.args[1], kind)
+            builder.store(cut, _pointer(builder, args[0], bits)).align = 1
+            return context.get_dummy_value()
+
+        return types.void(types.int64, value), codegen
+
+    return instruction(store)
+
+
+def _copying(typingctx: Any, target: Any, origin: Any, size: Any) -> Any:  # noqa: ARG001
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
+        move: Any = cgutils.raw_memcpy
+        move(builder, _pointer(builder, args[0], 8), _pointer(builder, args[1], 8), args[2], 1)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), codegen
+
+
+load_byte: Final[Callable[[int], int]] = _loading(types.uint8, 8)
+"""``load_byte(address)``: the byte there."""
+load_int32: Final[Callable[[int], int]] = _loading(types.int32, 32)
+"""``load_int32(address)``: the four bytes there, signed."""
+load_int64: Final[Callable[[int], int]] = _loading(types.int64, 64)
+"""``load_int64(address)``: the eight bytes there, signed."""
+store_byte: Final[Callable[[int, Any], None]] = _storing(types.uint8, 8)
+"""``store_byte(address, value)``: put the lowest eight bits there."""
+store_pair: Final[Callable[[int, Any], None]] = _storing(types.uint16, 16)
+"""``store_pair(address, value)``: put the lowest sixteen bits there."""
+store_int64: Final[Callable[[int, int], None]] = _storing(types.int64, 64)
+"""``store_int64(address, value)``: put all eight bytes there."""
+copy: Final[Callable[[int, int, int], None]] = instruction(_copying)
+"""``copy(target, origin, size)``: copy bytes between places that do not overlap."""
