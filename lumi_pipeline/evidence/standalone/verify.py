@@ -26,15 +26,15 @@ Key = collections.namedtuple("Key", "name id kind public")  # of kind 1 for logs
 DAY, COUNT, HEX, SALT = "[0-9]{4}-[0-9]{2}-[0-9]{2}", "(?:0|[1-9][0-9]{0,18})", "[0-9a-f]{64}", "[0-9a-f]{32}"
 TIME, HASH = DAY + r"T(?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}\.[0-9]{6}Z", "[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]="
 BASE64 = "(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?"
-NAME, TENANT = r"[^\s+\x00-\x1f\x7f-\x9f]{1,1024}", "[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+NAME, TENANT, SIZE = r"[^\s+\x00-\x1f\x7f-\x9f]{1,1024}", "[A-Za-z0-9][A-Za-z0-9._-]{0,127}", "[1-9][0-9]{0,18}"
 LOG_KEY = r"\+[0-9a-f]{8}\+A[Q-Za-f][A-Za-z0-9+/]{42}"  # behind the name: id; a byte 1 (for witnesses 4) and 32 more
 VKEY, EVIDENCE_KEY = NAME + LOG_KEY.replace("A[Q-Za-f]", "(?:A[Q-Za-f]|B[A-P])"), "(?P=origin)/evidence" + LOG_KEY
 NOTE = f"((?!\ufeff)[^\x00-\x09\x0b-\x1f\x7f-\x9f]*\n)\n((?:\u2014 {NAME} {BASE64}\n)+)"
 def lines(tag: str, **forms: str) -> str:  # the tag, then a name and a value on each line
     return f"{tag}\n" + "".join(f"{name.replace('_', '-')} (?P<{name}>{form})\n" for name, form in forms.items())
 GENESIS = lines("lumi/log/v1", origin=NAME, first_day=DAY, key="(?P=origin)" + LOG_KEY, evidence_key=EVIDENCE_KEY)
-GENESIS += f"(?:previous {NAME} (?P<size>[1-9][0-9]{{0,18}}) {HASH}\n)?"
-DAY_RECORD = lines("lumi/day/v1", origin=NAME, day=DAY, index=COUNT, map=HASH, manifest=HASH, breaks=COUNT, sealed=TIME)
+GENESIS += f"(?:previous {NAME} (?P<size>{SIZE}) {HASH}\n)?"
+DAY_RECORD = lines("lumi/day/v1", origin=NAME, day=DAY, index=SIZE, map=HASH, manifest=HASH, breaks=COUNT, sealed=TIME)
 DAY_RECORD += f"(?:next-key (?P<key>(?P=origin){LOG_KEY})\n)?(?:next-evidence-key (?P<evidence_key>{EVIDENCE_KEY})\n)?"
 TENANT_DAY = lines("lumi/tenant-day/v1", day=DAY, tenant=HEX, first=COUNT, count=COUNT, next=COUNT, root=HASH,
                    head_before=HEX, head_after=HEX, breaks=COUNT)
@@ -76,10 +76,10 @@ def read(pattern: str, text: str, limit: int = 65535) -> dict[str, Any]:  # what
     need("malformed", sound, f"not in form: {text[:60]!a}")
     return {name: READERS.get(name, str)(part) for name, part in parts.items()} | keys
 def read_note(note: bytes, keys: Any = ()) -> tuple[str, dict[Key, int]]:  # its text, and who signed it
-    text, below = next(iter(re.findall(rf"\A{NOTE}\Z", note.decode())), ("", ""))
+    text, below = next(iter(re.findall(rf"\A{NOTE}\Z", note.decode() if len(note) <= 1 << 20 else "")), ("", ""))
     signed, signatures = {}, [(name, b64decode(data)) for name, data in re.findall("\u2014 (\\S+) (\\S+)\n", below)]
     distinct = {(name, data[:4]) for name, data in signatures if data[4:]}
-    need("malformed", text and len(note) <= 1 << 20 and len(distinct) == len(signatures) <= 100, "not a signed note")
+    need("malformed", text and len(distinct) == len(signatures) <= 100, "not a signed note")
     for key, data in [(key, data[4:]) for name, data in signatures for key in keys if key[:2] == (name, data[:4])]:
         time, signature = (number(str(int.from_bytes(data[:8]))), data[8:]) if key.kind == 4 else (0, data)
         message = f"cosignature/v1\ntime {time}\n{text}" if key.kind == 4 else text
@@ -167,9 +167,9 @@ COLUMNS = (b"tenant_id seq event_id recorded_at occurred_at action entity_type e
            b" prev_hash integrity_hash erased_at").split()
 NULL, QUOTES = b"\0", {b"", b'"', b"'"}  # NULL stands for a null, for no text has this character
 LEAD = "(?:['=+@\t\r\n-]|\uff07|\uff1d|\uff0b|\uff0d|\uff20)"  # only behind a ', for spreadsheets take it for a formula
-GUARDED = f"(?:'(?={LEAD})|(?!{LEAD}))"
-CELL = f"(\"{GUARDED}(?:[^\"]++|\"\")*+\"|(?:(?=\r\n)|{GUARDED})[^\",\r\n]*+)".encode()
-RECORD = re.compile(b",".join([CELL] * len(COLUMNS)) + b"\r\n")
+PLAIN = rb'(?:"(?:[^"]++|"")*+"|[^",\r\n]*+)'
+CELL = f"((?=\r\n|\"?+(?:'(?={LEAD})|(?!{LEAD})))".encode() + PLAIN + b")"
+RECORD, BARE = re.compile(b",".join([CELL] * len(COLUMNS)) + b"\r\n"), re.compile(PLAIN + b"(?:," + PLAIN + b")*+\n")
 MARKED = re.compile(f"{COUNT}\n{TIME}\n{TIME}\n(?:{SALT}|\0)\n{HEX}\n{HEX}\n{HEX}\n(?:{TIME}|\0)".encode())
 OTHERS = re.compile(TENANT.encode() + rb"\n[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\n[A-Z][A-Z0-9_]{0,127}\n"
                     rb"(?:success|failure|unknown)\n(?:user|service|system|support)")
@@ -178,8 +178,8 @@ def text_of(cell: bytes) -> bytes:  # without quotes and '
     return (cell[1:-1].replace(b'""', b'"') if cell[:1] == b'"' else cell or NULL).removeprefix(b"'")
 def read_row(record: bytes, number: int) -> list[bytes]:
     marks = re.match(b"\xef\xbb\xbf|\xff\xfe|\xfe\xff|[^,]*[;\t][^,]*$", record) if number == 1 else None
-    whole = not marks and (record[-1:] != b"\n" or record[-2:] == b"\r\n")
-    need("csv-resaved", whole, f"record {number}: a byte order mark, other signs than commas, or a line end without CR")
+    bare = record[-2:] != b"\r\n" and BARE.fullmatch(record)
+    need("csv-resaved", not marks and not bare, f"record {number}: a byte order mark, no commas, or LF for CRLF")
     match = RECORD.fullmatch(record)
     sound = len(record) <= 16 << 20 and NULL not in record and record.decode(errors="ignore").encode() == record
     row = [cell if cell[:1] not in QUOTES else text_of(cell) for cell in (match.groups() if match and sound else ())]
@@ -193,14 +193,14 @@ def read_row(record: bytes, number: int) -> list[bytes]:
     need("csv-format", fits and sum(sizes) <= 4 << 20, f"record {number}: a value that its column can't have")
     return row
 def read_rows(file: Any, digest: Any) -> Any:
-    parts, number, odd, size = list[bytes](), 1, 0, 0
-    while (line := file.readline(16 << 20)) or parts or number == 1:
+    record, number, odd = bytearray(), 1, 0
+    while (line := file.readline(16 << 20)) or record or number == 1:
         digest.update(line)
-        parts.append(line)
-        odd, size = odd ^ line.count(b'"') & 1, size + len(line)
-        if odd and line and size <= 16 << 20: continue  # a line end within quotes does not end the record
-        yield from [attempt("csv-resaved", read_row, b"".join(parts), number)][number == 1:]  # but not the header
-        parts, number, odd, size = [], number + 1, 0, 0
+        record += line
+        odd ^= line.count(b'"') & 1
+        if odd and line and len(record) <= 16 << 20: continue  # a line end within quotes does not end the record
+        yield from [attempt("csv-resaved", read_row, bytes(record), number)][number == 1:]  # but not the header
+        record, number, odd = bytearray(), number + 1, 0
 def check_rows(rows: Any, tenant: bytes, days: list[Any]) -> None:
     findings, ends, highest, seen = dict[str, str](), [day.own["next"] for day in days], -1, {0: 0}  # a bit for a seq
     def find(reason: str, wrong: object, day: Any, place: int, sentence: str) -> None:
@@ -240,12 +240,12 @@ def check_rows(rows: Any, tenant: bytes, days: list[Any]) -> None:
 # ---- Section 9, check by check ----
 def check(files: dict[str, Any], keys: list[Key], facts: dict[str, Any]) -> str:
     bundle = attempt("malformed", read_evidence, content(files["evidence.json"]))
-    witnesses, trusted = {k for k in keys if k.kind == 4}, [k for k in keys if k.name != f"{bundle.origin}/evidence"]
+    latest = bundle.latest = attempt("checkpoint-format", read_checkpoint, bundle.checkpoint)
+    witnesses, trusted = {k for k in keys if k.kind == 4}, [k for k in keys if k.name != f"{latest.origin}/evidence"]
     pinned, vkeys = {*trusted} - witnesses, content(files["log.vkey"]).decode(errors="replace")
     stated = "\n".join([bundle.genesis, vkeys, *(day.day_record for day in bundle.days)])
     for vkey in [] if pinned else re.findall(f"(?m)^(?:key |next-key |)({NAME}{LOG_KEY})$", stated):
         with contextlib.suppress(ValueError): trusted.append(read_key(vkey))  # stands in for what the reader lacks
-    latest = bundle.latest = attempt("checkpoint-format", read_checkpoint, bundle.checkpoint)
     need("checkpoint-origin", latest.origin in by_log(trusted), f"no key is of the log {latest.origin!a}")
     signed = attempt("checkpoint-signature", read_checkpoint, bundle.checkpoint, {*trusted} - witnesses).signed
     need("checkpoint-signature", latest.origin in by_log(signed), "no key that you trust signed the checkpoint")
