@@ -11,14 +11,16 @@ from typing import Final
 
 import dagster as dg
 
+from assets.evidence import tenant_evidence
 from assets.failures import plain_failures
 from assets.metadata import verdict_metadata
-from assets.partitions import days_of
+from assets.partitions import days_of, months_of
 from assets.publishing import published_day
 from assets.resources import PipelineResource
 from assets.sealing import sealed_events
 from lumi_pipeline import daychecks
 from lumi_pipeline.errors import ConfigError
+from lumi_pipeline.evidence.monthly import MonthlyEvidence
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.verdict import Status, Verdict
@@ -82,6 +84,18 @@ def published_day_checks(
     yield _result(published_day, "log_consistent", [verify_published(opened.lake, policy)])
     places = [daychecks.index_is_day(opened.lake, policy, day) for day in days]
     yield _result(published_day, "index_is_day", places)
+
+
+@dg.asset_check(asset=tenant_evidence, name="bundles_verify")
+def bundles_verify(context: dg.AssetCheckExecutionContext, pipeline: PipelineResource) -> dg.AssetCheckResult:
+    """Each listed tenant has its bundle of the month, and every stored bundle of the month verifies."""
+    with plain_failures():
+        evidence = MonthlyEvidence(pipeline.open())
+        # For a check that somebody runs by itself, the newest month that can have evidence.
+        partitioned = context.has_partition_key or context.has_partition_key_range
+        months = months_of(context) if partitioned else evidence.published_months()[-1:]
+        verdicts = [verdict for month in months for verdict in evidence.judge(month)]
+    return _result(tenant_evidence, "bundles_verify", verdicts)
 
 
 def _days(context: dg.AssetCheckExecutionContext, pipeline: Pipeline) -> list[date]:

@@ -6,6 +6,7 @@ import dagster as dg
 
 from assets.auditing import verify_history
 from assets.delivery import siem_batches, siem_deliveries
+from assets.evidence import tenant_evidence
 from assets.feeds import tenant_feeds
 from assets.ingest import landed_events
 from assets.publishing import published_day
@@ -37,6 +38,17 @@ siem_delivery: Final = dg.define_asset_job(
         "Plan and send to every destination what was landed since; for days that are over, also what it lacks of them. "
         "Publish the feeds of single tenants. "
         "A backfill over days does what 'lumi siem backfill' does."
+    ),
+)
+
+
+monthly_evidence: Final = dg.define_asset_job(
+    "monthly_evidence",
+    selection=dg.AssetSelection.assets(tenant_evidence),
+    executor_def=dg.in_process_executor,
+    description=(
+        "Make the evidence bundles of one month or a range of months, one a tenant. Running it again for months that "
+        "have theirs verifies them."
     ),
 )
 

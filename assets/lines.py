@@ -1,6 +1,7 @@
 """One line for people about each step; steps log it, and ``python -m assets`` prints it."""
 
 from lumi_pipeline.cli.output import count, rate, size
+from lumi_pipeline.evidence.monthly import MonthReport
 from lumi_pipeline.landing import LandingReport
 from lumi_pipeline.publishing import PublishReport
 from lumi_pipeline.sealing import SealReport
@@ -34,3 +35,11 @@ def published(report: PublishReport) -> str:
         period = f"{report.days[0]} to {report.days[-1]}" if len(report.days) > 1 else str(report.days[0])
         done = f"published {count(len(report.days), 'day')} ({period})"
     return f"{done}: the log has {count(report.size, 'entry', 'entries')}, root {b64encode(report.root)}"
+
+
+def evidence(report: MonthReport) -> str:
+    """How many bundles of a month there are, and how many of them were made now."""
+    fresh = sum(bundle.fresh for bundle in report.bundles)
+    failed = f", {count(len(report.failed), 'tenant')} failed" if report.failed else ""
+    verified = len(report.bundles) - fresh
+    return f"evidence of {report.month:%Y-%m}: {count(fresh, 'bundle')} made, {verified:,} verified again{failed}"

@@ -14,6 +14,7 @@ import dagster as dg
 
 from lumi_pipeline.chain import Break
 from lumi_pipeline.cli.output import safe
+from lumi_pipeline.evidence.monthly import PREFIX, MonthReport
 from lumi_pipeline.lake import Lake, events_prefix, seal_prefix
 from lumi_pipeline.landing import LandingReport
 from lumi_pipeline.profile import DayProfile
@@ -81,6 +82,23 @@ def publish_metadata(lake: Lake, report: PublishReport, record: DayRecord) -> Me
         "checkpoint": dg.MetadataValue.md(f"```\n{report.checkpoint}```"),
         "checkpoint_file": dg.MetadataValue.path(lake.locate("log/checkpoint")),
         "verifier_key_file": dg.MetadataValue.path(lake.locate("log/log.vkey")),
+    }
+
+
+def evidence_metadata(lake: Lake, report: MonthReport) -> Metadata:
+    """The bundles of a month: events, bytes, verdict and place of each."""
+    rows = [
+        (b.tenant_id, b.rows, b.size, b.verdict.reason, "made" if b.fresh else "verified", lake.locate(b.key))
+        for b in report.bundles
+    ]
+    return {
+        "dagster/row_count": dg.MetadataValue.int(sum(bundle.rows for bundle in report.bundles)),
+        "bundles": dg.MetadataValue.int(len(report.bundles)),
+        "bytes": dg.MetadataValue.int(sum(bundle.size for bundle in report.bundles)),
+        "by_tenant": dg.MetadataValue.md(
+            table(("tenant", "events", "bytes", "verdict", "what was done", "path"), rows)
+        ),
+        "folder": dg.MetadataValue.path(lake.locate(PREFIX.rstrip("/"))),
     }
 
 

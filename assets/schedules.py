@@ -4,7 +4,8 @@ from typing import Final
 
 import dagster as dg
 
-from assets.jobs import audit_everything, daily, landing, siem_delivery
+from assets.evidencerequests import request_evidence
+from assets.jobs import audit_everything, daily, landing, monthly_evidence, siem_delivery
 from assets.requests import request_backlog
 from assets.resources import PipelineResource
 from assets.siemrequests import request_yesterday
@@ -54,3 +55,18 @@ def siem_reconcile_schedule(
 def daily_schedule(context: dg.ScheduleEvaluationContext, pipeline: PipelineResource) -> dg.RunRequest | dg.SkipReason:
     """Ask for all that is waiting."""
     return request_backlog(context.instance, pipeline, daily.name)
+
+
+@dg.schedule(
+    name="evidence_schedule",
+    job=monthly_evidence,
+    cron_schedule="0 4 2 * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="On the 2nd at 04:00 UTC: evidence of the month that ended, and of those before it that lack any.",
+)
+def evidence_schedule(
+    context: dg.ScheduleEvaluationContext, pipeline: PipelineResource
+) -> dg.RunRequest | dg.SkipReason:
+    """Ask for all that is lacking."""
+    return request_evidence(context.instance, pipeline, monthly_evidence.name, context.scheduled_execution_time)

@@ -83,8 +83,11 @@ SETTINGS: Final = (
 _NAMES: Final = tuple(setting.name for setting in SETTINGS)
 _DESTINATIONS: Final = "destinations"
 _FEEDS: Final = "feeds"
-_IN_FILE: Final = (*_NAMES, _DESTINATIONS, _FEEDS)
-"""What a file can say: also ``[[destinations]]``, who else gets the events, and ``feeds``, tenants with a pull feed."""
+_EVIDENCE_TENANTS: Final = "evidence_tenants"
+_IN_FILE: Final = (*_NAMES, _DESTINATIONS, _FEEDS, _EVIDENCE_TENANTS)
+"""What a file can say: also ``[[destinations]]``, who else gets the events, ``feeds``, tenants with a pull feed, and
+``evidence_tenants``, those for whom evidence is made every month.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,7 @@ class Config:
     locked_root: str | None = None
     destinations: tuple[DestinationSettings, ...] = ()
     feeds: tuple[str, ...] = ()
+    evidence_tenants: tuple[str, ...] = ()
     file: Path | None = None
 
     @property
@@ -188,7 +192,8 @@ def load_config(
             object_lock=read("object_lock", _object_lock) if "object_lock" in given else None,
             locked_root=read("locked_root", _locked_root) if "locked_root" in given else None,
             destinations=read(_DESTINATIONS, _read_destinations) if _DESTINATIONS in given else (),
-            feeds=read(_FEEDS, _feeds) if _FEEDS in given else (),
+            feeds=read(_FEEDS, _tenants) if _FEEDS in given else (),
+            evidence_tenants=read(_EVIDENCE_TENANTS, _tenants) if _EVIDENCE_TENANTS in given else (),
             file=file,
         )
     )
@@ -389,7 +394,7 @@ def _read_destinations(given: _Given) -> tuple[DestinationSettings, ...]:
     return read_destinations(given.value, given.source, given.base)
 
 
-def _feeds(given: _Given) -> tuple[str, ...]:
+def _tenants(given: _Given) -> tuple[str, ...]:
     if not isinstance(given.value, list):
         raise ConfigError(f"{given.source} must be a list of tenant ids, such as ['acme']")
     tenants = [_tenant(_Given(f"{given.source}[{i}]", value, given.base)) for i, value in enumerate(given.value)]

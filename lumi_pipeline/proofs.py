@@ -135,7 +135,10 @@ def _verify_content(extra: Mapping[str, Json], day: VerifiedDay, subject: str) -
     verify_presence(map_root, key, hashlib.sha256(record_text).digest(), tenant_proof)
     check_agreement(record, day.record.breaks)
     if event is None:
-        line = f"on {record.day} this tenant had {record.count} event(s) from seq {record.first} on."
+        line = (
+            f"on {record.day} the tenant with the key {record.key.hex()} had {record.count} event(s) from seq "
+            f"{record.first} on."
+        )
         return _with_breaks(Verdict(subject, Status.VERIFIED, "ok", (line, signed), facts), record)
     _verify_event(extra["event"], event, record)
     withheld = "" if event.payload_salt is not None else " Its payload is withheld or erased."

@@ -1,4 +1,4 @@
-"""Proofs of single events: everything an outsider needs to check one event against the public log, in one file."""
+"""Proof files: all that an outsider needs to check one event, or one tenant's day, against the public log."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lumi_pipeline.errors import LakeError, ProofNotFound
-from lumi_pipeline.events import CORE_COLUMNS, EVENT_ID_SYNTAX, HASH_COLUMNS, PAYLOAD_COLUMNS
-from lumi_pipeline.hashing import event_leaf
+from lumi_pipeline.events import CORE_COLUMNS, EVENT_ID_SYNTAX, HASH_COLUMNS, PAYLOAD_COLUMNS, TENANT_ID_SYNTAX
+from lumi_pipeline.hashing import event_leaf, tenant_key
 from lumi_pipeline.lake import Lake, check_values, events_prefix, reading
-from lumi_pipeline.proofs import EVENT_PROOF
+from lumi_pipeline.proofs import ABSENCE_PROOF, EVENT_PROOF, TENANT_DAY_PROOF
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.rowhash import digest_column
 from lumi_pipeline.sealedday import SealedDay, load_manifest, load_sealed_day
 from transparency.checkpoint import parse_signed_checkpoint
-from transparency.encoding import Json, b64encode, canonical_json, format_timestamp, parse_day
+from transparency.encoding import Json, b64encode, canonical_json, excerpt, format_timestamp, parse_day
 from transparency.entries import Genesis, day_index
+from transparency.logview import LogView
 from transparency.merkle import LeafHashes, inclusion_proof
 from transparency.proof import TlogProof
-from transparency.tiles import TileReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,38 @@ def prove_event(lake: Lake, genesis: Genesis, event_id: str, *, redact: bool = F
     )
 
 
+@dataclass(frozen=True, slots=True)
+class TenantDayProof:
+    """A proof file about one tenant on one day.
+
+    ``events`` is how many its record has; None: the file proves that the tenant had no record yet.
+    """
+
+    data: bytes
+    events: int | None
+
+
+def prove_tenant_day(lake: Lake, genesis: Genesis, tenant_id: str, day: date) -> TenantDayProof:
+    """Return the proof of what a sealed and published day's record says of a tenant, idle days too, or of its absence.
+
+    Raises :class:`~lumi_pipeline.errors.ProofNotFound` when the id has not its form, or the day is not in the log.
+    """
+    if not TENANT_ID_SYNTAX.fullmatch(tenant_id):
+        raise ProofNotFound(f"{excerpt(tenant_id)} is not a tenant id: 1 to 128 of A-Z a-z 0-9 . _ -, no . _ - first")
+    if day < genesis.first_day:
+        raise ProofNotFound(f"the log begins with {genesis.first_day}, so nothing can be proved of {day}")
+    if not lake.is_sealed(day):
+        raise ProofNotFound(f"{day} is not sealed yet; 'lumi run' seals and publishes every complete day")
+    sealed = load_sealed_day(lake, day)
+    tenant = sealed.tenants.tenants.get(tenant_id)
+    about: dict[str, Json] = {"tenant_proof": b64encode(sealed.tenants.tenant_map().prove(tenant_key(tenant_id)))}
+    if tenant is None:
+        data = _log_proof(lake, genesis, sealed, {**about, "tenant_id": tenant_id, "type": ABSENCE_PROOF})
+        return TenantDayProof(data, None)
+    about |= {"tenant_record": tenant.record.encode().decode(), "type": TENANT_DAY_PROOF}
+    return TenantDayProof(_log_proof(lake, genesis, sealed, about), tenant.record.count)
+
+
 def proved_event(row: Mapping[str, object], index: int, path: Sequence[bytes], *, redact: bool) -> dict[str, Json]:
     """Return an event as a proof file has it; a payload that was erased, or with ``redact`` any, is withheld."""
     fields: dict[str, Json] = {name: _json_value(row[name]) for name in (*CORE_COLUMNS, *HASH_COLUMNS)}
@@ -76,11 +108,12 @@ def proved_event(row: Mapping[str, object], index: int, path: Sequence[bytes], *
 def _log_proof(lake: Lake, genesis: Genesis, sealed: SealedDay, about: dict[str, Json]) -> bytes:
     """Wrap what is proved about a day in the proof that the log holds the day's record."""
     index = day_index(genesis.first_day, sealed.record.day)
-    data = lake.store.get("log/checkpoint")
-    checkpoint = parse_signed_checkpoint(data).checkpoint
-    if checkpoint.size <= index:
+    log = LogView(lake.store)
+    data = log.checkpoint()
+    checkpoint = None if data is None else parse_signed_checkpoint(data).checkpoint
+    if data is None or checkpoint is None or checkpoint.size <= index:
         raise ProofNotFound(f"{sealed.record.day} is sealed but not published yet; run 'lumi publish'")
-    tiles = TileReader(lambda path: lake.store.get(f"log/{path}"), checkpoint.size, checkpoint.root)
+    tiles = log.tiles(checkpoint.size, checkpoint.root)
     genesis_path: list[Json] = [b64encode(node) for node in inclusion_proof(tiles, 0, checkpoint.size)]
     extra: Json = {
         **about,

@@ -182,7 +182,7 @@ def test_checks_run_by_themselves_look_at_the_newest_day(done: World, instance: 
     job = defs.resolve_implicit_global_asset_job_def().get_subset(asset_check_selection=days)
     result = job.execute_in_process(instance=instance, raise_on_error=False, resources={"pipeline": resource(done)})
     assert result.success
-    assert len(checks(result)) == 7
+    assert len(checks(result)) == 8
     [found] = [f for f in result.get_asset_check_evaluations() if f.check_name == "index_is_day"]
     assert found.passed
     assert f"| {day(2)} | verified | ok | entry 3 of 4 |" in str(found.metadata["verdicts"].value)

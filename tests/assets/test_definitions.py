@@ -49,6 +49,7 @@ def test_the_golden_list() -> None:
             "sealed_events": ("audit_log", ["parquet"], ["landed_events"], "DailyPartitionsDefinition"),
             "siem_batches": ("siem", ["json"], ["landed_events"], "DailyPartitionsDefinition"),
             "siem_deliveries": ("siem", ["https"], ["siem_batches"], "DailyPartitionsDefinition"),
+            "tenant_evidence": ("audit_log", ["csv"], ["published_day"], "MonthlyPartitionsDefinition"),
             "tenant_feeds": ("siem", ["json"], ["landed_events"], "DailyPartitionsDefinition"),
         },
         "checks": {
@@ -62,11 +63,13 @@ def test_the_golden_list() -> None:
             "sealed_events.root_recomputes": True,
             "siem_batches.all_planned": False,
             "siem_deliveries.deliveries_reconcile": False,
+            "tenant_evidence.bundles_verify": False,
         },
-        "jobs": ["audit_everything", "daily", "landing", "siem_delivery"],
+        "jobs": ["audit_everything", "daily", "landing", "monthly_evidence", "siem_delivery"],
         "schedules": {
             "audit_schedule": ("audit_everything", "0 3 * * 0", "UTC"),
             "daily_schedule": ("daily", "15 0 * * *", "UTC"),
+            "evidence_schedule": ("monthly_evidence", "0 4 2 * *", "UTC"),
             "landing_schedule": ("landing", "*/5 * * * *", "UTC"),
             "siem_reconcile_schedule": ("siem_delivery", "30 1 * * *", "UTC"),
         },

@@ -6,7 +6,7 @@ from datetime import date, datetime
 import dagster as dg
 
 from assets.definitions import defs
-from assets.partitions import range_tags
+from assets.partitions import month_tags, range_tags
 from assets.resources import PipelineResource
 from lumi_pipeline.pipeline import Pipeline
 from tests.lake.world import World
@@ -21,7 +21,10 @@ class WorldPipeline(PipelineResource):
     def open(self) -> Pipeline:
         known = _WORLDS[self.directory]
         world = World(known.directory, known.place, datetime.fromisoformat(self.now))
-        return world.pipeline(destinations=known.config.destinations, feeds=known.config.feeds)
+        config = known.config
+        return world.pipeline(
+            destinations=config.destinations, feeds=config.feeds, evidence_tenants=config.evidence_tenants
+        )
 
 
 _WORLDS: dict[str, World] = {}
@@ -33,7 +36,11 @@ def resource(world: World) -> WorldPipeline:
 
 
 def run(
-    world: World, instance: dg.DagsterInstance, job_name: str, days: Sequence[date] = ()
+    world: World,
+    instance: dg.DagsterInstance,
+    job_name: str,
+    days: Sequence[date] = (),
+    months: Sequence[date] = (),
 ) -> dg.ExecuteInProcessResult:
     """Run a job in process; what fails is in the result."""
     return defs.resolve_job_def(job_name).execute_in_process(
@@ -41,7 +48,7 @@ def run(
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         instance=instance,
         raise_on_error=False,
-        tags=range_tags(days) if days else {},
+        tags=range_tags(days) if days else month_tags(months) if months else {},
         resources={"pipeline": resource(world)},
     )
 

@@ -121,6 +121,40 @@ def test_what_cannot_be_proved_is_said(recorded: System, lumi: Lumi) -> None:
     assert (nonsense.code, "not an event id" in nonsense.err) == (1, True)
 
 
+def test_a_tenants_day_is_proved_and_verifies(published: System, lumi: Lumi) -> None:
+    first = published.days[0]
+    ran = lumi("prove", "--tenant", "acme", "--day", first)
+    assert (ran.code, "acme had 10 events" in ran.out) == (0, True)
+    assert lumi("verify", f"acme-{first}.tlog-proof", *KEY).code == 0
+    ran = lumi("prove", "--tenant", "acne", "--day", first, "-o", "absent")
+    assert (ran.code, "acne was not a tenant yet" in ran.out) == (0, True)
+    ran = lumi("verify", "absent", *KEY)
+    assert (ran.code, f"acne was not a tenant on {first}" in ran.out) == (0, True)
+    assert lumi("prove", "--tenant", "acme", "--day", first, "-o", "-").out.startswith("c2sp.org/tlog-proof@v1\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ((), 2, "either EVENT_ID, or both"),
+        (("--tenant", "acme"), 2, "either EVENT_ID, or both"),
+        (("--day", "2026-10-25"), 2, "either EVENT_ID, or both"),
+        (("0199f3c2-8b1e-7c40-9d53-1f0f6f1f2a77", "--tenant", "acme", "--day", "2026-10-25"), 2, "either EVENT_ID, or"),
+        (("--tenant", "acme", "--day", "2026-10-25", "--redact"), 2, "--redact is for events"),
+        (("--tenant", "acme", "--day", "2026-13-25"), 2, "2026-13-25"),
+        (("--tenant", "../x", "--day", "2026-10-25"), 1, "not a tenant id"),
+        (("--tenant", "acme", "--day", "1999-12-31"), 1, "the log begins with"),
+        (("--tenant", "acme", "--day", "9999-12-31"), 1, "not sealed yet"),
+    ],
+)
+def test_one_event_or_one_tenants_day(
+    published: System, lumi: Lumi, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    assert published.root.is_dir()
+    ran = lumi("prove", *arguments)
+    assert (ran.code, said in ran.err) == (code, True), ran.err
+
+
 def test_what_is_nothing_of_ours_is_a_matter_of_usage(published: System, lumi: Lumi) -> None:
     (published.directory / "notes.txt").write_text("hello")
     (published.directory / "empty").mkdir()
