@@ -1,6 +1,5 @@
 """``lumi siem``: plan, deliver and account for what SIEMs and other destinations get."""
 
-import difflib
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -9,9 +8,11 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 import click
 
 from lumi_pipeline.cli.command import Command, ExitCode, VerifyingCommand, examples
-from lumi_pipeline.cli.options import DAY, PATH, Given, config_option, json_option
-from lumi_pipeline.cli.output import count, note, say, say_json, say_table, size
+from lumi_pipeline.cli.options import DAY, PATH, config_option, json_option
+from lumi_pipeline.cli.output import count, note, say, say_json, size
 from lumi_pipeline.cli.progress import progress
+from lumi_pipeline.cli.siemasked import chosen, exports_of, read_period
+from lumi_pipeline.cli.siemdecide import quarantine, unblock
 from lumi_pipeline.cli.siemshow import (
     day_json,
     delivery_json,
@@ -28,7 +29,6 @@ from lumi_pipeline.cli.siemside import reconcile_files, show_queries
 from lumi_pipeline.errors import LeaseHeld, LumiError
 
 if TYPE_CHECKING:
-    from lumi_pipeline.siem.account import Period
     from lumi_pipeline.siem.exports import Exports
     from lumi_pipeline.siem.status import DestinationStatus
 
@@ -50,39 +50,6 @@ def _period_options(function: _Function) -> _Function:
     return click.option("--from", "first", type=DAY, help="The first day on which events were recorded (UTC).")(
         function
     )
-
-
-def exports_of(given: Given) -> "Exports":
-    """Open the destinations of the configuration."""
-    from lumi_pipeline.siem.exports import Exports
-
-    return Exports(given.pipeline())
-
-
-def chosen(exports: "Exports", names: tuple[str, ...]) -> list[str]:
-    """The destinations that were named, or all; an unknown one is an error that says what there is."""
-    return [exports.settings(name).name for name in names] or exports.names or [exports.settings("").name]
-
-
-def read_period(exports: "Exports", name: str, first: date | None, last: date | None, tenant: str | None) -> "Period":
-    """The period that was asked for; by default from where the destination begins until today."""
-    from lumi_pipeline.siem.account import Period
-
-    today = exports.clock().date()
-    begin = first or exports.begin(name)
-    end = last or max(today, begin)
-    if end < begin:
-        raise click.UsageError(f"the period would end on {end}, before it begins on {begin}")
-    if end > today:
-        raise click.UsageError(
-            f"the period would end on {end}, but today is {today}: nothing is recorded after that yet"
-        )
-    if tenant is not None and tenant not in exports.source.cursors:
-        # An account of nothing would say that nothing is missing.
-        known = difflib.get_close_matches(tenant[:100], exports.source.cursors, n=1, cutoff=0.0)
-        meant = f"; did you mean {known[0]!r}?" if known else ""
-        raise click.UsageError(f"no event of a tenant {tenant[:100]!r} was landed{meant}")
-    return Period(begin, end, tenant)
 
 
 @siem.command(cls=Command, epilog=examples("lumi siem check", "lumi siem check splunk-prod"))
@@ -347,122 +314,5 @@ def backfill(
     ctx.exit(ExitCode.SUCCESS if report.statement.lacks_nothing else ExitCode.FAILURE)
 
 
-@siem.command(
-    cls=Command,
-    epilog=examples(
-        "lumi siem quarantine splunk-prod",
-        "lumi siem quarantine splunk-prod --show 12.0.17.18",
-        "lumi siem quarantine splunk-prod --release 12.0.17.18",
-    ),
-)
-@click.argument("name", metavar="DESTINATION")
-@click.option("--show", "shown", metavar="KEY", help="Print the event as it was sent.")
-@click.option("--release", "released", metavar="KEY", multiple=True, help="Send it again; 'all' for all.")
-@click.option("--discard", "discarded", metavar="KEY", multiple=True, help="Give it up, with a --reason.")
-@click.option("--reason", metavar="TEXT", default="", help="Why, in words that an auditor can read.")
-@config_option
-@json_option
-@click.pass_context
-def quarantine(
-    ctx: click.Context,
-    /,
-    name: str,
-    shown: str | None,
-    released: tuple[str, ...],
-    discarded: tuple[str, ...],
-    reason: str,
-    as_json: bool,
-) -> None:
-    """List the events that a destination does not take; show one, send it again, or give it up."""
-    from lumi_pipeline.siem import attending
-    from lumi_pipeline.siem.ledger import Key
-
-    if (shown is not None) + bool(released) + bool(discarded) > 1:
-        raise click.UsageError("--show, --release and --discard are three different things; one at a time", ctx)
-    exports = exports_of(ctx.obj)
-    if shown is not None:
-        record = attending.quarantined_record(exports, name, Key.parse(shown))
-        say(record.decode("utf-8", "replace") or "no record could be made of it; 'lumi prove' makes one of the event")
-        return
-    if released:
-        if released == ("all",):
-            keys = [entry.key for entry in attending.quarantined(exports, name) if not entry.key.is_refusal]
-        else:
-            keys = [Key.parse(key) for key in released]
-        events = attending.release(exports, name, keys)
-        said = f"{count(events, 'event')} will be sent again by 'lumi siem deliver {name}'."
-        say_json({"released": str(events)}) if as_json else say(said)
-        return
-    if discarded:
-        events = attending.discard(exports, name, [Key.parse(key) for key in discarded], reason)
-        said = f"{count(events, 'event')} given up, with a receipt each."
-        say_json({"given_up": str(events)}) if as_json else say(said)
-        return
-    found = attending.quarantined(exports, name)
-    if as_json:
-        entries = [(q.event_id, str(q.key), q.reason, str(q.seq), q.tenant_id) for q in found]
-        names = ("event_id", "key", "reason", "seq", "tenant")
-        say_json({"events": [dict(zip(names, entry, strict=True)) for entry in entries]})
-    elif found:
-        say_table(
-            ("key", "tenant", "seq", "event", "reason"),
-            [(str(q.key), q.tenant_id, q.seq, q.event_id, q.reason) for q in found],
-        )
-    else:
-        say("No event is in quarantine.")
-
-
-@siem.command(
-    cls=Command,
-    epilog=examples(
-        "lumi siem unblock splunk-prod",
-        'lumi siem unblock splunk-prod --give-up 056565aaa34c --reason "its file is lost; sent by a forced backfill"',
-        'lumi siem unblock splunk-prod --give-up --all --reason "the index was dropped, OPS-8"',
-    ),
-)
-@click.argument("name", metavar="DESTINATION")
-@click.argument("batches", metavar="[BATCH]...", nargs=-1)
-@click.option("--give-up", is_flag=True, help="Give these blocked batches up instead, with a --reason.")
-@click.option("--all", "everything", is_flag=True, help="With --give-up: all batches that are blocked.")
-@click.option("--reason", metavar="TEXT", default="", help="Why, in words that an auditor can read.")
-@config_option
-@json_option
-@click.pass_context
-def unblock(
-    ctx: click.Context,
-    /,
-    name: str,
-    batches: tuple[str, ...],
-    give_up: bool,
-    everything: bool,
-    reason: str,
-    as_json: bool,
-) -> None:
-    """Let a destination try again now, after what blocked it was corrected; also batches that are blocked.
-
-    BATCH is a blocked batch's id as 'lumi siem status' shows it, or how it begins.
-    """
-    from lumi_pipeline.siem import attending
-
-    if not give_up and (reason or batches or everything):
-        raise click.UsageError("BATCH, --all and --reason say what is given up and why, which needs --give-up", ctx)
-    if give_up and everything == bool(batches):
-        raise click.UsageError(
-            f"--give-up needs the batches that are given up, or --all; 'lumi siem status {name}' lists them", ctx
-        )
-    exports = exports_of(ctx.obj)
-    if give_up:
-        given_up = attending.give_up(exports, name, reason, None if everything else batches)
-        events = sum(found.key.count for found in given_up)
-        if as_json:
-            say_json({"given_up": {"batches": len(given_up), "events": str(events)}})
-        else:
-            what = count(len(given_up), "blocked batch", "blocked batches")
-            say(f"{what} given up, {count(events, 'event')}, with a receipt each.")
-        return
-    released = attending.unblock(exports, name)
-    if as_json:
-        say_json({"unblocked": {"batches": released}})
-    else:
-        also = f", {count(released, 'batch', 'batches')} that had been blocked included" if released else ""
-        say(f"{name} is tried again by the next 'lumi siem deliver'{also}.")
+siem.add_command(quarantine)
+siem.add_command(unblock)
