@@ -12,8 +12,11 @@ from lumi_pipeline.drill.checks import CHECKS, DAYS, FSCK
 from lumi_pipeline.drill.running import DrillReport, Outcome, hold_drill
 from lumi_pipeline.drill.scratch import Trial
 from lumi_pipeline.errors import DrillError
+from lumi_pipeline.outboxaddress import postgresql_address
 from lumi_pipeline.verdict import Status, Verdict
 from tests.lake.world import World, at, day
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +131,14 @@ def test_an_attack_that_does_nothing_is_not_detected(world: World, tmp_path: Pat
     assert hold_drill(world.pipeline(), attacks=[idle], scratch=tmp_path).status is Status.FAILED
 
 
+def test_an_outbox_on_a_server_is_not_attacked_and_that_is_no_success(world: World, tmp_path: Path) -> None:
+    elsewhere = world.pipeline(outbox=postgresql_address("postgresql://nobody@nowhere.invalid/app"))
+    held = hold_drill(elsewhere, attacks=only("tile", "outbox-cell", "landing"), scratch=tmp_path)
+    outcomes = {finding.attack.name: finding.outcome for finding in held.findings}
+    assert outcomes == {"tile": Outcome.DETECTED, "landing": Outcome.DETECTED, "outbox-cell": Outcome.NOT_TRIED}
+    assert (held.detected, held.expected, held.status) == (2, 2, Status.INCOMPLETE)
+
+
 def test_the_copies_are_kept_if_asked(world: World, tmp_path: Path) -> None:
     held = hold_drill(world.pipeline(), day(1), keep=True, attacks=only("tile", "outbox-cell"), scratch=tmp_path)
     assert held.kept is not None
@@ -149,6 +160,6 @@ def test_a_history_that_does_not_verify_is_no_place_for_a_drill(world: World, tm
 def test_a_day_that_cannot_be_attacked_is_named(world: World, tmp_path: Path) -> None:
     with pytest.raises(DrillError, match="not sealed and published"):
         hold_drill(world.pipeline(), day(9), scratch=tmp_path)
-    with pytest.raises(DrillError, match="4 events of one tenant"):
+    with pytest.raises(DrillError, match="4 events in one tenant"):
         hold_drill(world.pipeline(), day(2), scratch=tmp_path)
     assert list(tmp_path.iterdir()) == []
