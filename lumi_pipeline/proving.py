@@ -1,5 +1,6 @@
 """Proofs of single events: everything an outsider needs to check one event against the public log, in one file."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -44,16 +45,9 @@ def prove_event(lake: Lake, genesis: Genesis, event_id: str, *, redact: bool = F
     leaves = LeafHashes(place.leaves)
     if tenant is None or leaves.root() != tenant.record.root:
         raise LakeError(f"{place.day}: the rows of tenant {tenant_id} were altered: they don't give the sealed root")
-    payload = {name: _json_value(place.event[name]) for name in PAYLOAD_COLUMNS}
-    erased = place.event["erased_at"] is not None
-    core = {name: _json_value(place.event[name]) for name in (*CORE_COLUMNS, *HASH_COLUMNS)}
-    path: list[Json] = [b64encode(node) for node in inclusion_proof(leaves, place.index, len(place.leaves))]
-    event: dict[str, Json] = {
-        "fields": core,
-        "index": str(place.index),
-        "path": path,
-        "payload": None if redact or erased else payload,
-    }
+    event = proved_event(
+        place.event, place.index, inclusion_proof(leaves, place.index, len(place.leaves)), redact=redact
+    )
     return _log_proof(
         lake,
         genesis,
@@ -65,6 +59,18 @@ def prove_event(lake: Lake, genesis: Genesis, event_id: str, *, redact: bool = F
             "type": EVENT_PROOF,
         },
     )
+
+
+def proved_event(row: Mapping[str, object], index: int, path: Sequence[bytes], *, redact: bool) -> dict[str, Json]:
+    """Return an event as a proof file has it; a payload that was erased, or with ``redact`` any, is withheld."""
+    fields: dict[str, Json] = {name: _json_value(row[name]) for name in (*CORE_COLUMNS, *HASH_COLUMNS)}
+    payload: dict[str, Json] = {name: _json_value(row[name]) for name in PAYLOAD_COLUMNS}
+    return {
+        "fields": fields,
+        "index": str(index),
+        "path": [b64encode(node) for node in path],
+        "payload": None if redact or row["erased_at"] is not None else payload,
+    }
 
 
 def _log_proof(lake: Lake, genesis: Genesis, sealed: SealedDay, about: dict[str, Json]) -> bytes:

@@ -23,6 +23,7 @@ from lumi_pipeline.cli.landing import landing
 from lumi_pipeline.cli.options import PATH, Given, setting_options
 from lumi_pipeline.cli.outbox import outbox
 from lumi_pipeline.cli.prove import prove
+from lumi_pipeline.cli.sample import sample
 from lumi_pipeline.cli.siem import siem
 from lumi_pipeline.cli.status import status
 from lumi_pipeline.cli.tour import tour
@@ -71,6 +72,7 @@ for _command in (
     landing,
     prove,
     evidence,
+    sample,
     verify,
     fsck,
     siem,

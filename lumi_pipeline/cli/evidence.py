@@ -41,7 +41,12 @@ def evidence(given: Given, tenant_id: str, first: date, last: date, out: Path, *
     asked = Asked(tenant_id, first, last)
     with progress(f"Evidence of {tenant_id}", "rows") as meter:
         report = write_bundle(
-            pipeline, asked, out, lambda path: judge_bundle(path, trust), zipped=zipped, progress=meter.advance
+            pipeline,
+            asked,
+            out,
+            lambda path: judge_bundle(path, trust, asked.name),
+            zipped=zipped,
+            progress=meter.advance,
         )
     if as_json:
         say_json(

@@ -17,6 +17,7 @@ from lumi_pipeline.cli.siemshow import (
     delivery_json,
     gap_json,
     missing_json,
+    reach_json,
     say_account,
     say_delivery,
     say_gap,
@@ -280,13 +281,13 @@ def reconcile(
     if results:
         ctx.exit(reconcile_files(exports, name, period, results, as_json=as_json))
     with exports.account(name, period) as account:
-        days, missing = account.days(), account.missing()
+        days, missing, reach = account.days(), account.missing(), account.reach
         if file is not None:
-            file.write(exports.stated(name, account).signed(exports.evidence_key))
+            file.write(exports.stated(name, account).signed(exports.keys.signing()))
     if as_json:
-        say_json({"days": [day_json(day) for day in days], "missing": missing_json(missing)})
+        say_json({"days": [day_json(day) for day in days], "missing": missing_json(missing), **reach_json(reach)})
     else:
-        say_account(days, missing)
+        say_account(days, missing, reach)
     ctx.exit(ExitCode.FAILURE if missing else ExitCode.SUCCESS)
 
 
@@ -337,12 +338,13 @@ def backfill(
     report = send(exports, name, gap, timedelta(seconds=wait))
     if as_json:
         sent = {"delivery": delivery_json(report.delivery), "statement": report.stored}
-        say_json({**gap_json(gap), **sent, "complete": report.statement.is_complete, "counts": report.statement.counts})
+        result = {"complete": report.statement.is_complete, "counts": report.statement.counts}
+        say_json({**gap_json(gap), **sent, **result, **reach_json(report.statement.reach)})
     else:
         say_delivery(report.delivery)
-        say(stated(report.statement.counts, complete=report.statement.is_complete))
+        say(stated(report.statement))
         say(f"Signed statement: {report.stored}")
-    ctx.exit(ExitCode.SUCCESS if report.statement.is_complete else ExitCode.FAILURE)
+    ctx.exit(ExitCode.SUCCESS if report.statement.lacks_nothing else ExitCode.FAILURE)
 
 
 @siem.command(
@@ -414,25 +416,53 @@ def quarantine(
     cls=Command,
     epilog=examples(
         "lumi siem unblock splunk-prod",
-        'lumi siem unblock splunk-prod --give-up --reason "files lost; sent again by a forced backfill, OPS-7"',
+        'lumi siem unblock splunk-prod --give-up 056565aaa34c --reason "its file is lost; sent by a forced backfill"',
+        'lumi siem unblock splunk-prod --give-up --all --reason "the index was dropped, OPS-8"',
     ),
 )
 @click.argument("name", metavar="DESTINATION")
-@click.option("--give-up", is_flag=True, help="Give the blocked batches up instead, with a --reason.")
+@click.argument("batches", metavar="[BATCH]...", nargs=-1)
+@click.option("--give-up", is_flag=True, help="Give these blocked batches up instead, with a --reason.")
+@click.option("--all", "everything", is_flag=True, help="With --give-up: all batches that are blocked.")
 @click.option("--reason", metavar="TEXT", default="", help="Why, in words that an auditor can read.")
 @config_option
-@click.pass_obj
-def unblock(given: Given, name: str, give_up: bool, reason: str) -> None:
-    """Let a destination try again now, after what blocked it was corrected; also batches that are blocked."""
+@json_option
+@click.pass_context
+def unblock(
+    ctx: click.Context,
+    /,
+    name: str,
+    batches: tuple[str, ...],
+    give_up: bool,
+    everything: bool,
+    reason: str,
+    as_json: bool,
+) -> None:
+    """Let a destination try again now, after what blocked it was corrected; also batches that are blocked.
+
+    BATCH is a blocked batch's id as 'lumi siem status' shows it, or how it begins.
+    """
     from lumi_pipeline.siem import attending
 
-    if reason and not give_up:
-        raise click.UsageError("--reason says why batches are given up, which needs --give-up")
-    exports = exports_of(given)
+    if not give_up and (reason or batches or everything):
+        raise click.UsageError("BATCH, --all and --reason say what is given up and why, which needs --give-up", ctx)
+    if give_up and everything == bool(batches):
+        raise click.UsageError(
+            f"--give-up needs the batches that are given up, or --all; 'lumi siem status {name}' lists them", ctx
+        )
+    exports = exports_of(ctx.obj)
     if give_up:
-        given_up = attending.give_up(exports, name, reason)
-        say(f"{count(given_up, 'blocked batch', 'blocked batches')} given up, with a receipt each.")
+        given_up = attending.give_up(exports, name, reason, None if everything else batches)
+        events = sum(found.key.count for found in given_up)
+        if as_json:
+            say_json({"given_up": {"batches": len(given_up), "events": str(events)}})
+        else:
+            what = count(len(given_up), "blocked batch", "blocked batches")
+            say(f"{what} given up, {count(events, 'event')}, with a receipt each.")
         return
-    batches = attending.unblock(exports, name)
-    also = f", {count(batches, 'batch', 'batches')} that had been blocked included" if batches else ""
-    say(f"{name} is tried again by the next 'lumi siem deliver'{also}.")
+    released = attending.unblock(exports, name)
+    if as_json:
+        say_json({"unblocked": {"batches": released}})
+    else:
+        also = f", {count(released, 'batch', 'batches')} that had been blocked included" if released else ""
+        say(f"{name} is tried again by the next 'lumi siem deliver'{also}.")

@@ -1,19 +1,27 @@
 """How ``lumi siem`` shows what it found: for whoever is on call, and as JSON."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from lumi_pipeline.cli.output import count, rate, say, say_table
+from transparency.encoding import format_timestamp
 
 if TYPE_CHECKING:
-    from lumi_pipeline.siem.account import DayAccount, MissingRange
+    from lumi_pipeline.siem.account import DayAccount, MissingRange, Reach
     from lumi_pipeline.siem.backfill import Gap
     from lumi_pipeline.siem.deliver import DeliveryReport
+    from lumi_pipeline.siem.statements import Statement
     from lumi_pipeline.siem.status import DestinationStatus
 
 _SHOWN: Final = 20
 """Ranges that are listed; --json lists them all."""
+
+_BATCHES: Final = 5
+"""Blocked batches that are listed."""
+
+_ID: Final = 12
+"""Characters of a batch's id that are shown: enough to name it by."""
 
 _WORDS: Final = {"waiting": "WAITING", "attention": "ATTENTION", "blocked": "BLOCKED"}
 
@@ -39,6 +47,8 @@ def say_status(found: "Sequence[DestinationStatus]", now: datetime) -> None:
 
 
 def _advice(status: "DestinationStatus", now: datetime) -> list[str]:
+    from lumi_pipeline.siem.status import LISTED
+
     lines = []
     hold = status.hold
     if hold is not None and hold.settings:
@@ -53,6 +63,11 @@ def _advice(status: "DestinationStatus", now: datetime) -> list[str]:
     if status.blocked:
         blocked = count(status.blocked, "event")
         lines.append(f"{blocked} blocked: {status.blocked_reason}; then: lumi siem unblock {status.name}")
+        lines += [
+            f"  blocked batch {b.batch_id[:_ID]}, {count(b.events, 'event')}" for b in status.blocked_batches[:_BATCHES]
+        ]
+        if len(status.blocked_batches) > _BATCHES:
+            lines.append(f"  and more blocked batches; --json lists up to {LISTED}")
     if status.quarantined:
         lines.append(f"{count(status.quarantined, 'event')} not taken by it; see: lumi siem quarantine {status.name}")
     if status.holder is not None:
@@ -75,8 +90,8 @@ def say_delivery(report: "DeliveryReport") -> None:
         say(f"{report.destination}: {count(report.open_events, 'event')} left{why}")
 
 
-def say_account(days: "Sequence[DayAccount]", missing: "Sequence[MissingRange]") -> None:
-    """What became of the rows of each day, and which are missing."""
+def say_account(days: "Sequence[DayAccount]", missing: "Sequence[MissingRange]", reach: "Reach") -> None:
+    """What became of the rows of each day, which are missing, and whether more may come."""
     by_day: dict[str, list[int]] = {}
     for day in days:
         numbers = [day.rows, day.delivered, day.filtered, day.quarantined, day.discarded, day.open, day.missing]
@@ -89,7 +104,8 @@ def say_account(days: "Sequence[DayAccount]", missing: "Sequence[MissingRange]")
         say(f"{count(duplicates, 'event')} may be there twice; search with the dedup query of docs/siem.md.")
     _say_missing(missing)
     if not missing:
-        say("Every row is accounted for.")
+        say("Every row is accounted for." if reach.sealed else "Every row so far is accounted for.")
+    say(_reaching(reach))
 
 
 def say_gap(name: str, gap: "Gap") -> None:
@@ -105,16 +121,34 @@ def say_gap(name: str, gap: "Gap") -> None:
     _say_missing(gap.missing)
 
 
-def stated(counts: Mapping[str, int], *, complete: bool) -> str:
-    """A statement in one sentence."""
+def _reaching(reach: "Reach") -> str:
+    if reach.sealed:
+        return "Every day is sealed, so no other row can come."
+    landed = f"{reach.landed_through:%Y-%m-%d %H:%M:%S} UTC" if reach.landed_through else "nothing"
+    return f"Landed through {landed}; not every day is sealed yet, so more rows may come."
+
+
+def stated(statement: "Statement") -> str:
+    """A statement in two sentences."""
+    counts = statement.counts
     there = f"{counts['delivered']:,} of {counts['rows'] - counts['filtered']:,} events are there"
     twice = f"{counts['duplicates']:,} possibly twice"
-    if complete:
-        return f"No gaps: {there}, {twice}."
+    if statement.lacks_nothing:
+        return f"No gaps{'' if statement.is_complete else ' so far'}: {there}, {twice}. {_reaching(statement.reach)}"
     return (
         f"Not complete: {there}, {twice}; {counts['open']:,} under way, {counts['quarantined']:,} put aside, "
-        f"{counts['missing']:,} missing."
+        f"{counts['missing']:,} missing. {_reaching(statement.reach)}"
     )
+
+
+def reach_json(reach: "Reach") -> dict[str, object]:
+    """Which rows an account can know of."""
+    landed = reach.landed_through
+    return {
+        "landed_through": format_timestamp(landed) if landed else None,
+        "landings": str(reach.landings),
+        "sealed": reach.sealed,
+    }
 
 
 def duration(length: timedelta) -> str:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, cast
 
+from lumi_pipeline.evidence.proofsfile import MAX_SIZE
 from transparency.errors import VerificationError
 
 EVENTS: Final = "events.csv"
@@ -25,8 +26,10 @@ SUMMED: Final = (README, EVENTS, PROOFS, VKEY, PAGE, SCRIPT)
 NAMES: Final = frozenset((*SUMMED, SUMS, SIGNATURE))
 
 _MIB: Final = 1 << 20
-_LIMITS: Final = {PROOFS: 64 * _MIB, SUMS: _MIB, SIGNATURE: _MIB, VKEY: _MIB}
-_MAX_ENTRIES: Final = 16
+MAX_SMALL: Final = _MIB
+"""Bytes of each of the three small files."""
+_LIMITS: Final = {PROOFS: MAX_SIZE, SUMS: MAX_SMALL, SIGNATURE: MAX_SMALL, VKEY: MAX_SMALL}
+MAX_ENTRIES: Final = 16
 _PORTION: Final = _MIB
 _LOCAL_HEADER: Final = struct.Struct("<4sHHHHHLLLHH")
 _DAMAGE: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error, ValueError)
@@ -142,7 +145,7 @@ class _Archive:
         """Check names, sizes and kinds, that no two entries share bytes, and that each can be read to its end."""
         if not {EVENTS, PROOFS} & self._by_name.keys():
             raise Unrecognised(f"the ZIP file holds neither {EVENTS} nor {PROOFS}")
-        if len(self._entries) > _MAX_ENTRIES:
+        if len(self._entries) > MAX_ENTRIES:
             raise ValueError(f"it has {len(self._entries)} entries")
         if len(self._by_name) < len(self._entries):
             raise ValueError("it holds a file twice")

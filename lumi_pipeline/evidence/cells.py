@@ -7,6 +7,7 @@ front. Nothing of an event is ever part of an SQL statement.
 from typing import Final, Self
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from lumi_pipeline.errors import EvidenceError
@@ -24,8 +25,9 @@ _BATCH_ROWS: Final = 8192
 def _cell(column: str) -> str:
     kind = EVENT_SCHEMA.field(column).type
     if column in TEXT_COLUMNS:
-        starts = ", ".join(f"chr({ord(character)})" for character in FORMULA_STARTS)
-        defused = f"CASE WHEN {column}[1] IN ({starts}) THEN chr(39) || {column} ELSE {column} END"
+        # Not IN: of a list that long DuckDB makes a join, which does not keep the order of rows.
+        starts = " || ".join(f"chr({ord(character)})" for character in FORMULA_STARTS)
+        defused = f"CASE WHEN {column} <> '' AND contains({starts}, {column}[1]) THEN chr(39) || {column} ELSE {column} END"
         quoted = f"""concat('"', replace({defused}, '"', '""'), '"')"""
         # A carriage return or line feed inside, a comma or a quote; and the empty text, which is no null.
         apart = f"""{column} = '' OR contains({column}, ',') OR contains({column}, '"')"""
@@ -56,12 +58,16 @@ class LineWriter:
         """Return the lines of events (``EVENT_SCHEMA``), one after the other."""
         if not len(events):
             return memoryview(b"")
-        self._db.register("events", pa.Table.from_batches(events.to_batches(max_chunksize=_BATCH_ROWS), events.schema))
+        rows = pa.array(np.arange(len(events)))
+        numbered = events.append_column("row_number", rows)
+        batches = numbered.to_batches(max_chunksize=_BATCH_ROWS)
+        self._db.register("events", pa.Table.from_batches(batches, numbered.schema))
         try:
-            column = self._db.sql(f"SELECT {_LINE} FROM events").to_arrow_table().column(0)  # noqa: S608 - constants
+            made = self._db.sql(f"SELECT {_LINE}, row_number FROM events").to_arrow_table()  # noqa: S608 - constants
         finally:
             self._db.unregister("events")
-        if column.null_count or len(column) != len(events):
+        column = made.column(0)
+        if column.null_count or not made.column(1).combine_chunks().equals(rows):
             raise EvidenceError("lines of events.csv can't be made; this is a mistake of ours")
         array = column.cast(pa.large_string()).combine_chunks()
         _, offsets, content = array.buffers()

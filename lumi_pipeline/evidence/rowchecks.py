@@ -32,7 +32,7 @@ _REASONS: Final = {
     BreakKind.TIME: "row-time",
     BreakKind.HEAD: "row-head",
 }
-_RANKED: Final = (
+RANKED: Final = (
     "row-tenant",
     "integrity-hash",
     "payload-hash",
@@ -63,7 +63,7 @@ class RowFindings:
 
     def check(self) -> None:
         """Raise VerificationError for the first reason that was found."""
-        for reason in _RANKED:
+        for reason in RANKED:
             if reason in self.found:
                 raise VerificationError(reason, self.found[reason])
 

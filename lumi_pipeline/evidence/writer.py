@@ -2,9 +2,7 @@
 
 import hashlib
 import secrets
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +15,7 @@ from lumi_pipeline.evidence.dayproofs import LogProofs, day_evidence, evidence_j
 from lumi_pipeline.evidence.period import Asked, chain_id_of, check_period
 from lumi_pipeline.evidence.readme import DayCount, Run, readme
 from lumi_pipeline.evidence.rowstream import DayRows
+from lumi_pipeline.evidence.workfolder import put_in_place, working_folder
 from lumi_pipeline.evidence.zipping import write_zip
 from lumi_pipeline.pages import verifier_page
 from lumi_pipeline.pipeline import Pipeline
@@ -56,7 +55,7 @@ def write_bundle(
     """Write the bundle that is asked for into the directory ``out``, which is made if it isn't there.
 
     It has its name only once ``judge`` has found it to verify, declared breaks aside. A crash before leaves a folder
-    whose name begins with a dot, which the next run for the same bundle removes. Raises
+    whose name begins with a dot, which the next run for the same bundle clears; two runs at once don't share it. Raises
     :class:`~lumi_pipeline.errors.EvidenceError` when the period can't be proved, something of that name is there
     already, or the bundle does not verify, and what reading the lake raises.
     """
@@ -68,9 +67,7 @@ def write_bundle(
     check_period(asked, genesis, published)
     chain_id = chain_id_of(pipeline.lake, asked.tenant_id, published[-1])
     target = out / (f"{asked.name}.zip" if zipped else asked.name)
-    if target.exists():
-        raise EvidenceError(f"{target} is there already; evidence is never overwritten: move it away, or set --out")
-    with _working_folder(out, asked.name) as folder:
+    with working_folder(target, asked.name) as folder:
         counts = _write_events(pipeline, asked, chain_id, log, folder, progress)
         run = Run(secrets.token_hex(8), pipeline.clock())
         fingerprint = pipeline.log_key.verifier.fingerprint
@@ -87,31 +84,13 @@ def write_bundle(
         if verdict.status is not Status.VERIFIED and verdict.reason != "declared-break":
             raise EvidenceError(f"the evidence does not verify, so it was not written: {' '.join(verdict.lines)}")
         size = sum(file.stat().st_size for file in ([made] if zipped else made.iterdir()))
-        # A crash before this line leaves only the folder with the dot; after it the bundle is whole.
-        made.rename(target)
+        put_in_place(made, target)
     return BundleReport(target, sum(count.rows or 0 for count in counts), len(counts), size, verdict)
 
 
 def standalone_verifier() -> bytes:
     """Return ``verify.py``."""
     return files("lumi_pipeline.evidence").joinpath("standalone", SCRIPT).read_bytes()
-
-
-@contextmanager
-def _working_folder(out: Path, name: str) -> Iterator[Path]:
-    folder = out / f".{name}.new"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-    except OSError as error:
-        raise EvidenceError(f"{folder} can't be made: {error.strerror}; choose another --out") from None
-    try:
-        yield folder
-    except OSError as error:
-        raise EvidenceError(f"{error.filename or folder} can't be written: {error.strerror}") from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_events(  # noqa: PLR0917 - the parts of a bundle

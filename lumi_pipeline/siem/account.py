@@ -16,40 +16,42 @@ import numpy as np
 import pyarrow as pa
 
 from lumi_pipeline.days import DAY_MICROS, day_end, day_start
-from lumi_pipeline.events import from_micros, to_micros
+from lumi_pipeline.events import from_micros
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.records import json_text
 from lumi_pipeline.siem.batching import codes, matches, micros
 from lumi_pipeline.siem.destination import AgeRule
-from lumi_pipeline.siem.ledger import Key
+from lumi_pipeline.siem.ledger import Key, State
 from lumi_pipeline.siem.ledgerbook import LedgerBook
-from lumi_pipeline.siem.plans import Plan, PlanBook, Planned
+from lumi_pipeline.siem.planhistory import plans_about
+from lumi_pipeline.siem.plans import Plan, PlanBook, Planned, Ranges
 from lumi_pipeline.siem.receipts import ReceiptBook
 from lumi_pipeline.siem.settings import Selection
 from lumi_pipeline.siem.source import Source
 
 _MEMORY_LIMIT: Final = "512MB"
 _ROWS_AT_ONCE: Final = 50_000
+_SETTLED: Final = frozenset({"delivered", "discarded"})
 
 _TABLES: Final = """
 CREATE TABLE rows (tenant_id VARCHAR, seq BIGINT, day INTEGER, occurred BIGINT, wanted BOOLEAN, due BOOLEAN);
 CREATE TABLE planned (tenant_id VARCHAR, seq BIGINT, plan BIGINT, batch INTEGER, place BIGINT);
 CREATE TABLE settled (plan BIGINT, batch INTEGER, first BIGINT, "end" BIGINT, outcome VARCHAR, duplicate BOOLEAN);
-CREATE TABLE waiting (plan BIGINT, batch INTEGER, first BIGINT, "end" BIGINT);
+CREATE TABLE waiting (plan BIGINT, batch INTEGER, first BIGINT, "end" BIGINT, aside BOOLEAN);
 """
 
 # Of a row that was sent more than once, delivered counts.
 _FATES: Final = """
 CREATE TABLE fates AS
 WITH sent AS (
-    SELECT p.tenant_id, p.seq, s.outcome, s.duplicate, w.plan IS NOT NULL AS waiting
+    SELECT p.tenant_id, p.seq, s.outcome, s.duplicate, w.plan IS NOT NULL AS waiting, w.aside
     FROM planned p
     LEFT JOIN settled s ON s.plan = p.plan AND s.batch = p.batch AND p.place >= s.first AND p.place < s."end"
     LEFT JOIN waiting w ON w.plan = p.plan AND w.batch = p.batch AND p.place >= w.first AND p.place < w."end"
 ),
 summed AS (
     SELECT tenant_id, seq, bool_or(outcome = 'delivered') AS delivered, bool_or(outcome = 'discarded') AS discarded,
-        bool_or(outcome = 'quarantined') AS quarantined, bool_or(waiting) AS waiting,
+        bool_or(aside) AS quarantined, bool_or(waiting) AS waiting,
         bool_or(duplicate) OR count(*) FILTER (WHERE outcome = 'delivered') > 1 AS duplicate
     FROM sent GROUP BY ALL
 )
@@ -103,6 +105,27 @@ class Period:
     tenant_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which rows an account can know of.
+
+    ``landed_through`` is when the latest event that was landed was recorded, of whichever tenant, or the end of the
+    last sealed day where that is later (None: neither is there); ``landings`` is the number of landings that were
+    looked at. ``sealed``: every day of the period is sealed, so that no other row of it can come.
+    """
+
+    landed_through: datetime | None
+    landings: int
+    sealed: bool
+
+    @classmethod
+    def of(cls, source: Source, period: Period) -> "Reach":
+        """What a lake, as it was looked at, can say of a period."""
+        latest = max((cursor.not_before for cursor in source.cursors.values() if cursor.next_seq), default=None)
+        sealed = bool(source.days) and period.last <= source.days[-1]
+        return cls(None if latest is None else from_micros(latest), source.landings, sealed)
+
+
 class Account:
     """A destination's account of a period. Use as a context manager.
 
@@ -115,6 +138,7 @@ class Account:
         lake: Lake,
         destination: str,
         source: Source,
+        receipts: ReceiptBook,
         *,
         period: Period,
         wants: Callable[[str], bool],
@@ -122,20 +146,21 @@ class Account:
         since: date,
     ) -> None:
         self.period = period
+        self.reach = Reach.of(source, period)
         self._plans = PlanBook(lake, destination)
         # Before the plans themselves: a plan that is committed in between is known then, and moves no cursor.
         planned = self._plans.planned()
         self.next_plan = planned.next_number
         self.ledger = LedgerBook(lake, destination)
-        self._receipts = ReceiptBook(lake, destination)
+        self._receipts = receipts
         with ExitStack() as opened:
             spill = opened.enter_context(TemporaryDirectory(prefix="lumi-"))
             self._db = duckdb.connect(f"{spill}/account.db", config={"memory_limit": _MEMORY_LIMIT})
             opened.callback(self._db.close)
             self._db.execute(_TABLES)
-            self._read_rows(source, planned, wants, actions, since)
-            self._read_plans()
-            self._read_receipts()
+            ranges = self._ranges(source)
+            self._read_rows(source, ranges, planned, wants, actions, since)
+            self._read_receipts(*self._read_plans(ranges, planned))
             self._db.execute(_FATES)
             self._opened = opened.pop_all()
 
@@ -177,21 +202,25 @@ class Account:
         query = "SELECT tenant_id, min(seq), max(seq), count(*) FROM rows WHERE wanted GROUP BY ALL ORDER BY ALL"
         return [MissingRange(*row) for row in self._db.execute(query).fetchall()]
 
-    def _read_rows(
+    def _ranges(self, source: Source) -> Ranges:
+        """The seqs of each tenant that the period may hold, as far as it is about that tenant."""
+        firsts, nexts = source.first_seqs(self.period.first), source.next_seqs(self.period.last)
+        return {
+            tenant_id: (firsts.get(tenant_id, 0), after)
+            for tenant_id, after in nexts.items()
+            if firsts.get(tenant_id, 0) < after and self.period.tenant_id in {None, tenant_id}
+        }
+
+    def _read_rows(  # noqa: PLR0917 - what it takes to say of a row that it is due
         self,
         source: Source,
+        ranges: Ranges,
         planned: Planned,
         wants: Callable[[str], bool],
         actions: frozenset[str] | None,
         since: date,
     ) -> None:
         starts = source.first_seqs(since)
-        firsts, nexts = source.first_seqs(self.period.first), source.next_seqs(self.period.last)
-        ranges = {
-            tenant_id: (firsts.get(tenant_id, 0), after)
-            for tenant_id, after in nexts.items()
-            if firsts.get(tenant_id, 0) < after and self.period.tenant_id in {None, tenant_id}
-        }
         begin, end = day_start(self.period.first), day_end(self.period.last)
         for table in source.rows(ranges) if ranges else ():
             times = micros(table, "recorded_at")
@@ -211,47 +240,39 @@ class Account:
             }
             self._insert("rows", pa.table(columns).filter(pa.array(inside)))
 
-    def _read_plans(self) -> None:
+    def _read_plans(self, ranges: Ranges, planned: Planned) -> tuple[set[int], int]:
+        """Read where the rows were planned; return the plans that were taken up, and the events of them settled."""
         ledger = self.ledger.ledger
-        for plan in self.plans():
-            events = self._plans.events(plan)
-            numbers = np.asarray(events.column("batch").to_numpy(), np.int64)
-            starts = np.searchsorted(numbers, numbers)
-            columns = {
-                "tenant_id": events.column("tenant_id"),
-                "seq": events.column("seq"),
-                "plan": pa.array(np.full(len(events), plan.number, np.int64)),
-                "batch": events.column("batch"),
-                "place": pa.array(np.arange(len(events)) - starts),
-            }
-            self._insert("planned", pa.table(columns))
+        taken: set[int] = set()
+        settled = 0
+        # Nothing is planned long before it was recorded: the clock that plans may be behind, though never by a day.
+        begin = from_micros(day_start(self.period.first) - DAY_MICROS)
+        for plan in plans_about(self._plans, ranges, begin, planned):
+            self._insert("planned", _places(plan, self._plans.events(plan), ranges))
             refused = [(r.tenant_id, r.seq, plan.number, -1 - i, 0) for i, r in enumerate(plan.refused)]
             self._insert_rows("planned", refused)
-            if plan.number >= ledger.next_plan:
-                self._insert_rows("waiting", [(plan.number, i, 0, b.count) for i, b in enumerate(plan.batches)])
-                self._insert_rows("waiting", [(plan.number, -1 - i, 0, 1) for i in range(len(plan.refused))])
-        self._insert_rows("waiting", [(k.plan, k.batch, k.first, k.end) for k in ledger.open])
-
-    def plans(self) -> Iterator[Plan]:
-        """Yield the plans that may hold rows of the period: nothing is planned long before it was recorded."""
-        last = self._plans.journal.last()
-        low, high = 0, -1 if last is None else last + 1
-        # The clock that plans may be behind those that record, though never by a day.
-        begin = day_start(self.period.first) - DAY_MICROS
-        while low < high:
-            middle = (low + high) // 2
-            if to_micros(self._plans.read(middle).at) < begin:
-                low = middle + 1
+            if ledger.is_taken(plan.number):
+                taken.add(plan.number)
+                settled += sum(batch.count for batch in plan.batches) + len(plan.refused)
             else:
-                high = middle
-        return self._plans.since(low)
+                self._insert_rows("waiting", [(plan.number, i, 0, b.count, False) for i, b in enumerate(plan.batches)])
+                self._insert_rows("waiting", [(plan.number, -1 - i, 0, 1, False) for i in range(len(plan.refused))])
+        waiting = [delivery for delivery in ledger.open.values() if delivery.key.plan in taken]
+        rows = [(d.key.plan, d.key.batch, d.key.first, d.key.end, d.state is State.QUARANTINED) for d in waiting]
+        self._insert_rows("waiting", rows)
+        return taken, settled - sum(delivery.key.count for delivery in waiting)
 
-    def _read_receipts(self) -> None:
+    def _read_receipts(self, plans: set[int], settled: int) -> None:
+        """Read the receipts of so many events that were settled, each of which has one that says how."""
         rows = []
-        for receipt in self._receipts.all(self.ledger):
-            key = Key.parse(json_text(receipt["key"]))
+        receipts = self._receipts.about(self.ledger, min(plans)) if settled else iter(())
+        while settled and (receipt := next(receipts, None)) is not None:
+            key, outcome = Key.parse(json_text(receipt["key"])), json_text(receipt["outcome"])
+            if key.plan not in plans or outcome not in _SETTLED:
+                continue
             duplicate = receipt.get("possible_duplicate") is True
-            rows.append((key.plan, key.batch, key.first, key.end, json_text(receipt["outcome"]), duplicate))
+            rows.append((key.plan, key.batch, key.first, key.end, outcome, duplicate))
+            settled -= key.count
             if len(rows) == _ROWS_AT_ONCE:
                 self._insert_rows("settled", rows)
                 rows.clear()
@@ -268,6 +289,22 @@ class Account:
                 f"c{i}": list(column) for i, column in enumerate(zip(*rows, strict=True))
             }
             self._insert(name, pa.table(columns))
+
+
+def _places(plan: Plan, events: pa.Table, ranges: Ranges) -> pa.Table:
+    """Where in a plan's batches those of its events are that the ranges hold."""
+    numbers = np.asarray(events.column("batch").to_numpy(), np.int64)
+    tenants, names = codes(events, "tenant_id")
+    bounds = np.array([ranges.get(name, (0, 0)) for name in names], np.int64).reshape(-1, 2)[tenants]
+    seqs = np.asarray(events.column("seq").to_numpy(), np.int64)
+    columns = {
+        "tenant_id": events.column("tenant_id"),
+        "seq": events.column("seq"),
+        "plan": pa.array(np.full(len(events), plan.number, np.int64)),
+        "batch": events.column("batch"),
+        "place": pa.array(np.arange(len(events)) - np.searchsorted(numbers, numbers)),
+    }
+    return pa.table(columns).filter(pa.array((seqs >= bounds[:, 0]) & (seqs < bounds[:, 1])))
 
 
 def _micros_of(moment: datetime) -> int:

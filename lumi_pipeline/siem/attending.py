@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from lumi_pipeline.errors import SiemError
 from lumi_pipeline.siem import receipts
 from lumi_pipeline.siem.exports import Exports
-from lumi_pipeline.siem.ledger import Do, Key, Move, State
+from lumi_pipeline.siem.ledger import Delivery, Do, Key, Move, State
 from lumi_pipeline.siem.ledgerbook import LedgerBook
 from lumi_pipeline.siem.loading import Loader
 from lumi_pipeline.siem.opening import opened
 from lumi_pipeline.siem.plans import PlanBook
-from lumi_pipeline.siem.receipts import ReceiptBook
+from lumi_pipeline.siem.status import identified
+
+_PREFIX: Final = 4
+"""Characters of a batch's id that are asked for, so that a slip of the hand names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +41,24 @@ def unblock(exports: Exports, name: str) -> int:
     return len(blocked)
 
 
-def give_up(exports: Exports, name: str, reason: str) -> int:
-    """Give up the batches that are blocked, for a reason that becomes a receipt each; return their number.
+def give_up(exports: Exports, name: str, reason: str, batches: Sequence[str] | None) -> list[Delivery]:
+    """Give up blocked batches, for a reason that becomes a receipt each; return them, or the slices that they were in.
 
-    Meant for what was sent another way, or what nobody needs: it counts as given up unless it is delivered elsewhere.
+    ``batches`` are ids, or how such begin, each of one blocked batch; None for all that are blocked. Meant for what was
+    sent another way, or what nobody needs: it counts as given up unless it is delivered elsewhere.
     """
     _check_reason(reason)
     with opened(exports.settings(name)) as destination, exports.attending(name) as (book, lease):
-        loader = Loader(exports.lake, PlanBook(exports.lake, name), destination)
+        plans = PlanBook(exports.lake, name)
+        loader = Loader(exports.lake, plans, destination)
         now = exports.clock()
         blocked = book.ledger.of(State.BLOCKED)
+        if batches is not None:
+            blocked = _named(name, list(identified(plans, blocked)), batches)
         lines = [receipts.given_up(name, found, loader.shares(found.key), reason, now) for found in blocked]
         book.write([Move(Do.DISCARD, now, d.key, detail=reason) for d in blocked], lines, now, lease.holder)
-        ReceiptBook(exports.lake, name).write(book, lambda: exports.evidence_key)
-    return len(blocked)
+        exports.receipts(name).write(book)
+    return blocked
 
 
 def quarantined(exports: Exports, name: str) -> list[Quarantined]:
@@ -86,8 +94,24 @@ def discard(exports: Exports, name: str, keys: Sequence[Key], reason: str) -> in
         now = exports.clock()
         lines = [receipts.discarded(name, book.ledger.open[key], loader.event(key), reason, now) for key in keys]
         book.write([Move(Do.DISCARD, now, key, detail=reason) for key in keys], lines, now, lease.holder)
-        ReceiptBook(exports.lake, name).write(book, lambda: exports.evidence_key)
+        exports.receipts(name).write(book)
     return len(keys)
+
+
+def _named(name: str, blocked: Sequence[tuple[Delivery, str]], prefixes: Sequence[str]) -> list[Delivery]:
+    """Those of the blocked batches whose ids begin so; every prefix has to name one."""
+    chosen: set[str] = set()
+    for prefix in prefixes:
+        found = {batch_id for _, batch_id in blocked if batch_id.startswith(prefix)}
+        if len(prefix) < _PREFIX:
+            raise SiemError(f"{prefix!r} is too short for a batch's id; give at least {_PREFIX} characters")
+        if len(found) != 1:
+            what = f"names {len(found)} of them; give more of the id" if found else "is the id of none of them"
+            raise SiemError(
+                f"{name}: of its blocked batches {prefix[:80]!r} {what}; 'lumi siem status {name}' lists them"
+            )
+        chosen |= found
+    return [delivery for delivery, batch_id in blocked if batch_id in chosen]
 
 
 def _check_reason(reason: str) -> None:

@@ -4,19 +4,20 @@ What is lacking are rows that nothing accounts for, which are planned anew, and 
 which are moved over, so that live events need not wait behind them.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 
 from lumi_pipeline.siem.account import MissingRange, Period
 from lumi_pipeline.siem.deliver import DeliveryReport
 from lumi_pipeline.siem.exports import Exports
 from lumi_pipeline.siem.ledger import Do, Key, Ledger, Move, State
 from lumi_pipeline.siem.opening import opened
-from lumi_pipeline.siem.planner import Ranges
-from lumi_pipeline.siem.plans import Batch, Plan, PlanBook
+from lumi_pipeline.siem.plans import Batch, Plan, PlanBook, Ranges
 from lumi_pipeline.siem.statements import Statement, keep_statement
-from lumi_pipeline.siem.taking import take
+from lumi_pipeline.siem.taking import deferred, taken
+from transparency.encoding import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +84,7 @@ def backfill(exports: Exports, name: str, gap: Gap, patience: timedelta) -> Back
         delivery = exports.deliverer(destination).run(patience)
     exports.digest(name)
     statement = exports.statement(name, gap.period)
-    return BackfillReport(
-        gap, delivery, statement, keep_statement(exports.lake, statement, lambda: exports.evidence_key)
-    )
+    return BackfillReport(gap, delivery, statement, keep_statement(exports.lake, statement, exports.keys.signing))
 
 
 def _rounds(missing: Sequence[MissingRange]) -> list[Ranges]:
@@ -102,26 +101,65 @@ def _rounds(missing: Sequence[MissingRange]) -> list[Ranges]:
 
 
 def _move_over(exports: Exports, name: str, period: Period, lane: str) -> None:
-    """Put what is planned, and not there, into the backfill's lane."""
+    """Put what is planned, and not there, into the backfill's lane.
+
+    Plans that hold nothing else are left for that lane as they are, however many they are, and the ledger stays small.
+    Plans that hold other events too are taken up, and so are, in their lanes, the batches of these.
+    """
     plans = PlanBook(exports.lake, name)
     with exports.attending(name) as (book, lease):
-        while (taken := take(book, plans, exports.clock())) is not None:
-            book.write(*taken, exports.clock(), lease.holder)
         now = exports.clock()
-        moves = []
         read: dict[int, Plan] = {}
+        moves: list[Move] = []
+        lines: list[dict[str, Json]] = []
         for key in _movable(book.ledger):
             if key.plan not in read:
                 read[key.plan] = plans.read(key.plan)
             batch = read[key.plan].batches[key.batch]
             if _concerns(batch, period):
                 moves.append(Move(Do.RELEASE, now, key, lanes=(f"{lane}/{batch.route}",)))
-        book.write(moves, (), now, lease.holder)
+        passed: list[Move] = []
+        for plan, usual in _untaken(book.ledger, plans):
+            inside = [_concerns(batch, period) for batch in plan.batches]
+            if any(inside) and not all(inside):
+                found, aside = taken(name, plan, partial(_lane_of, period, lane, usual), now)
+                moves, passed, lines = [*moves, *passed, *found], [], [*lines, *aside]
+            elif any(inside):
+                moves, passed = [*moves, *passed, deferred(plan.number, plan.number + 1, lane, now)], []
+            else:
+                # Of no concern, but those behind it may be, and plans are left for later in their order.
+                passed.append(deferred(plan.number, plan.number + 1, usual, now))
+        book.write(_joined(moves), lines, now, lease.holder)
+
+
+def _untaken(ledger: Ledger, plans: PlanBook) -> Iterator[tuple[Plan, str]]:
+    """Yield the plans that were not taken up, in order, each with the lane that it is in."""
+    for part in ledger.later:
+        for number in range(part.first, part.end):
+            yield plans.read(number), part.lane
+    for plan in plans.since(ledger.next_plan):
+        yield plan, plan.lane
+
+
+def _joined(moves: Iterable[Move]) -> list[Move]:
+    """Make one move of those that leave plans for the same lane, one after the other."""
+    joined: list[Move] = []
+    for move in moves:
+        last = joined[-1] if joined else None
+        if last and move.do is last.do is Do.DEFER and (last.end, last.lanes) == (move.number, move.lanes):
+            joined[-1] = replace(last, end=move.end)
+        else:
+            joined.append(move)
+    return joined
 
 
 def _movable(ledger: Ledger) -> list[Key]:
     found = ledger.of(State.PLANNED, State.WAITING, State.AMBIGUOUS, State.BLOCKED)
     return [delivery.key for delivery in found]
+
+
+def _lane_of(period: Period, lane: str, usual: str, batch: Batch) -> str:
+    return lane if _concerns(batch, period) else usual
 
 
 def _concerns(batch: Batch, period: Period) -> bool:

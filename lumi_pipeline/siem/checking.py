@@ -71,8 +71,9 @@ def _linked(texts: Sequence[str], lines: Sequence[Mapping[str, Json]]) -> str:
 def _facts(destination: str, lines: Sequence[Mapping[str, Json]]) -> dict[str, Json]:
     first, last = lines[0], lines[-1]
     if first["type"] == STATEMENT_TYPE:
-        names = ("at", "complete", "delivered", "from", "open", "possible_duplicates", "quarantined", "rows", "tenant")
-        return {"destination": destination, **{name: first.get(name) for name in (*names, "to", "unaccounted")}}
+        names = ("at", "complete", "delivered", "from", "landed_through", "open", "possible_duplicates", "quarantined")
+        more = ("rows", "sealed", "tenant", "to", "unaccounted")
+        return {"destination": destination, **{name: first.get(name) for name in (*names, *more)}}
     counts = {"delivered": 0, "quarantined": 0, "discarded": 0}
     duplicates = 0
     for line in lines:
@@ -109,7 +110,12 @@ def _stated(facts: Mapping[str, Json]) -> tuple[str, ...]:
     state = "complete" if facts["complete"] is True else "NOT complete"
     there = f"{facts['delivered']} delivered, {facts['possible_duplicates']} of them possibly twice"
     left = f"{facts['quarantined']} put aside, {facts['open']} under way, {facts['unaccounted']} unaccounted for"
-    return (f"Statement of {facts['at']} about {period}: {state}.", f"Of {facts['rows']} rows {there}; {left}.")
+    closed = "every day was sealed" if facts["sealed"] is True else "not every day was sealed, so more rows could come"
+    return (
+        f"Statement of {facts['at']} about {period}: {state}.",
+        f"Of {facts['rows']} rows {there}; {left}.",
+        f"Landed through {facts['landed_through'] or 'nothing'}; {closed}.",
+    )
 
 
 def _unconfirmed(note: Note, facts: Mapping[str, Json]) -> tuple[str, ...]:

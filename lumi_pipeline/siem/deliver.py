@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from itertools import zip_longest
+from functools import partial
+from itertools import islice, zip_longest
 from typing import Final
 
 from lumi_pipeline.errors import LeaseHeld, LumiError
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.siem.destination import Destination, Outcome
+from lumi_pipeline.siem.evidencekeys import EvidenceKeys
 from lumi_pipeline.siem.lease import Lease
 from lumi_pipeline.siem.ledger import Delivery, Do, Hold, Move, State
 from lumi_pipeline.siem.ledgerbook import LedgerBook
@@ -24,9 +26,8 @@ from lumi_pipeline.siem.loading import Loaded, Loader
 from lumi_pipeline.siem.plans import LIVE, PlanBook
 from lumi_pipeline.siem.receipts import ReceiptBook
 from lumi_pipeline.siem.settling import Settled, Settler
-from lumi_pipeline.siem.taking import take
+from lumi_pipeline.siem.taking import Taken, take, take_later
 from transparency.encoding import Json
-from transparency.keys import SigningKey
 
 LEASE_LENGTH: Final = timedelta(seconds=90)
 _READY: Final = 256
@@ -72,14 +73,14 @@ class Deliverer:
         self,
         lake: Lake,
         destination: Destination,
-        evidence_key: Callable[[], SigningKey],
+        keys: EvidenceKeys,
         clock: Callable[[], datetime],
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._lake = lake
         self._destination = destination
         self._name = destination.settings.name
-        self._key = evidence_key
+        self._keys = keys
         self._clock = clock
         self._sleep = sleep
 
@@ -90,10 +91,10 @@ class Deliverer:
         it: behind a balancer only who was promised it knows which indexer to ask, and all others send again.
 
         Raises :class:`~lumi_pipeline.errors.LeaseHeld` while another process delivers to this destination, and what
-        ``evidence_key`` raises, before anything is sent that no receipt could be signed for.
+        loading the evidence key raises, before anything is sent that no receipt could be signed for.
         """
         started = time.monotonic()
-        self._key()
+        self._keys.signing()
         with Lease(self._lake, self._name, self._clock, LEASE_LENGTH) as lease:
             run = _Run(self._lake, self._destination, lease, self._clock)
             run.recover()
@@ -107,7 +108,7 @@ class Deliverer:
                 if wake is None or wake > run.waits_until(end) or time.monotonic() > max(latest, run.latest):
                     break
                 self._wait(lease, wake, max(latest, run.latest))
-            run.report.receipts = ReceiptBook(self._lake, self._name).write(run.book, self._key)
+            run.report.receipts = ReceiptBook(self._lake, self._name, self._keys).write(run.book)
             report = run.closed()
         report.seconds = time.monotonic() - started
         return report
@@ -169,7 +170,7 @@ class _Run:
     def wakes_at(self) -> datetime | None:
         """When there may be something to do again; None when nothing is left that time alone will change."""
         ledger, now = self.book.ledger, self._clock()
-        times = [self._due(delivery, now) for delivery in self._heads(now)]
+        times = [self._due(delivery, now) for delivery in self._heads(now, set())]
         if times and ledger.hold is not None:
             times = [max(min(times), ledger.hold.until)]
         if ledger.of(State.ACCEPTED):
@@ -191,17 +192,23 @@ class _Run:
         return self.report
 
     def _take(self, now: datetime) -> None:
-        """Take up the next plans while few live batches are ready."""
-        while sum(1 for d in self.book.ledger.sendable() if not _is_backfill(d.lane)) < _READY:
-            taken = take(self.book, self._plans, now)
+        """Take up the next plans while few batches are ready: of live ones, and of each backfill."""
+        self._refill(LIVE, lambda: take(self.book, self._plans, now))
+        for lane in dict.fromkeys(part.lane for part in self.book.ledger.later if part.lane != LIVE):
+            self._refill(lane, partial(take_later, self.book, self._plans, lane, now))
+
+    def _refill(self, lane: str, take_next: Callable[[], Taken | None]) -> None:
+        while sum(1 for d in self.book.ledger.sendable() if d.lane.startswith(f"{lane}/")) < _READY:
+            taken = take_next()
             if taken is None:
                 return
             self._write(*taken)
             self.report.quarantined += len(taken[1])
 
     def _expire(self, now: datetime) -> None:
-        """Block what could not be delivered within its deadline: it is not dropped, somebody has to look."""
-        late = [d for d in self.book.ledger.sendable() if now - d.since > self._settings.deadline]
+        """Block what failed for as long as its deadline allows: it is not dropped, somebody has to look."""
+        deadline = self._settings.deadline
+        late = [d for d in self.book.ledger.sendable() if d.failing is not None and now - d.failing > deadline]
         days = self._settings.deadline.days
         self._write(
             [Move(Do.BLOCK, now, d.key, detail=f"not delivered in {days} days; last: {d.detail}"[:500]) for d in late]
@@ -234,25 +241,29 @@ class _Run:
     def _choose(self, now: datetime) -> list[Delivery]:
         """What is sent next: of each lane as much as may be under way at a time; one where the last one failed."""
         ledger = self.book.ledger
-        due = [delivery for delivery in self._heads(now) if self._due(delivery, now) <= now]
+        stopped: set[str] = set()
+        due = (delivery for delivery in self._heads(now, stopped) if self._due(delivery, now) <= now)
         held = ledger.hold is not None
         # Routes have credentials of their own, so each of them is tried before it is said that none works.
         by_lane = ledger.hold is not None and ledger.hold.settings
         if (held or ledger.failures) and not by_lane:
-            return due[:1]
+            return list(islice(due, 1))
         most = _IN_ORDER if self._settings.ordered else self._settings.concurrency * _PER_WORKER
         lanes: dict[str, list[Delivery]] = {}
         for delivery in due:
             chosen = lanes.setdefault(delivery.lane, [])
-            if len(chosen) < (1 if held or delivery.lane in ledger.pauses else most):
-                chosen.append(delivery)
+            chosen.append(delivery)
+            if len(chosen) >= (1 if held or delivery.lane in ledger.pauses else most):
+                stopped.add(delivery.lane)
         # By turns, live events first, so that a backfill that fills whole groups keeps none of them waiting.
         turns = zip_longest(*(lanes[lane] for lane in sorted(lanes, key=_is_backfill)))
         return [delivery for turn in turns for delivery in turn if delivery is not None]
 
-    def _heads(self, now: datetime) -> Iterator[Delivery]:
-        """Yield what waits for nothing but its own time: of an ordered lane, nothing behind what has to wait."""
-        stopped: set[str] = set()
+    def _heads(self, now: datetime, stopped: set[str]) -> Iterator[Delivery]:
+        """Yield what waits for nothing but its own time: of an ordered lane, nothing behind what has to wait.
+
+        Nothing more comes of a lane that is ``stopped``, by this or by whoever has enough of it.
+        """
         for delivery in self.book.ledger.sendable():
             if delivery.lane in stopped:
                 continue

@@ -20,8 +20,9 @@ from lumi_pipeline.outbox import Outbox
 from lumi_pipeline.recorder import AuditRecorder
 from lumi_pipeline.records import json_count, json_text
 from lumi_pipeline.sealedjson import encode_sealed, parse_sealed
+from lumi_pipeline.siem.evidencekeys import EvidenceKeys
 from lumi_pipeline.siem.journal import Journal, Overtaken
-from lumi_pipeline.siem.receipts import ReceiptBook, line_hash, parse_receipt
+from lumi_pipeline.siem.receipts import ReceiptBook, line_hash
 from transparency.encoding import Json, format_timestamp, parse_timestamp
 
 DIGEST_FORMAT: Final = "lumi/siem-digest/v1"
@@ -38,6 +39,7 @@ class Digester:
     lake: Lake
     outbox: Callable[[], Outbox]
     destination: str
+    keys: EvidenceKeys
     operator_tenant: str
     clock: Callable[[], datetime]
 
@@ -68,14 +70,13 @@ class Digester:
 
     def _summed(self, file: int, now: datetime) -> dict[str, Json] | None:
         """What a digest of the files from ``file`` on says; None where there is nothing to say."""
-        book = ReceiptBook(self.lake, self.destination)
+        book = ReceiptBook(self.lake, self.destination, self.keys)
         after, _ = book.end()
         if after <= file:
             return None
         count = delivered = quarantined = duplicates = 0
         first, last, quiet = "", "", True
-        for line in book.lines(file):
-            receipt = parse_receipt(line)
+        for line, receipt in book.filed(file):
             events = json_count(receipt["events"])
             count, last, first = count + 1, line, first or json_text(receipt["number"])
             quiet &= receipt.get("quiet") is True

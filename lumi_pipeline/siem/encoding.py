@@ -37,6 +37,8 @@ _SMALL: Final = 256
 _OTHERS: Final = "other"
 """Names the columns of what kernels don't know; no column of events is called so."""
 
+_NUMBER: Final = "row_number"
+
 _BATCH_ROWS: Final = 8192
 """DuckDB's threads share out whole record batches: rows that come in one keep one busy."""
 
@@ -155,14 +157,20 @@ class Encoder:
 
     def _evaluated(self, table: pa.Table, expressions: Sequence[str]) -> pa.Table:
         """Return the values of SQL expressions of text, one column for each."""
-        self._db.register("events", pa.Table.from_batches(table.to_batches(max_chunksize=_BATCH_ROWS), table.schema))
+        # Rows have to come back in their order. DuckDB keeps it, but not where it makes a join of something.
+        rows = pa.array(np.arange(len(table)))
+        numbered = table.append_column(_NUMBER, rows)
+        batches = numbered.to_batches(max_chunksize=_BATCH_ROWS)
+        self._db.register("events", pa.Table.from_batches(batches, numbered.schema))
         values = ", ".join(f"{expression} AS value_{number}" for number, expression in enumerate(expressions))
-        query = f"SELECT {values} FROM {self._format.source}"  # noqa: S608 - no text of an event is in it
+        query = f"SELECT {values}, {_NUMBER} FROM {self._format.source}"  # noqa: S608 - no text of an event is in it
         try:
             found: pa.Table = self._db.sql(query).to_arrow_table()
         finally:
             self._db.unregister("events")
-        if len(found) != len(table) or any(column.null_count for column in found.columns):
+        in_order = pa.concat_arrays([rows[:0], *found.column(_NUMBER).chunks]).equals(rows)
+        found = found.drop_columns([_NUMBER])
+        if not in_order or any(column.null_count for column in found.columns):
             raise SiemError(f"{self._destination.settings.name}: its records can't be made; this is a mistake of ours")
         return found
 

@@ -12,16 +12,17 @@ from lumi_pipeline.siem.account import Account, Period
 from lumi_pipeline.siem.deliver import LEASE_LENGTH, Deliverer, DeliveryReport
 from lumi_pipeline.siem.destination import Destination
 from lumi_pipeline.siem.digests import Digester
+from lumi_pipeline.siem.evidencekeys import EvidenceKeys
 from lumi_pipeline.siem.lease import Lease
 from lumi_pipeline.siem.ledgerbook import LedgerBook
 from lumi_pipeline.siem.opening import opened
 from lumi_pipeline.siem.planner import Planner, PlanReport
-from lumi_pipeline.siem.plans import PlanBook
+from lumi_pipeline.siem.plans import PlanBook, Planned
+from lumi_pipeline.siem.receipts import ReceiptBook
 from lumi_pipeline.siem.settings import DestinationSettings
 from lumi_pipeline.siem.source import Source
 from lumi_pipeline.siem.statements import Statement
 from lumi_pipeline.siem.status import DestinationStatus, look, unplanned_events
-from transparency.keys import SigningKey
 
 
 class Exports:
@@ -37,10 +38,14 @@ class Exports:
         """The destinations, in the order of the configuration."""
         return [settings.name for settings in self._pipeline.config.destinations]
 
-    @property
-    def evidence_key(self) -> SigningKey:
-        """The key that signs receipts and statements."""
-        return self._pipeline.evidence_key
+    @cached_property
+    def keys(self) -> EvidenceKeys:
+        """The keys that sign receipts and statements, and that have signed them."""
+        return EvidenceKeys.of(self._pipeline)
+
+    def receipts(self, name: str) -> ReceiptBook:
+        """A destination's receipts, verified when they are read."""
+        return ReceiptBook(self.lake, name, self.keys)
 
     def removed(self) -> Iterator[DestinationStatus]:
         """Yield how destinations stand that are not configured any more, under another name perhaps."""
@@ -48,7 +53,7 @@ class Exports:
         while key := next(iter(self.lake.store.list("siem/", start_after=after)), None):
             name = key.split("/")[1]
             if name not in self.names:
-                yield look(self.lake, name, "removed", 0, self.clock())
+                yield look(self.lake, self.receipts(name), name, "removed", unplanned=0, now=self.clock())
             after = f"siem/{name}0"  # the character behind the slash, so behind all that is below it
 
     def settings(self, name: str) -> DestinationSettings:
@@ -83,7 +88,7 @@ class Exports:
 
     def deliverer(self, destination: Destination) -> Deliverer:
         """What delivers to a destination."""
-        return Deliverer(self.lake, destination, lambda: self.evidence_key, self.clock, self._pipeline.sleep)
+        return Deliverer(self.lake, destination, self.keys, self.clock, self._pipeline.sleep)
 
     def plan(self, name: str) -> Iterator[PlanReport]:
         """Make batches of whatever was landed since; yields each plan when it is committed."""
@@ -104,19 +109,22 @@ class Exports:
     def digest(self, name: str) -> str | None:
         """Record a digest of a destination's receipts in the operator's chain, if one is due; return its event's id."""
         pipeline = self._pipeline
-        return Digester(self.lake, lambda: pipeline.outbox, name, pipeline.config.operator_tenant, self.clock).digest()
+        operator = pipeline.config.operator_tenant
+        return Digester(self.lake, lambda: pipeline.outbox, name, self.keys, operator, self.clock).digest()
 
     def status(self, name: str) -> DestinationStatus:
         """Where a destination stands."""
         settings = self.settings(name)
         planned = PlanBook(self.lake, name).planned()
         ends = {t: cursor.next_seq for t, cursor in self.source.cursors.items() if self.wants(name, t)}
-        unplanned = unplanned_events(planned, ends, self.source.first_seqs(self.since(name)))
-        return look(self.lake, name, settings.kind, unplanned, self.clock())
+        unplanned = unplanned_events(planned, ends, self.source.first_seqs(self._since(name, planned)))
+        return look(self.lake, self.receipts(name), name, settings.kind, unplanned=unplanned, now=self.clock())
 
     def since(self, name: str) -> date:
         """The day of recording that a destination begins with: fixed by its first plan, and as configured before."""
-        planned = PlanBook(self.lake, name).planned()
+        return self._since(name, PlanBook(self.lake, name).planned())
+
+    def _since(self, name: str, planned: Planned) -> date:
         return planned.last.since if planned.last else self.settings(name).since or self.clock().date()
 
     def begin(self, name: str) -> date:
@@ -141,6 +149,7 @@ class Exports:
             self.lake,
             name,
             self.source,
+            self.receipts(name),
             period=period,
             wants=lambda tenant_id: self.wants(name, tenant_id),
             actions=self.settings(name).selection.actions,
@@ -165,6 +174,7 @@ class Exports:
             self.clock(),
             days=account.days(),
             missing=account.missing(),
+            reach=account.reach,
             receipts=(ledger.receipts, ledger.last_receipt),
         )
 

@@ -10,8 +10,11 @@ row into a chain breaks it there.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import Final, Self
 
 import duckdb
@@ -23,8 +26,8 @@ from lumi_pipeline.chain import BreakKind, ChainFold, ChainState
 from lumi_pipeline.errors import ConcurrentRun, LakeError, LumiError, SiemError
 from lumi_pipeline.events import EVENT_SCHEMA, MIN_MICROS
 from lumi_pipeline.hashing import genesis_hash, net
-from lumi_pipeline.lake import Lake
 from lumi_pipeline.landing import Cursor
+from lumi_pipeline.siem.batching import codes
 from lumi_pipeline.siem.encoding import spelled
 from lumi_pipeline.siem.feedentries import FIRST_PREVIOUS, FeedBook, FeedEntry, Withheld
 from lumi_pipeline.siem.gzipping import compress
@@ -69,15 +72,67 @@ class FeedsReport:
 
 
 def publish_feeds(source: Source, tenants: Sequence[str]) -> FeedsReport:
-    """Publish the feeds of these tenants; one that fails stops none of the others."""
-    published: list[FeedReport] = []
+    """Publish the feeds of these tenants; one that fails stops none of the others.
+
+    The lake is read once for all of them. Where that fails, each is read for by itself: what is damaged may be of one.
+    """
     failed: dict[str, str] = {}
+    feeds: dict[str, _Feed] = {}
     for tenant_id in tenants:
+        with _told(failed, tenant_id):
+            feeds[tenant_id] = _Feed(source, tenant_id)
+    left = {tenant_id: feed for tenant_id, feed in feeds.items() if feed.span is not None}
+    with _Records() as records:
         try:
-            published.append(publish_feed(source, tenant_id))
-        except LumiError as error:
-            failed[tenant_id] = str(error)
-    return FeedsReport(tuple(published), failed)
+            for tenant_id, tables in _by_tenant(_reading(source, left.values())):
+                with _told(failed, tenant_id):
+                    left[tenant_id].publish(tables, records)
+                del left[tenant_id]
+        except _Unread:
+            alone = True
+        else:
+            alone = False  # of those that are left nothing is in the lake
+        for tenant_id, feed in left.items():
+            with _told(failed, tenant_id):
+                feed.publish(feed.rows() if alone else iter(()), records)
+    return FeedsReport(tuple(feed.report for tenant_id, feed in feeds.items() if tenant_id not in failed), failed)
+
+
+class _Unread(Exception):
+    """The rows of several feeds can't be read together."""
+
+
+def _reading(source: Source, feeds: Collection["_Feed"]) -> Iterator[pa.Table]:
+    """Yield the rows of several feeds, sorted by tenant and seq; what fails here is no failure of the one at hand."""
+    ranges = {feed.tenant_id: feed.span for feed in feeds if feed.span is not None}
+    try:
+        yield from source.rows(ranges) if ranges else ()
+    except LumiError as error:
+        raise _Unread from error
+
+
+@contextmanager
+def _told(failed: dict[str, str], tenant_id: str) -> Iterator[None]:
+    """Note a failure of one tenant's feed, and go on."""
+    try:
+        yield
+    except LumiError as error:
+        failed[tenant_id] = str(error)
+
+
+def _by_tenant(tables: Iterable[pa.Table]) -> Iterator[tuple[str, Iterator[pa.Table]]]:
+    """Yield each tenant's rows, of tables that are sorted by tenant."""
+    parts = (part for table in tables for part in _cut(table))
+    for tenant_id, found in groupby(parts, itemgetter(0)):
+        yield tenant_id, (part for _, part in found)
+
+
+def _cut(table: pa.Table) -> Iterator[tuple[str, pa.Table]]:
+    tenants, names = codes(table, "tenant_id")
+    edges = [0, *(np.flatnonzero(np.diff(tenants)) + 1).tolist(), len(table)]
+    for start, end in pairwise(edges):
+        if start < end:
+            yield names[tenants[start]], table.slice(start, end - start)
 
 
 def feeds_behind(source: Source, tenants: Sequence[str]) -> list[str]:
@@ -98,35 +153,104 @@ def publish_feed(source: Source, tenant_id: str) -> FeedReport:
     :class:`~lumi_pipeline.errors.ConcurrentRun` when another run publishes the same feed at the same time, and
     :class:`~lumi_pipeline.errors.LakeError` when a file of the lake, or the feed itself, was altered.
     """
-    book = FeedBook(source.lake, tenant_id)
-    found = book.last()
-    last, digest = found or (None, FIRST_PREVIOUS)
-    first = last.next if last else 0
-    cursor = source.cursors.get(tenant_id)
-    after = cursor.next_seq if cursor else 0
-    if last is not None:
-        book.tidy(last)
-    if first > after:
-        raise LakeError(
-            f"the feed of {tenant_id} holds events up to seq {first}, but only {after} were landed; is it the feed of "
-            "another lake?"
-        )
-    report = FeedReport(tenant_id, 0, 0, 0, (), first, after - first)
-    if cursor is None or first == after:
-        return report
-    with _Writer(source.lake, book, last, digest) as writer:
-        for step in _steps(source, tenant_id, cursor, last):
-            entry = writer.write(step)
-            report = replace(
+    feed = _Feed(source, tenant_id)
+    if feed.span is not None:
+        with _Records() as records:
+            feed.publish(feed.rows(), records)
+    return feed.report
+
+
+class _Feed:
+    """One tenant's feed, and what is to be published to it."""
+
+    def __init__(self, source: Source, tenant_id: str) -> None:
+        self.tenant_id = tenant_id
+        self._source = source
+        self._book = FeedBook(source.lake, tenant_id)
+        found = self._book.last()
+        self._last: FeedEntry | None = found[0] if found else None
+        self._digest = found[1] if found else FIRST_PREVIOUS
+        first = self._last.next if self._last else 0
+        self._cursor = source.cursors.get(tenant_id)
+        after = self._cursor.next_seq if self._cursor else 0
+        if self._last is not None:
+            self._book.tidy(self._last)
+        if first > after:
+            raise LakeError(
+                f"the feed of {tenant_id} holds events up to seq {first}, but only {after} were landed; is it the feed "
+                "of another lake?"
+            )
+        self.report = FeedReport(tenant_id, 0, 0, 0, (), first, after - first)
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """The first seq that the feed lacks and the one behind the last that was landed; None where it lacks none."""
+        after = self.report.next + self.report.waiting
+        return (self.report.next, after) if self._cursor is not None and self.report.waiting else None
+
+    def rows(self) -> Iterator[pa.Table]:
+        """Yield the rows that the feed lacks, in order."""
+        return self._source.rows({self.tenant_id: self.span}) if self.span is not None else iter(())
+
+    def publish(self, tables: Iterator[pa.Table], records: "_Records") -> None:
+        """Publish the tenant's rows from where the feed ends, as they are in the lake."""
+        if self._cursor is None:
+            return
+        for step in _steps(tables, self.tenant_id, self._cursor, self._last):
+            entry, data = self._write(step, records)
+            self._last, self._digest = entry, hashlib.sha256(data).hexdigest()
+            report = self.report
+            self.report = replace(
                 report,
                 entries=report.entries + 1,
                 events=report.events + entry.events,
                 size=report.size + entry.size,
                 withheld=report.withheld + entry.withheld,
                 next=entry.next,
-                waiting=after - entry.next,
+                waiting=report.next + report.waiting - entry.next,
             )
-    return report
+
+    def _write(self, step: "_Step", records: "_Records") -> tuple[FeedEntry, bytes]:
+        """Publish one step; return its entry, and that as it is stored."""
+        path, batch_id, size, digest = None, "", 0, ""
+        number = self._last.number + 1 if self._last else 0
+        if len(step.events):
+            batch_id, body = self._body(step, records)
+            digest, size = hashlib.sha256(body).hexdigest(), len(body)
+            path = f"{self._book.object_prefix(number)}{digest[:16]}.ndjson.gz"
+            # A crash after this line leaves an object that no entry names.
+            self._source.lake.store.put_new(self._book.prefix + path, body)
+        entry = FeedEntry(
+            number,
+            self.tenant_id,
+            step.first,
+            step.next,
+            len(step.events),
+            path,
+            size,
+            digest,
+            batch_id,
+            step.head,
+            step.withheld,
+            self._digest,
+        )
+        data = entry.encode()
+        try:
+            # The commit. Whoever creates this number has published it.
+            self._book.journal.append(number, data)
+        except Overtaken:
+            raise ConcurrentRun(
+                f"another run published the feed of {self.tenant_id} at the same time; nothing is lost: run again"
+            ) from None
+        self._book.tidy(entry)
+        return entry, data
+
+    def _body(self, step: "_Step", records: "_Records") -> tuple[str, bytes]:
+        """Return the id of a step's batch, and its object."""
+        content = records.of(step.events)
+        parts = (self.tenant_id, NATIVE.version, str(step.first), str(step.next), hashlib.sha256(content).hexdigest())
+        batch_id = hashlib.sha256(_TAG + b"".join(map(net, parts))).hexdigest()
+        return batch_id, compress(content.replace(BATCH_ID.encode(), batch_id.encode()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,12 +264,12 @@ class _Step:
     head: str
 
 
-def _steps(source: Source, tenant_id: str, cursor: Cursor, last: FeedEntry | None) -> Iterator[_Step]:
+def _steps(tables: Iterator[pa.Table], tenant_id: str, cursor: Cursor, last: FeedEntry | None) -> Iterator[_Step]:
     """Check a tenant's rows from where the feed ends. A row is judged once it is known what follows it."""
     first = last.next if last else 0
     head = last.head if last else genesis_hash(tenant_id, cursor.chain_id).hex()
     rows: pa.Table | None = None
-    for part in _parts(source.rows({tenant_id: (first, cursor.next_seq)})):
+    for part in _parts(tables):
         if rows is not None:
             step = _checked(tenant_id, first, head, pa.concat_tables([rows, part.slice(0, 1)]), judged=len(rows))
             yield step
@@ -232,14 +356,10 @@ def _withheld(first: int, seqs: npt.NDArray[np.int64], bad: Flags) -> Iterator[W
         yield run
 
 
-class _Writer:
-    """Writes a feed's objects and entries. Use as a context manager."""
+class _Records:
+    """Makes records of events, as a feed's objects hold them. Use as a context manager."""
 
-    def __init__(self, lake: Lake, book: FeedBook, last: FeedEntry | None, digest: str) -> None:
-        self._lake = lake
-        self._book = book
-        self._number = last.number + 1 if last else 0
-        self._previous = digest
+    def __init__(self) -> None:
         self._db = duckdb.connect()
         self._db.execute("SET TimeZone = 'UTC'")
 
@@ -249,50 +369,8 @@ class _Writer:
     def __exit__(self, *_: object) -> None:
         self._db.close()
 
-    def write(self, step: _Step) -> FeedEntry:
-        """Publish one step."""
-        path, batch_id, size, digest = None, "", 0, ""
-        if len(step.events):
-            batch_id, body = self._body(step)
-            digest, size = hashlib.sha256(body).hexdigest(), len(body)
-            path = f"{self._book.object_prefix(self._number)}{digest[:16]}.ndjson.gz"
-            # A crash after this line leaves an object that no entry names.
-            self._lake.store.put_new(self._book.prefix + path, body)
-        entry = FeedEntry(
-            self._number,
-            self._book.tenant_id,
-            step.first,
-            step.next,
-            len(step.events),
-            path,
-            size,
-            digest,
-            batch_id,
-            step.head,
-            step.withheld,
-            self._previous,
-        )
-        data = entry.encode()
-        try:
-            # The commit. Whoever creates this number has published it.
-            self._book.journal.append(self._number, data)
-        except Overtaken:
-            raise ConcurrentRun(
-                f"another run published the feed of {self._book.tenant_id} at the same time; nothing is lost: run again"
-            ) from None
-        self._book.tidy(entry)
-        self._number, self._previous = self._number + 1, hashlib.sha256(data).hexdigest()
-        return entry
-
-    def _body(self, step: _Step) -> tuple[str, bytes]:
-        """Return the id of a step's batch, and its object."""
-        content = self._content(step.events)
-        tenant_id = self._book.tenant_id
-        parts = (tenant_id, NATIVE.version, str(step.first), str(step.next), hashlib.sha256(content).hexdigest())
-        batch_id = hashlib.sha256(_TAG + b"".join(map(net, parts))).hexdigest()
-        return batch_id, compress(content.replace(BATCH_ID.encode(), batch_id.encode()))
-
-    def _content(self, events: pa.Table) -> bytes:
+    def of(self, events: pa.Table) -> bytes:
+        """Return the records, a line each."""
         omitted = pa.nulls(len(events), pa.string())
         self._db.register("events", spelled(events.append_column("omitted", omitted)))
         query = f"SELECT concat({NATIVE.event}, {quoted(chr(10))}) FROM events"  # noqa: S608 - nothing of an event

@@ -3,7 +3,7 @@
 Whoever creates number n has written it; whoever comes second is told, and reads again. Nothing is ever replaced.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -13,6 +13,21 @@ from transparency.store import ObjectStore
 
 _LISTED: Final = 8000
 """Keys that are listed at once: on a disk it costs the same for one and for all, in S3 a request for a thousand."""
+
+
+def first_of(count: int, holds: Callable[[int], bool]) -> int:
+    """The first of the numbers below ``count`` that something holds of, and ``count`` where there is none.
+
+    It has to hold of all numbers behind one that it holds of; few of them are asked about.
+    """
+    low, high = 0, count
+    while low < high:
+        middle = (low + high) // 2
+        if holds(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low
 
 
 class Overtaken(Exception):

@@ -3,6 +3,12 @@
 Numbers are those of the Kafka protocol guide, "Error codes"; negative ones are librdkafka's own (rdkafka.h). A message
 that timed out or whose connection broke may have been written ("possibly persisted"), so only an answer of the broker,
 or a refusal before anything left, says that it is not there.
+
+That it is there is said by an offset, and by nothing else. librdkafka also reports success where no answer did: when a
+request was refused, or got no answer, and a later one to the same partition was taken, it concludes that the first was
+taken too, as a broker writes a producer's messages in order ("implicit acknowledgement", without an offset). A broker
+that does not know the producer yet does not keep to that: it writes what comes first, under any sequence number
+(Apache Kafka, ProducerAppendInfo.checkSequence), and what it refused just before, for want of replicas say, is nowhere.
 """
 
 from collections.abc import Mapping, Sequence
@@ -50,7 +56,7 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One message's delivery report. ``code`` is 0 when it was stored, at ``offset`` of ``partition``."""
+    """One message's delivery report. ``code`` is 0 for success; ``offset`` is -1 if nobody told where it is."""
 
     code: int
     partition: int = -1
@@ -60,7 +66,7 @@ class Report:
     def fate(self) -> Fate:
         """What the report says."""
         if self.code == 0:
-            return Fate.STORED
+            return Fate.STORED if self.offset >= 0 else Fate.UNKNOWN
         if self.code in _REFUSED:
             return Fate.REFUSED
         if self.code in BARRED:
@@ -95,11 +101,11 @@ def judge(reports: Sequence[Report], topic: str, *, ambiguous: bool) -> Outcome:
             detail = f"{topic}: {_REFUSED[reports[refused].code]}"
             facts = _facts(topic, reports[:refused])
             return Outcome(Result.PARTIAL, detail, Assurance.STORED, index=refused, facts=facts)
-    codes = sorted({report.code for report in reports if report.code})
+    codes = sorted({report.code for report in reports if report.fate is not Fate.STORED})
     return Outcome(
         Result.AMBIGUOUS,
         f"{topic}: {stored} of {len(reports)} events are there, {fates.count(Fate.UNKNOWN)} may be; Kafka's codes"
-        f" {', '.join(map(str, codes))}",
+        f" {', '.join('0 without an offset' if code == 0 else str(code) for code in codes)}",
     )
 
 

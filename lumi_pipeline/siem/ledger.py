@@ -40,6 +40,7 @@ class Do(Enum):
     """What a move does; see :class:`Move`."""
 
     TAKE = "take"
+    DEFER = "defer"
     SEND = "send"
     RETURN = "return"
     WAIT = "wait"
@@ -91,9 +92,10 @@ class Key:
 class Delivery:
     """One batch, or slice, that is not settled.
 
-    ``lane`` is what keeps its order: nothing of another lane waits for it. ``since`` is when its deadline began to
-    count; ``until`` when it may be sent again, or, once accepted, when its acknowledgement is given up.
-    ``duplicates``: some of it may have arrived before.
+    ``lane`` is what keeps its order: nothing of another lane waits for it. ``since`` is when it was taken up, or
+    released again; ``failing`` when it was first sent in vain after that. From then on its deadline counts, so what
+    only waits behind others that fail has none. ``until`` is when it may be sent again, or, once accepted, when its
+    acknowledgement is given up. ``duplicates``: some of it may have arrived before.
     """
 
     key: Key
@@ -105,6 +107,7 @@ class Delivery:
     detail: str = ""
     ack: str | None = None
     duplicates: bool = False
+    failing: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +121,25 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Later:
+    """Plans ``first`` to ``end`` - 1 that are taken up little by little, each when its ``lane`` has room."""
+
+    first: int
+    end: int
+    lane: str
+
+
+@dataclass(frozen=True, slots=True)
 class Move:
     """One step.
 
     TAKE takes plan ``number`` up: of each batch its number of events (``sizes``) and its lane (``lanes``), and how many
-    events it has no records of (``refused``). RELEASE may put a batch into another lane. SPLIT puts slices in a batch's
-    place, cut before each of ``cuts``; with ``until`` because the request failed, and so they wait. RETURN undoes SEND
-    for what was not sent. HOLD and RESUME are about ``lanes``, and without them about the whole destination;
-    ``settings`` as in :class:`Hold`. ``at`` is the time of the step, ``until`` the time it names.
+    events it has no records of (``refused``). DEFER leaves plans ``number`` to ``end`` - 1, as far as they are not
+    taken up, for a lane, without a look at their batches: a backfill of days is one step. RELEASE may put a batch into
+    another lane. SPLIT puts slices in a batch's place, cut before each of ``cuts``; with ``until`` because the request
+    failed, and so they wait. RETURN undoes SEND for what was not sent. HOLD and RESUME are about ``lanes``, and without
+    them about the whole destination; ``settings`` as in :class:`Hold`. ``at`` is the time of the step, ``until`` the
+    time it names.
     """
 
     do: Do
@@ -140,6 +154,7 @@ class Move:
     lanes: tuple[str, ...] = ()
     refused: int = 0
     settings: bool = False
+    end: int = 0
 
 
 _SENDABLE: Final = frozenset({State.PLANNED, State.WAITING, State.AMBIGUOUS})
@@ -164,11 +179,11 @@ REFUSALS_IN_A_ROW: Final = 20
 class Ledger:
     """Everything that is not settled, and what the next step has to know of what is.
 
-    ``next_plan`` is the first plan that was not taken up. ``failures`` counts attempts since one last succeeded, and
-    ``refusals`` events quarantined since one was last delivered. ``receipts`` is the number of receipts so far, and
-    ``last_receipt`` the SHA-256 (hexadecimal) of the last one's line. ``pauses`` are the lanes that are held while
-    others go on. ``in_order`` says that ``open`` is in the order of its keys, as it mostly is by itself: each step
-    looks at all of it, and sorting it would cost the most.
+    ``next_plan`` is the first plan that was neither taken up nor left for ``later``. ``failures`` counts attempts since
+    one last succeeded, and ``refusals`` events quarantined since one was last delivered. ``receipts`` is the number of
+    receipts so far, and ``last_receipt`` the SHA-256 (hexadecimal) of the last one's line. ``pauses`` are the lanes
+    that are held while others go on. ``in_order`` says that ``open`` is in the order of its keys, as it mostly is by
+    itself: each step looks at all of it, and sorting it would cost the most.
     """
 
     next_plan: int = 0
@@ -179,6 +194,7 @@ class Ledger:
     receipts: int = 0
     last_receipt: str = ""
     pauses: dict[str, Hold] = field(default_factory=dict)
+    later: tuple[Later, ...] = ()
     in_order: bool = field(default=True, compare=False)
 
     def copy(self) -> "Ledger":
@@ -191,6 +207,8 @@ class Ledger:
             match move.do:
                 case Do.TAKE:
                     self._take(move)
+                case Do.DEFER:
+                    self._defer(move)
                 case Do.HOLD:
                     for lane in move.lanes:
                         self.pauses[lane] = _held(self.pauses.get(lane), move)
@@ -215,18 +233,44 @@ class Ledger:
             self.in_order = True
         return [delivery for delivery in self.open.values() if delivery.state in states]
 
+    def is_taken(self, plan: int) -> bool:
+        """Whether a plan was taken up."""
+        return plan < self.next_plan and not any(part.first <= plan < part.end for part in self.later)
+
     def _take(self, move: Move) -> None:
-        if move.number != self.next_plan:
+        if move.number > self.next_plan or self.is_taken(move.number):
             raise LedgerError(f"plan {move.number} is taken up where {self.next_plan} would be next")
         if len(move.sizes) != len(move.lanes):
             raise LedgerError(f"plan {move.number} is taken up with as many lanes as batches, or not at all")
-        self.next_plan += 1
+        if move.number < self.next_plan:
+            self.later = tuple(part for part, inside in _cut(self.later, move.number, move.number + 1) if not inside)
+            self.in_order = False
+        else:
+            self.next_plan += 1
         for refusal in reversed(range(move.refused)):
             key = Key(move.number, -1 - refusal, 0, 1)
             self.open[key] = Delivery(key, "", move.at, State.QUARANTINED, detail=move.detail)
         for batch, (size, lane) in enumerate(zip(move.sizes, move.lanes, strict=True)):
             key = Key(move.number, batch, 0, size)
             self.open[key] = Delivery(key, lane, move.at)
+
+    def _defer(self, move: Move) -> None:
+        if not move.number < move.end or move.number > self.next_plan or len(move.lanes) != 1:
+            raise LedgerError(f"plans {move.number} to {move.end} can't be left for later; {self.next_plan} is next")
+        lane = move.lanes[0]
+        parts = [
+            replace(part, lane=lane) if inside else part for part, inside in _cut(self.later, move.number, move.end)
+        ]
+        if move.end > self.next_plan:
+            parts.append(Later(self.next_plan, move.end, lane))
+            self.next_plan = move.end
+        joined: list[Later] = []
+        for part in parts:
+            if joined and (joined[-1].end, joined[-1].lane) == (part.first, part.lane):
+                joined[-1] = replace(joined[-1], end=part.end)
+            else:
+                joined.append(part)
+        self.later = tuple(joined)
 
     def _step(self, move: Move) -> None:
         found = self.open.get(move.key) if move.key else None
@@ -259,9 +303,19 @@ class Ledger:
             raise LedgerError(f"{found.key} can't be cut at {move.cuts}")
         del self.open[found.key]
         self.in_order = False
+        failing = found.failing if move.until is None else found.failing or move.at
         for first, end in pairwise(edges):
             key = replace(found.key, first=first, end=end)
-            self.open[key] = replace(found, key=key, state=_unsent(found), until=move.until, ack=None)
+            part = replace(found, key=key, state=_unsent(found), until=move.until, ack=None)
+            self.open[key] = replace(part, failing=failing)
+
+
+def _cut(parts: Iterable[Later], first: int, end: int) -> Iterator[tuple[Later, bool]]:
+    """Cut ranges of plans at ``first`` and ``end``; yield each piece, and whether it lies between them."""
+    for part in parts:
+        edges = sorted({part.first, part.end, *(edge for edge in (first, end) if part.first < edge < part.end)})
+        for start, stop in pairwise(edges):
+            yield replace(part, first=start, end=stop), first <= start and stop <= end
 
 
 def _held(before: Hold | None, move: Move) -> Hold:
@@ -286,10 +340,11 @@ def _moved(found: Delivery, move: Move) -> Delivery:
             return replace(found, state=_unsent(found), attempts=found.attempts - 1)
         case Do.WAIT:
             state = State.AMBIGUOUS if found.duplicates else State.WAITING
-            return replace(found, state=state, until=move.until, detail=move.detail)
+            failing = found.failing or move.at
+            return replace(found, state=state, until=move.until, detail=move.detail, failing=failing)
         case Do.DOUBT:
             doubt = replace(found, state=State.AMBIGUOUS, until=move.until, detail=move.detail)
-            return replace(doubt, ack=None, duplicates=True)
+            return replace(doubt, ack=None, duplicates=True, failing=found.failing or move.at)
         case Do.ACCEPT:
             return replace(found, state=State.ACCEPTED, until=move.until, ack=move.ack)
         case Do.QUARANTINE:
@@ -298,5 +353,6 @@ def _moved(found: Delivery, move: Move) -> Delivery:
             return replace(found, state=State.BLOCKED, detail=move.detail)
         case Do.RELEASE if not found.key.is_refusal:
             lane = move.lanes[0] if move.lanes else found.lane
-            return replace(found, state=_unsent(found), lane=lane, since=move.at, until=None, detail="")
+            released = replace(found, state=_unsent(found), lane=lane, since=move.at, until=None, detail="")
+            return replace(released, failing=None)
     raise LedgerError(f"{move.do.value}: {found.key} has no record that could be sent")

@@ -16,7 +16,7 @@ from lumi_pipeline.errors import LeaseHeld, LedgerError, LumiError
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.records import json_count, json_text
 from lumi_pipeline.sealedjson import encode_sealed, parse_sealed
-from lumi_pipeline.siem.journal import Journal, Overtaken
+from lumi_pipeline.siem.journal import Journal, Overtaken, first_of
 from lumi_pipeline.siem.ledger import Ledger, Move
 from lumi_pipeline.siem.ledgerjson import ledger_json, move_json, parse_ledger, parse_move
 from transparency.encoding import Json, canonical_json, format_timestamp
@@ -117,6 +117,22 @@ class LedgerBook:
             found = Segment.parse(self.journal.read(segment), self.journal.key(segment))
             kept[:0] = found.receipts
         yield from kept[len(kept) - missing :] if missing > 0 else ()
+
+    def receipts_before(self, plan: int) -> tuple[int, str]:
+        """A number of receipts of which none is about a plan or any later one, and the SHA-256 of the last of them.
+
+        As many as are known to be such: those of a time when the plan was not taken up, as a whole ledger has it. Only
+        by these numbers, which never decrease, can receipts be found by bisection; their times are of many clocks.
+        """
+        found = {0: (0, "")}
+
+        def reaches(index: int) -> bool:
+            key = self.journal.key(index * WHOLE_EVERY)
+            ledger = parse_ledger(Segment.parse(self.journal.read(index * WHOLE_EVERY), key).ledger)
+            found[index + 1] = (ledger.receipts, ledger.last_receipt)
+            return ledger.next_plan > plan
+
+        return found[first_of(-(-self._next // WHOLE_EVERY), reaches)]
 
     def _load(self) -> None:
         last = self.journal.last()

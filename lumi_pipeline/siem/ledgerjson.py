@@ -6,7 +6,7 @@ from typing import Final
 
 from lumi_pipeline.errors import LedgerError, RecordError
 from lumi_pipeline.records import json_count, json_text
-from lumi_pipeline.siem.ledger import Delivery, Do, Hold, Key, Ledger, Move, State
+from lumi_pipeline.siem.ledger import Delivery, Do, Hold, Key, Later, Ledger, Move, State
 from transparency.encoding import Json, format_timestamp, parse_timestamp
 from transparency.errors import EncodingError
 
@@ -27,6 +27,8 @@ def move_json(move: Move) -> dict[str, Json]:
         value["cuts"] = list(move.cuts)
     if move.do is Do.TAKE:
         value |= {"lanes": list(move.lanes), "number": move.number, "refused": move.refused, "sizes": list(move.sizes)}
+    elif move.do is Do.DEFER:
+        value |= {"end": move.end, "lanes": list(move.lanes), "number": move.number}
     elif move.lanes:
         value["lanes"] = list(move.lanes)
     if move.settings:
@@ -52,6 +54,7 @@ def parse_move(value: Json) -> Move:
             _texts(value.get("lanes", [])),
             _number(value.get("refused", 0)),
             value.get("settings", False) is True,
+            _number(value.get("end", 0)),
         )
     except (KeyError, ValueError, EncodingError, RecordError) as error:
         raise LedgerError(f"a move is not in form: {error}") from None
@@ -63,6 +66,7 @@ def ledger_json(ledger: Ledger) -> dict[str, Json]:
         "failures": ledger.failures,
         "hold": _hold_json(ledger.hold) if ledger.hold else None,
         "last_receipt": ledger.last_receipt,
+        "later": [[part.first, part.end, part.lane] for part in ledger.later],
         "next_plan": ledger.next_plan,
         "open": [_delivery_json(ledger.open[key]) for key in sorted(ledger.open)],
         "pauses": {lane: _hold_json(pause) for lane, pause in ledger.pauses.items()},
@@ -79,6 +83,7 @@ def parse_ledger(value: Json) -> Ledger:
                 "failures": int(failures),
                 "hold": hold,
                 "last_receipt": str(last_receipt),
+                "later": list(later),
                 "next_plan": int(next_plan),
                 "open": list(rows),
                 "pauses": dict(pauses),
@@ -95,6 +100,7 @@ def parse_ledger(value: Json) -> Ledger:
                     json_count(receipts),
                     last_receipt,
                     {lane: _parse_hold(pause) for lane, pause in pauses.items()},
+                    tuple(_later(part) for part in later),
                 )
     except (ValueError, EncodingError, RecordError) as error:
         raise LedgerError(f"a ledger is not in form: {error}") from None
@@ -112,6 +118,7 @@ def _delivery_json(delivery: Delivery) -> Json:
         delivery.detail,
         delivery.ack,
         delivery.duplicates,
+        format_timestamp(delivery.failing) if delivery.failing else None,
     ]
 
 
@@ -127,6 +134,7 @@ def _delivery(value: Json) -> Delivery:
             str(detail),
             (str() | None) as ack,
             bool(duplicates),
+            failing,
         ]:
             return Delivery(
                 Key.parse(key),
@@ -138,8 +146,16 @@ def _delivery(value: Json) -> Delivery:
                 detail,
                 ack,
                 duplicates,
+                _time(failing),
             )
     raise LedgerError("an open batch is not in form")
+
+
+def _later(value: Json) -> Later:
+    match value:
+        case [int(first), int(end), str(lane)] if first < end:
+            return Later(first, end, lane)
+    raise LedgerError("plans that are left for later are not in form")
 
 
 def _hold_json(hold: Hold) -> Json:

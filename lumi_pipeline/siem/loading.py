@@ -139,7 +139,7 @@ class Loader:
                 raise LedgerError(
                     f"{settings.name}: planned for tenant {min(foreign)}, which is not among the 'tenants' of route "
                     f"{route.name} any more; set it back, or give the batch up (lumi siem unblock {settings.name} "
-                    "--give-up)"
+                    f"--give-up {batch.batch_id[:12]})"
                 )
         planned, _ = self._plan(key.plan)
         made_for, made = _kind(planned.mapping), _kind(self._destination.mapping)

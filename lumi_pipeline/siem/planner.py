@@ -20,7 +20,7 @@ from lumi_pipeline.siem.batching import Batched, Batcher, matches, micros
 from lumi_pipeline.siem.destination import Destination
 from lumi_pipeline.siem.encoding import Encoder
 from lumi_pipeline.siem.journal import Overtaken
-from lumi_pipeline.siem.plans import LIVE, SUMMED_EVERY, Covered, Plan, PlanBook, Planned, advanced
+from lumi_pipeline.siem.plans import LIVE, SUMMED_EVERY, Covered, Plan, PlanBook, Planned, Ranges, advanced
 from lumi_pipeline.siem.settings import Selection
 from lumi_pipeline.siem.source import Source
 
@@ -28,9 +28,6 @@ MAX_EVENTS: Final = 250_000
 """Rows that one plan deals with: what is in memory at a time, and what a crash makes undone."""
 
 _CHUNK_BYTES: Final = 256 << 20
-
-Ranges = Mapping[str, tuple[int, int]]
-"""Tenant → the first seq, and the one behind the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +173,7 @@ class Planner:
             tuple(batched.refused),
             self._book.keep_events(number, batched.events),
             self._book.keep_cursors(number, cursors) if number % SUMMED_EVERY == 0 else None,
+            planned.last_backfill,
         )
         data = plan.encode()
         try:

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import islice
 from typing import Final
 
 import pyarrow as pa
@@ -27,9 +28,12 @@ LIVE: Final = "live"
 """The lane of plans that go on from the ones before; all others are backfills."""
 
 SUMMED_EVERY: Final = 64
+Ranges = Mapping[str, tuple[int, int]]
+"""Tenant → the first seq, and the one behind the last."""
+
 _FIELDS: Final = frozenset(
-    {"at", "batches", "covered", "cursors", "events", "landing", "lane", "mapping", "number", "previous", "refused"}
-    | {"since"}
+    {"at", "backfill", "batches", "covered", "cursors", "events", "landing", "lane", "mapping", "number", "previous"}
+    | {"refused", "since"}
 )
 _EVENTS_TYPES: Final[Mapping[str, pa.DataType]] = {
     "batch": pa.int32(),
@@ -157,6 +161,7 @@ class Plan:
     """One plan. ``landing`` is the first landing that may hold rows which live planning has not dealt with.
 
     ``since`` is the day of recording that the destination starts with; ``cursors`` sums up this and all plans before.
+    ``backfill`` is the last plan before this one that was not live, so that these are found among years of others.
     """
 
     number: int
@@ -171,6 +176,7 @@ class Plan:
     refused: tuple[Refused, ...]
     events: StoredFile | None
     cursors: StoredFile | None
+    backfill: int | None
 
     def encode(self) -> bytes:
         """The bytes of the plan's commit object."""
@@ -179,6 +185,7 @@ class Plan:
             PLAN_FORMAT,
             {
                 "at": format_timestamp(self.at),
+                "backfill": None if self.backfill is None else str(self.backfill),
                 "batches": [batch.to_json() for batch in self.batches],
                 "covered": covered,
                 "cursors": self.cursors.to_json() if self.cursors else None,
@@ -214,6 +221,7 @@ class Plan:
                 tuple(_refused(row) for row in refused),
                 StoredFile.from_json(value["events"]) if value["events"] is not None else None,
                 StoredFile.from_json(value["cursors"]) if value["cursors"] is not None else None,
+                json_count(value["backfill"]) if value["backfill"] is not None else None,
             )
         except (LedgerError, LakeError, EncodingError) as error:
             raise LedgerError(f"{name} is not a plan: {error}") from None
@@ -231,6 +239,11 @@ class Planned:
     def next_number(self) -> int:
         """The number that the next plan gets."""
         return self.last.number + 1 if self.last else 0
+
+    @property
+    def last_backfill(self) -> int | None:
+        """The number of the last plan that was not live."""
+        return last_backfill(self.last) if self.last else None
 
     def next_seq(self, tenant_id: str, starts: Mapping[str, int]) -> int:
         """The seq with which live planning of a tenant goes on; ``starts`` is where it begins (none: at 0)."""
@@ -270,10 +283,10 @@ class PlanBook:
             raise LedgerError(f"{self.journal.key(number)} is gone; plans are never deleted: restore it from a backup")
         return plan
 
-    def since(self, number: int) -> Iterator[Plan]:
-        """Yield the plans from a number on, in order, each checked to follow the one before."""
+    def since(self, number: int, end: int | None = None) -> Iterator[Plan]:
+        """Yield the plans from a number on, up to an ``end`` (excluded), in order, each checked to follow the last."""
         before: str | None = None
-        for found, data in self.journal.since(number):
+        for found, data in islice(self.journal.since(number), None if end is None else max(end - number, 0)):
             plan = Plan.parse(data, self.journal.key(found))
             if plan.number != found or before not in {None, plan.previous}:
                 raise LedgerError(f"{self.journal.key(found)} does not follow the plan before it: one was altered")
@@ -285,17 +298,23 @@ class PlanBook:
         last = self.journal.last()
         if last is None:
             return Planned(None, "", {})
-        cursors: dict[str, int] = {}
+        cursors: Mapping[str, int] = {}
         plan = None
         for plan in self.since(last - last % SUMMED_EVERY):
             if plan.cursors is not None:
-                table = self._lake.read_table(plan.cursors, CURSORS_SCHEMA)
-                cursors = {str(row["tenant_id"]): int(str(row["next"])) for row in table.to_pylist()}
+                cursors = self.cursors(plan)
             else:
-                cursors.update(advanced(plan.lane, plan.covered))
+                cursors = {**cursors, **advanced(plan.lane, plan.covered)}
         if plan is None:
             raise LedgerError(f"{self.journal.key(last)} is gone; plans are never deleted: restore it from a backup")
         return Planned(plan, hashlib.sha256(self.journal.read(plan.number)).hexdigest(), cursors)
+
+    def cursors(self, plan: Plan) -> Mapping[str, int]:
+        """Return how far every tenant was planned by a plan that sums up, and those before it."""
+        if plan.cursors is None:
+            raise LedgerError(f"{self.journal.key(plan.number)} was altered: every {SUMMED_EVERY}th plan sums up")
+        table = self._lake.read_table(plan.cursors, CURSORS_SCHEMA)
+        return {str(row["tenant_id"]): int(str(row["next"])) for row in table.to_pylist()}
 
     def events(self, plan: Plan) -> pa.Table:
         """Return the events of a plan's batches, in EVENTS_SCHEMA, sorted by batch and place in it."""
@@ -320,6 +339,11 @@ class PlanBook:
             for key in list(self._lake.store.list(prefix)):
                 if key not in listed:
                     self._lake.discard(key)
+
+
+def last_backfill(plan: Plan) -> int | None:
+    """The number of the last plan that was not live, up to this one."""
+    return plan.backfill if plan.lane == LIVE else plan.number
 
 
 def advanced(lane: str, covered: Sequence[Covered]) -> dict[str, int]:

@@ -5,7 +5,7 @@ A file of receipts ends in a note signed with the evidence key over the number o
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, islice
@@ -15,14 +15,14 @@ from lumi_pipeline.errors import LedgerError
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.records import json_count
 from lumi_pipeline.siem.destination import Outcome
-from lumi_pipeline.siem.journal import Journal, Overtaken
+from lumi_pipeline.siem.evidencekeys import EvidenceKeys
+from lumi_pipeline.siem.journal import Journal, Overtaken, first_of
 from lumi_pipeline.siem.ledger import Delivery
 from lumi_pipeline.siem.ledgerbook import RECEIPT_TYPE, LedgerBook
 from lumi_pipeline.siem.loading import Loaded
 from lumi_pipeline.siem.plans import TenantShare
 from transparency.encoding import Json, excerpt, format_timestamp, parse_canonical_json
 from transparency.errors import EncodingError
-from transparency.keys import SigningKey
 from transparency.note import sign_note
 
 NOTE_TAG: Final = "lumi/receipts/v1"
@@ -153,13 +153,18 @@ def note_text(destination: str, lines: Sequence[str]) -> str:
 
 
 class ReceiptBook:
-    """The files of one destination's receipts: ``siem/<destination>/receipts/<n>.jsonl``."""
+    """The files of one destination's receipts: ``siem/<destination>/receipts/<n>.jsonl``.
 
-    def __init__(self, lake: Lake, destination: str) -> None:
+    Whatever is read from them was verified: the note at a file's end is signed by one of the evidence ``keys``, and
+    each line that is handed out is linked to it, and to the line before.
+    """
+
+    def __init__(self, lake: Lake, destination: str, keys: EvidenceKeys) -> None:
         self.journal = Journal(lake.store, f"siem/{destination}/receipts/", ".jsonl")
         self._destination = destination
+        self._keys = keys
 
-    def write(self, ledger: LedgerBook, key: Callable[[], SigningKey]) -> int:
+    def write(self, ledger: LedgerBook) -> int:
         """Write those of the ledger's receipts that no file has yet; return the number of lines.
 
         A crash before leaves them in the ledger, from where the next run takes them.
@@ -169,7 +174,7 @@ class ReceiptBook:
         pending = list(ledger.receipts_since(first))
         while pending:
             lines, pending = pending[:_PER_FILE], pending[_PER_FILE:]
-            note = sign_note(note_text(self._destination, lines), [key()])
+            note = sign_note(note_text(self._destination, lines), [self._keys.signing()])
             data = "".join(f"{line}\n" for line in lines).encode() + note
             try:
                 self.journal.append(number, data)
@@ -188,45 +193,65 @@ class ReceiptBook:
         last = self.journal.last()
         return None if last is None else (last, parse_receipt(self.read(last).lines[-1]))
 
-    def all(self, ledger: LedgerBook) -> Iterator[dict[str, Json]]:
-        """Yield all receipts of a ledger, also those that no file has yet, each checked to follow the one before.
+    def filed(self, start: int) -> Iterator[tuple[str, dict[str, Json]]]:
+        """Yield the receipts of all files from a file on, as lines and as what they say."""
+        return self._linked(self._lines(start))
 
-        Raises :class:`~lumi_pipeline.errors.LedgerError` where one does not, so that an event whose receipt is gone
-        is not taken for one that was never sent.
+    def about(self, ledger: LedgerBook, plan: int) -> Iterator[dict[str, Json]]:
+        """Yield the receipts of a ledger, also those that no file has yet, from the first that may be about a plan on.
+
+        Raises :class:`~lumi_pipeline.errors.LedgerError` where one does not follow the one before, so that an event
+        whose receipt is gone is not taken for one that was never sent.
         """
-        _, pending = self.end()
-        previous = FIRST_PREV
-        lines = chain(self.lines(), ledger.receipts_since(pending))
-        for number, line in enumerate(islice(lines, ledger.ledger.receipts)):
-            receipt = parse_receipt(line)
-            if receipt["prev"] != previous or json_count(receipt["number"]) != number:
+        start, before = ledger.receipts_before(plan)
+        (files, filed), previous = self.end(), before or FIRST_PREV
+        file = max(first_of(files, lambda number: self._first(number) > start) - 1, 0)
+        skipped = start - self._first(file) if file < files and start < filed else 0
+        lines = chain(self._lines(file) if start < filed else (), ledger.receipts_since(max(start, filed)))
+        number = start
+        for line, receipt in islice(self._linked(lines), skipped, skipped + ledger.ledger.receipts - start):
+            if json_count(receipt["number"]) != number or (number == start and receipt["prev"] != previous):
                 raise self._broken(number)
-            previous = line_hash(line)
+            number, previous = number + 1, line_hash(line)
             yield receipt
         if previous != (ledger.ledger.last_receipt or FIRST_PREV):
-            raise self._broken(ledger.ledger.receipts)
+            raise self._broken(number)
 
     def read(self, number: int) -> ReceiptFile:
-        """Return a file."""
-        return self._parsed(number, self.journal.read(number))
+        """Return a file that there was; :class:`~lumi_pipeline.errors.LedgerError` unless it is as it was signed."""
+        key = self.journal.key(number)
+        data = self.journal.find(number)
+        if data is None:
+            raise LedgerError(f"{key} is gone; restore it from a backup")
+        try:
+            file = ReceiptFile.parse(data)
+            self._keys.check(file.note, note_text(self._destination, file.lines))
+        except LedgerError as error:
+            raise LedgerError(f"{key}: {error}; keep it, and restore the file from a backup") from None
+        return file
+
+    def _first(self, number: int) -> int:
+        """The number of a file's first receipt."""
+        return json_count(parse_receipt(self.read(number).lines[0])["number"])
+
+    def _lines(self, start: int = 0) -> Iterator[str]:
+        last = self.journal.last()
+        for number in range(start, 0 if last is None else last + 1):
+            yield from self.read(number).lines
+
+    def _linked(self, lines: Iterable[str]) -> Iterator[tuple[str, dict[str, Json]]]:
+        """Check that each line follows the one before."""
+        expected: tuple[int, str] | None = None
+        for line in lines:
+            receipt = parse_receipt(line)
+            number = json_count(receipt["number"])
+            if expected not in {None, (number, receipt["prev"])}:
+                raise self._broken(number if expected is None else expected[0])
+            expected = (number + 1, line_hash(line))
+            yield line, receipt
 
     def _broken(self, number: int) -> LedgerError:
         return LedgerError(
             f"{self._destination}: receipt {number} does not follow the one before it; a file under "
             f"{self.journal.prefix} is gone or was altered: restore it from a backup"
         )
-
-    def lines(self, start: int = 0) -> Iterator[str]:
-        """Yield the lines of all files from a file on."""
-        last = self.journal.last()
-        for number in range(start, 0 if last is None else last + 1):
-            data = self.journal.find(number)
-            if data is None:
-                raise LedgerError(f"{self.journal.key(number)} is gone; restore it from a backup")
-            yield from self._parsed(number, data).lines
-
-    def _parsed(self, number: int, data: bytes) -> ReceiptFile:
-        try:
-            return ReceiptFile.parse(data)
-        except LedgerError as error:
-            raise LedgerError(f"{self.journal.key(number)}: {error}") from None

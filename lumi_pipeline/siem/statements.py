@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Final
 
 from lumi_pipeline.lake import Lake
-from lumi_pipeline.siem.account import DayAccount, MissingRange, Period
+from lumi_pipeline.siem.account import DayAccount, MissingRange, Period, Reach
 from lumi_pipeline.siem.journal import Journal, Overtaken
 from lumi_pipeline.siem.receipts import FIRST_PREV, note_text
 from transparency.encoding import Json, canonical_json, format_timestamp
@@ -23,13 +23,17 @@ _COUNTS: Final = ("rows", "delivered", "filtered", "quarantined", "discarded", "
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What became of a period's rows: counts of events, and what nothing accounts for."""
+    """What became of a period's rows: counts of events, and what nothing accounts for.
+
+    ``reach`` says of which rows that could be known: more of them may come until every day is sealed.
+    """
 
     destination: str
     period: Period
     at: datetime
     counts: dict[str, int]
     missing: tuple[MissingRange, ...]
+    reach: Reach
     receipts: int
     last_receipt: str
 
@@ -42,16 +46,22 @@ class Statement:
         *,
         days: Sequence[DayAccount],
         missing: Sequence[MissingRange],
+        reach: Reach,
         receipts: tuple[int, str],
     ) -> "Statement":
         """Sum an account up; ``receipts`` are their number and the SHA-256 of the last."""
         counts = {name: sum(int(getattr(day, name)) for day in days) for name in _COUNTS}
-        return cls(destination, period, at, counts, tuple(missing), *receipts)
+        return cls(destination, period, at, counts, tuple(missing), reach, *receipts)
+
+    @property
+    def lacks_nothing(self) -> bool:
+        """Whether every landed row that the destination is to get is there: none missing, open, aside or given up."""
+        return not any(self.counts[name] for name in ("missing", "open", "quarantined", "discarded"))
 
     @property
     def is_complete(self) -> bool:
-        """Whether every row that the destination is to get is there: none missing, waiting, put aside or given up."""
-        return not any(self.counts[name] for name in ("missing", "open", "quarantined", "discarded"))
+        """Whether nothing is lacking, and no other row can come any more, as every day of the period is sealed."""
+        return self.lacks_nothing and self.reach.sealed
 
     def line(self) -> str:
         """The statement as canonical JSON."""
@@ -61,10 +71,13 @@ class Statement:
             "complete": self.is_complete,
             "destination": self.destination,
             "from": self.period.first.isoformat(),
+            "landed_through": format_timestamp(self.reach.landed_through) if self.reach.landed_through else None,
+            "landings": str(self.reach.landings),
             "missing": missing,
             "possible_duplicates": str(self.counts["duplicates"]),
             "prev": self.last_receipt or FIRST_PREV,
             "receipts": str(self.receipts),
+            "sealed": self.reach.sealed,
             "tenant": self.period.tenant_id,
             "to": self.period.last.isoformat(),
             "type": STATEMENT_TYPE,

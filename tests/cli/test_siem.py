@@ -65,3 +65,29 @@ def test_a_beginning_that_comes_too_late_is_told(planned: System, lumi: Lumi) ->
     ran = lumi("siem", "plan")
     assert (ran.code, ran.out) == (0, "one: nothing new\ntwo: nothing new\n")
     assert ran.err.startswith("one: 'since' has no effect any more: its first plan began with 0001-01-01")
+
+
+def test_blocked_batches_are_given_up_by_name(planned: System, lumi: Lumi) -> None:
+    for body in planned.root.glob("siem/one/batches/*/*"):
+        body.unlink()
+    assert lumi("siem", "deliver", "one").code == 1
+    ran = lumi("siem", "status", "one")
+    ids = [line.split()[3].strip(",") for line in ran.out.splitlines() if line.startswith("one:   blocked batch ")]
+    assert [len(found) for found in ids] == [12, 12]
+    [found] = lumi("siem", "status", "one", "--json").json["destinations"]  # type: ignore[misc,union-attr]
+    assert [row[0][:12] for row in found["blocked_batches"]] == ids  # type: ignore[index,call-overload,union-attr]
+
+    for wrong in (["--give-up"], ["--give-up", ids[0], "--all"], [ids[0]], ["--all"], ["--reason", "x"]):
+        assert lumi("siem", "unblock", "one", *wrong).code == 2, wrong
+    for wrong, said in (("zzzz", "is the id of none of them"), ("", "too short"), (ids[0][:3], "too short")):
+        ran = lumi("siem", "unblock", "one", "--give-up", wrong, "--reason", "x")
+        assert (ran.code, said in ran.err) == (1, True), ran.err
+    assert "needs a reason" in lumi("siem", "unblock", "one", "--give-up", ids[0]).err
+
+    ran = lumi("siem", "unblock", "one", "--give-up", ids[0][:6], "--reason", "sent by hand")
+    assert (ran.code, ran.out) == (0, f"1 blocked batch given up, {EVENTS_A_DAY} events, with a receipt each.\n")
+    assert f"{EVENTS_A_DAY} events blocked" in lumi("siem", "status", "one").out
+    given_up = lumi("siem", "unblock", "one", "--give-up", "--all", "--reason", "nobody needs it", "--json").json
+    assert given_up == {"given_up": {"batches": 1, "events": str(EVENTS_A_DAY)}}
+    assert lumi("siem", "unblock", "one", "--json").json == {"unblocked": {"batches": 0}}
+    assert lumi("siem", "status", "one").code == 0

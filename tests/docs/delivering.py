@@ -34,5 +34,5 @@ def deliver(world: World, wrap: Callable[[ObjectStore], ObjectStore] = lambda st
     assert sum(plan.events for plan in exports.plan(NAME)) == 2
     exports.deliver(NAME)
     gap = find_gap(exports, NAME, Period(at(0).date(), at(1).date()))
-    assert backfill(exports, NAME, gap, timedelta(0)).statement.is_complete
+    assert backfill(exports, NAME, gap, timedelta(0)).statement.lacks_nothing
     publish_feed(Source.open(pipeline.lake, tuple(pipeline.sealed_days())), "acme")

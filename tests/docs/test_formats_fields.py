@@ -20,6 +20,7 @@ from lumi_pipeline.doctor.examination import Examination, Place
 from lumi_pipeline.doctor.writing import look_at_store
 from lumi_pipeline.errors import ChainBroken
 from lumi_pipeline.events import COLUMNS, CORE_COLUMNS, HASH_COLUMNS, NULLABLE_COLUMNS, PAYLOAD_COLUMNS
+from lumi_pipeline.evidence import bundlefiles, csvform, proofsfile, rowchecks
 from lumi_pipeline.hashing import net
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.landing import Landing
@@ -183,7 +184,32 @@ def check_policy_form(form: str) -> None:
             assert evaluate(Policy.parse(text.encode()), signed).split_view_excluded == (quorum == "g")
 
 
-OTHER_FORMS = {"cosignature": check_cosignature_form, "proof": check_proof_form, "policy": check_policy_form}
+def check_sample_form(form: str) -> None:
+    """Draw the rows of the page's example from its formula alone."""
+    _, _, about = form.partition("\\n")
+    names = re.findall(r"net\(([^)]+)\)", about)
+    assert names == ["origin", "base64 root of the checkpoint", "tenant_id", "from", "to", "N", "n", "nonce"]
+    example = TEXT.partition("otherwise, counted from 0")[2].partition("\n\n")[0]
+    origin, root, tenant, nonce = re.findall(r"`([^`]+)`", example)
+    values = (origin, root, tenant, "2026-11-21", "2026-11-21", "1000", "5", nonce)
+    [tag] = re.findall(r'H\("(lumi/[a-z-]+/v1)\\n"', form)
+    seed = sha256(f"{tag}\n".encode() + b"".join(map(net, values))).digest()
+    rows: list[int] = []
+    number = 0
+    while len(rows) < 5:
+        drawn = int.from_bytes(sha256(seed + number.to_bytes(8, "big")).digest(), "big")
+        number += 1
+        if drawn < 2**256 // 1000 * 1000 and drawn % 1000 not in rows:
+            rows.append(drawn % 1000)
+    assert f"the rows are {', '.join(map(str, sorted(rows)))}." in example
+
+
+OTHER_FORMS = {
+    "cosignature": check_cosignature_form,
+    "proof": check_proof_form,
+    "policy": check_policy_form,
+    "sample": check_sample_form,
+}
 
 
 @pytest.mark.parametrize("name", OTHER_FORMS)
@@ -240,6 +266,7 @@ JUDGES = (
     "lumi_pipeline/cli/logs.py",
     "lumi_pipeline/cli/targets.py",
     "lumi_pipeline/siem/checking.py",
+    *(str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "lumi_pipeline/evidence").glob("*.py")),
 )
 REASON_IS_ARGUMENT = {"VerificationError": 0, "Verdict": 2, "_failed": 1, "_verify_inclusion": 4}
 
@@ -258,8 +285,14 @@ def reasons_in(source: str) -> Iterator[str]:
 def test_reasons() -> None:
     sources = [*(REPOSITORY / "transparency").glob("*.py"), *(REPOSITORY / name for name in JUDGES)]
     ours = {reason for source in sources for reason in reasons_in(source.read_text(encoding="utf-8"))}
-    ours |= {UNKNOWN_SIGNER}
-    headings = ("### Verifying a checkpoint", "### Verifying a whole log", "### Checks", "### Verifying receipts")
+    ours |= {UNKNOWN_SIGNER, *rowchecks.RANKED, csvform.RESAVED, csvform.FORMAT}
+    headings = (
+        "### Verifying a checkpoint",
+        "### Verifying a whole log",
+        "### Checks",
+        "### Verifying receipts",
+        "### Checking a bundle",
+    )
     shown = {reason for heading in headings for rows in tables(heading) for row in rows for reason in code(row[-1])}
     assert shown == ours - NEVER_A_VERDICT
 
@@ -288,6 +321,10 @@ def test_limits() -> None:
         receipts.MAX_LINE,
         encoding.MAX_JSON_DEPTH,
         encoding.MAX_JSON_TOKENS,
+        proofsfile.MAX_SIZE,
+        bundlefiles.MAX_SMALL,
+        csvform.MAX_RECORD,
+        bundlefiles.MAX_ENTRIES,
     ]
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lumi_pipeline.evidence.cells import HEADER, LineWriter
 from lumi_pipeline.events import COLUMNS, EVENT_SCHEMA
+from lumi_pipeline.evidence.cells import HEADER, LineWriter
 
 STARTS = "'=+-@\t\r\n\uff07\uff1d\uff0b\uff0d\uff20"
 WRITER = LineWriter()
@@ -60,11 +60,20 @@ def test_as_one_by_one(rows: list[dict[str, object]]) -> None:
 
 @pytest.mark.parametrize("start", STARTS)
 def test_what_a_spreadsheet_takes_for_a_formula_is_marked(start: str) -> None:
-    row: dict[str, object] = {name: None for name in COLUMNS}
+    row: dict[str, object] = dict.fromkeys(COLUMNS)
     row |= {"seq": 0, "entity_id": f"{start}1"}
     assert f"'{start}1" in lines([row]).decode()
 
 
 def test_no_rows_and_the_header() -> None:
     assert lines([]) == b""
-    assert HEADER == ",".join(EVENT_SCHEMA.names).encode() + b"\r\n"
+    assert ",".join(EVENT_SCHEMA.names).encode() + b"\r\n" == HEADER
+
+
+def test_many_rows_stay_in_order() -> None:
+    blank: dict[str, object] = dict.fromkeys(COLUMNS)
+    table = pa.Table.from_pylist([blank | {"seq": 0}], schema=EVENT_SCHEMA)
+    many = pa.concat_tables([table] * 50_000).combine_chunks()
+    many = many.set_column(COLUMNS.index("seq"), EVENT_SCHEMA.field("seq"), pa.array(range(50_000), pa.int64()))
+    found = bytes(WRITER.lines(many)).split(b"\r\n")[:-1]
+    assert [int(line.split(b",")[1]) for line in found] == list(range(50_000))

@@ -20,6 +20,7 @@ from lumi_pipeline.lake import Lake
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.siem.deliver import Deliverer, DeliveryReport
 from lumi_pipeline.siem.destination import AgeRule, Assurance, Framing, Limits, Outcome, Outgoing, Result
+from lumi_pipeline.siem.evidencekeys import EvidenceKeys
 from lumi_pipeline.siem.exports import Exports
 from lumi_pipeline.siem.gzipping import compress
 from lumi_pipeline.siem.ledger import Key, Ledger, State
@@ -35,6 +36,7 @@ from transparency.note import parse_note, verify_note
 from transparency.store import ObjectStore
 
 NAME = "siem"
+KEYS = EvidenceKeys(lambda: EVIDENCE_KEY)
 LIMITS = Limits(1_000_000, 4, 100_000)
 """Four events a request."""
 
@@ -234,7 +236,7 @@ class Shipping:
         """A deliverer, as a new process would open it; ``store`` may be something around the lake's."""
         destination = ScriptedDestination(self.settings, self.siem, age=self.age)
         lake = lake_of(store or self.store)
-        return Deliverer(lake, destination, lambda: EVIDENCE_KEY, self.clock, self.sleep)
+        return Deliverer(lake, destination, KEYS, self.clock, self.sleep)
 
     def run(self, patience: timedelta = timedelta(0)) -> DeliveryReport:
         return self.deliverer().run(patience)
@@ -291,7 +293,7 @@ class Shipping:
 
 def checked_receipts(lake: Lake, destination: str) -> Iterator[dict[str, object]]:
     """The receipts in the files of a destination, whose chain, numbers and signed notes are right."""
-    book = ReceiptBook(lake, destination)
+    book = ReceiptBook(lake, destination, KEYS)
     prev, number = FIRST_PREV, 0
     for file in range(book.end()[0]):
         read = book.read(file)

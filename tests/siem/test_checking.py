@@ -98,8 +98,8 @@ def test_lines_can_not_be_taken_out_or_moved(file: bytes, kind: str) -> None:
 def test_a_statement_verifies_and_names_the_last_receipt(delivered: World, file: bytes) -> None:
     exports = Exports(delivered.pipeline())
     statement = exports.statement("files", Period(day(0), day(2)))
-    assert statement.is_complete
-    data = statement.signed(exports.evidence_key)
+    assert statement.lacks_nothing
+    data = statement.signed(exports.keys.signing())
     verdict = verify_receipts(data, KEYS, "statement")
     assert (verdict.status, verdict.facts["delivered"], verdict.facts["unaccounted"]) == (Status.VERIFIED, "30", "0")
     last = [line for line in file.splitlines() if line.startswith(b"{")][-1]

@@ -258,6 +258,19 @@ def test_nothing_is_dropped_at_the_deadline(shipping: Shipping) -> None:
     assert shipping.run().events == 0, "somebody has to say that it is to go on"
 
 
+def test_what_only_waited_behind_what_failed_is_not_blocked(shipping: Shipping) -> None:
+    """A long outage leaves a decision about one batch of an ordered lane, not about all."""
+    shipping.settings = settings(ordered=True)
+    shipping.siem.script = lambda _: down()
+    shipping.run()
+    shipping.clock.now += timedelta(days=7, seconds=1)
+    report = shipping.run()
+    assert (report.blocked, report.open_events) == (4, 22)
+    assert [d.state for d in shipping.ledger.of(*State)] == [State.BLOCKED, State.WAITING, *[State.PLANNED] * 4]
+    shipping.siem.script = lambda _: taken()
+    assert shipping.run(MINUTE).events == 18
+
+
 def test_acknowledgements_are_waited_for(shipping: Shipping) -> None:
     shipping.siem.script = lambda request: taken(ack=str(request.number))
     shipping.siem.acknowledged = dict.fromkeys(map(str, range(6)), False)

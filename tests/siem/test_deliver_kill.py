@@ -31,14 +31,13 @@ from pathlib import Path
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.siem.deliver import Deliverer
 from lumi_pipeline.siem.destinations.https import open_destination
-from tests.lake.world import EVIDENCE_KEY
-from tests.siem.shipping import settings
+from tests.siem.shipping import KEYS, settings
 from transparency.filestore import FileStore
 
 root, url, now = sys.argv[1:]
 destination = open_destination(settings(url=url, allow_private=True, max_events=4, timeout=5))
 lake = Lake(FileStore(Path(root)), str)
-Deliverer(lake, destination, lambda: EVIDENCE_KEY, lambda: datetime.fromisoformat(now)).run()
+Deliverer(lake, destination, KEYS, lambda: datetime.fromisoformat(now)).run()
 """
 """Delivers at a time that is given, since whoever follows a dead process has to come after its lease is over."""
 

@@ -2,10 +2,12 @@
 
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import click
+import pyarrow as pa
 import pytest
 
 from lumi_pipeline.cli.ending import execute
@@ -20,6 +22,7 @@ from lumi_pipeline.siem.source import Source
 from tests.databases import url_of
 from tests.lake.world import ORIGIN, World, at
 from tests.siem.feeds import read_feed
+from transparency.filestore import FileStore
 from transparency.store import ObjectStore
 
 
@@ -253,6 +256,72 @@ def test_one_broken_feed_stops_no_other(world: World) -> None:
     assert [published.tenant_id for published in report.published] == ["globex", "nobody"]
     assert sorted(report.failed) == ["../x", "acme"]
     assert "not a tenant id" in report.failed["../x"]
+
+
+class Counted(Source):
+    """Notes for which tenants its rows are read."""
+
+    read: ClassVar[list[list[str]]] = []
+
+    def rows(self, ranges: Mapping[str, tuple[int, int]], landing: int = 0) -> Iterator[pa.Table]:
+        self.read.append(sorted(ranges))
+        return super().rows(ranges, landing)
+
+
+def counted(world: World) -> Counted:
+    Counted.read.clear()
+    found = source(world)
+    return Counted(found.lake, found.days, found.last, found.cursors, found.landings)
+
+
+def test_the_lake_is_read_once_for_all_feeds(world: World) -> None:
+    names = ["globex", "acme", "initech", "nobody"]
+    world.record_all([("initech", at(2)), *([("umbrella", at(2))] * 3)])
+    world.pipeline().land()
+    report = publish_feeds(counted(world), names)
+    assert [(feed.tenant_id, feed.events) for feed in report.published] == [*zip(names, (2, 3, 1, 0), strict=True)]
+    assert (Counted.read, report.failed) == ([["acme", "globex", "initech"]], {})
+    alone = world.copy(world.directory.parent / "alone")
+    for key in list(alone.store.list("feeds/")):
+        alone.store.delete(key)
+    for tenant in names:
+        publish(alone, tenant)
+    assert alone.contents("feeds/") == world.contents("feeds/")
+    assert [feed.events for feed in publish_feeds(counted(world), names).published] == [0, 0, 0, 0]
+    assert Counted.read == []
+
+
+def test_a_failure_amid_the_rows_of_several_feeds_is_one_feed_s(world: World) -> None:
+    """Its rows lie between those of two others, which are read together with them."""
+    world.record_all([("initech", at(2))])
+    world.pipeline().land()
+
+    class Full(FileStore):
+        def put_new(self, key: str, data: bytes) -> None:
+            if key.startswith("feeds/globex/events/"):
+                raise LakeError("the disk is full")
+            super().put_new(key, data)
+
+    full = source(world, lambda _: Full(world.directory / "lake"))
+    report = publish_feeds(full, ["acme", "globex", "initech"])
+    assert [(feed.tenant_id, feed.events) for feed in report.published] == [("acme", 3), ("initech", 1)]
+    assert report.failed == {"globex": "the disk is full"}
+    assert read_feed(world.store, "initech").seqs == [0]
+
+
+def test_a_damaged_day_stops_only_those_who_lack_it(world: World) -> None:
+    world.pipeline().run()
+    publish(world, "globex")
+    world.clock.now = at(10)
+    world.record_all([("acme", at(9)), ("globex", at(9))])
+    world.pipeline().land()
+    damaged = next(key for key in world.store.list("events/"))
+    world.overwrite(damaged, world.store.get(damaged)[:-9])
+    report = publish_feeds(counted(world), ["acme", "globex"])
+    assert Counted.read == [["acme", "globex"], ["acme"], ["globex"]]
+    assert [(feed.tenant_id, feed.events) for feed in report.published] == [("globex", 1)]
+    assert damaged in report.failed["acme"]
+    assert len(read_feed(world.store, "globex").seqs) == 3
 
 
 def test_no_tenant_id_no_feed(world: World) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from lumi_pipeline.errors import LeaseHeld, LedgerError, LumiError
-from lumi_pipeline.siem.ledger import Delivery, Do, Hold, Key, Ledger, Move, State
+from lumi_pipeline.siem.ledger import Delivery, Do, Hold, Key, Later, Ledger, Move, State
 from lumi_pipeline.siem.ledgerbook import WHOLE_EVERY, LedgerBook
 from lumi_pipeline.siem.ledgerjson import ledger_json, move_json, parse_ledger, parse_move
 from tests.lake.world import at
@@ -56,6 +56,7 @@ DELIVERIES = st.builds(
     TEXTS,
     st.none() | TEXTS,
     st.booleans(),
+    st.none() | TIMES,
 )
 HOLDS = st.builds(Hold, TIMES, TIMES, TEXTS, st.booleans())
 LEDGERS = st.builds(
@@ -68,10 +69,16 @@ LEDGERS = st.builds(
     NUMBERS,
     st.just("") | st.binary(min_size=32, max_size=32).map(bytes.hex),
     st.dictionaries(TEXTS, HOLDS, max_size=2),
+    st.lists(st.builds(Later, st.integers(0, 9), st.integers(10, 99), TEXTS), max_size=2).map(tuple),
 )
 
 
-@given(MOVES | TAKES)
+DEFERS = st.builds(
+    Move, st.just(Do.DEFER), TIMES, number=NUMBERS, end=NUMBERS, lanes=st.lists(TEXTS, max_size=2).map(tuple)
+)
+
+
+@given(MOVES | TAKES | DEFERS)
 def test_a_move_survives_being_written(move: Move) -> None:
     text = canonical_json(move_json(move))
     assert parse_move(parse_canonical_json(text.encode(), 1 << 20)) == move
@@ -137,7 +144,7 @@ WAYS = {
     State.QUARANTINED: [Do.SEND, Do.QUARANTINE],
     State.BLOCKED: [Do.BLOCK],
 }
-STEPS = [do for do in Do if do not in {Do.TAKE, Do.HOLD, Do.RESUME}]
+STEPS = [do for do in Do if do not in {Do.TAKE, Do.DEFER, Do.HOLD, Do.RESUME}]
 
 
 @pytest.mark.parametrize("state", State)
@@ -165,6 +172,9 @@ def test_only_moves_that_fit_are_made(state: State, do: Do) -> None:
         (Move(Do.TAKE, NOW, number=0), "plan 0 is taken up where 1 would be next"),
         (Move(Do.TAKE, NOW, number=2), "plan 2 is taken up where 1 would be next"),
         (Move(Do.TAKE, NOW, number=1, sizes=(3,)), "as many lanes as batches"),
+        (Move(Do.DEFER, NOW, number=2, end=3, lanes=("x",)), "plans 2 to 3 can't be left for later; 1 is next"),
+        (Move(Do.DEFER, NOW, number=1, end=1, lanes=("x",)), "can't be left"),
+        (Move(Do.DEFER, NOW, number=1, end=2), "can't be left"),
         (Move(Do.HOLD, NOW), "a hold has no end"),
         (Move(Do.RELEASE, NOW, Key(0, -1, 0, 1)), "has no record that could be sent"),
     ],
@@ -208,6 +218,22 @@ def test_a_deadline_begins_anew_when_a_batch_is_released() -> None:
     ledger.apply([Move(Do.BLOCK, NOW, FIRST, detail="too late"), Move(Do.RELEASE, later, FIRST, lanes=("other/x",))])
     found = ledger.open[FIRST]
     assert (found.state, found.since, found.lane, found.detail) == (State.PLANNED, later, "other/x", "")
+
+
+@pytest.mark.parametrize("do", [Do.WAIT, Do.DOUBT, Do.SPLIT])
+def test_a_deadline_counts_from_the_first_failure(do: Do) -> None:
+    ledger = taken(8, 8)
+    hours = [NOW + timedelta(hours=number) for number in range(9)]
+    ledger.apply([Move(Do.SEND, hours[1], FIRST), Move(Do.RETURN, hours[1], FIRST), Move(Do.SEND, hours[2], FIRST)])
+    assert ledger.open[FIRST].failing is None
+    ledger.apply([Move(do, hours[3], FIRST, until=hours[4], cuts=(4,))])
+    failed = [found for found in ledger.of(*State) if found.key.batch == 0]
+    ledger.apply([Move(Do.SEND, hours[5], found.key) for found in failed])
+    ledger.apply([Move(Do.WAIT, hours[6], found.key, until=hours[7]) for found in failed])
+    assert {found.failing for found in ledger.of(*State) if found.key.batch == 0} == {hours[3]}
+    assert {found.failing for found in ledger.of(*State) if found.key.batch == 1} == {None}
+    ledger.apply([Move(Do.RELEASE, hours[8], found.key) for found in failed])
+    assert {(found.failing, found.since) for found in ledger.of(*State)} == {(None, hours[8]), (None, NOW)}
 
 
 RECEIPT = {"key": "0.0.0.8", "outcome": "delivered"}
@@ -296,6 +322,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.events: dict[tuple[int, int], int] = {}
         self.gone: list[Key] = []
         self.plans = 0
+        self.later: dict[int, str] = {}
         self.lines = 0
 
     def _write(self, *moves: Move, receipts: int = 0) -> None:
@@ -315,6 +342,22 @@ class LedgerMachine(RuleBasedStateMachine):
         self.events |= {(self.plans, number): size for number, size in enumerate(sizes)}
         self.events |= {(self.plans, -1 - number): 1 for number in range(refused)}
         self.plans += 1
+
+    @rule(back=st.integers(0, 4), count=st.integers(1, 4), lane=st.sampled_from(["x", "y"]))
+    def defer(self, back: int, count: int, lane: str) -> None:
+        first = max(self.plans - back, 0)
+        self._write(Move(Do.DEFER, NOW, number=first, end=first + count, lanes=(lane,)))
+        fresh = range(self.plans, first + count)
+        self.later |= {number: lane for number in range(first, first + count) if number in {*self.later, *fresh}}
+        self.plans = max(self.plans, first + count)
+
+    @precondition(lambda self: self.later)
+    @rule(data=st.data(), sizes=st.lists(st.integers(1, 6), max_size=3))
+    def take_later(self, data: st.DataObject, sizes: list[int]) -> None:
+        number = data.draw(st.sampled_from(sorted(self.later)))
+        lane = self.later.pop(number)
+        self._write(Move(Do.TAKE, NOW, number=number, sizes=tuple(sizes), lanes=(f"{lane}/0",) * len(sizes)))
+        self.events |= {(number, batch): size for batch, size in enumerate(sizes)}
 
     @rule(data=st.data(), do=st.sampled_from(STEPS), until=st.none() | TIMES, detail=TEXTS)
     def step(self, data: st.DataObject, do: Do, until: object, detail: str) -> None:
@@ -369,6 +412,17 @@ class LedgerMachine(RuleBasedStateMachine):
         assert read.ledger == self.book.ledger
         assert read.segments == self.book.segments
         self.book = read
+
+    @invariant()
+    def each_plan_was_taken_up_or_is_left_for_the_lane_that_was_named_last(self) -> None:
+        ledger = self.book.ledger
+        found = {number: part.lane for part in ledger.later for number in range(part.first, part.end)}
+        assert (found, ledger.next_plan) == (self.later, self.plans)
+        assert [number for number in range(self.plans + 2) if ledger.is_taken(number)] == [
+            number for number in range(self.plans) if number not in self.later
+        ]
+        assert [key for key in ledger.open if key.plan in self.later] == []
+        assert [delivery.key for delivery in ledger.of(*State)] == sorted(ledger.open)
 
     @invariant()
     def every_event_is_open_or_gone_once(self) -> None:

@@ -1,6 +1,5 @@
 """Files of planned batches that are lost, before they were delivered, and after."""
 
-import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from lumi_pipeline.siem.account import Period
 from lumi_pipeline.siem.attending import give_up, unblock
 from lumi_pipeline.siem.backfill import backfill, find_gap
 from lumi_pipeline.siem.exports import Exports
-from lumi_pipeline.siem.receipts import ReceiptBook
 from lumi_pipeline.siem.status import Health
 from tests.lake.world import World, at, day
 
@@ -58,17 +56,17 @@ def test_without_a_backup_its_days_are_sent_again(world: World) -> None:
     world.store.delete(bodies(world)[0])
     exports.deliver("files")
     report = backfill(exports, "files", find_gap(exports, "files", PERIOD, force=True), timedelta(0))
-    assert report.statement.is_complete
+    assert report.statement.lacks_nothing
     assert report.statement.counts["delivered"] == 2
     assert report.statement.counts["duplicates"] == 1
     assert exports.status("files").blocked == 1
 
-    assert give_up(exports, "files", "lost; sent again by a forced backfill") == 1
+    assert len(give_up(exports, "files", "lost; sent again by a forced backfill", None)) == 1
     assert exports.status("files").health(world.clock.now) is Health.OK
     statement = exports.statement("files", PERIOD)
-    assert (statement.is_complete, statement.counts["discarded"]) == (True, 0)
-    [*_, last] = ReceiptBook(world.pipeline().lake, "files").lines()
-    assert json.loads(last)["reason"] == "lost; sent again by a forced backfill"
+    assert (statement.lacks_nothing, statement.counts["discarded"]) == (True, 0)
+    [*_, (_, last)] = exports.receipts("files").filed(0)
+    assert last["reason"] == "lost; sent again by a forced backfill"
 
 
 def test_what_is_given_up_and_not_sent_otherwise_is_not_complete(world: World) -> None:
@@ -77,10 +75,10 @@ def test_what_is_given_up_and_not_sent_otherwise_is_not_complete(world: World) -
     world.store.delete(bodies(world)[0])
     exports.deliver("files")
     with pytest.raises(SiemError, match="needs a reason"):
-        give_up(exports, "files", " ")
-    assert give_up(exports, "files", "nobody needs it") == 1
+        give_up(exports, "files", " ", None)
+    assert len(give_up(exports, "files", "nobody needs it", None)) == 1
     statement = exports.statement("files", PERIOD)
-    assert (statement.is_complete, statement.counts["discarded"], statement.counts["delivered"]) == (False, 1, 1)
+    assert (statement.lacks_nothing, statement.counts["discarded"], statement.counts["delivered"]) == (False, 1, 1)
 
 
 def test_bodies_of_what_is_delivered_are_not_needed_any_more(world: World) -> None:
@@ -94,5 +92,5 @@ def test_bodies_of_what_is_delivered_are_not_needed_any_more(world: World) -> No
     exports = Exports(world.pipeline())
     assert [plan.events for plan in exports.plan("files")] == [1]
     assert exports.deliver("files").events == 1
-    assert exports.statement("files", PERIOD).is_complete
+    assert exports.statement("files", PERIOD).lacks_nothing
     assert find_gap(exports, "files", PERIOD).events == 0

@@ -12,12 +12,16 @@ from lumi_pipeline.errors import LedgerError
 from lumi_pipeline.siem import receipts
 from lumi_pipeline.siem.deliver import LEASE_LENGTH
 from lumi_pipeline.siem.destination import Result
+from lumi_pipeline.siem.evidencekeys import EvidenceKeys
 from lumi_pipeline.siem.lease import SKEW
 from lumi_pipeline.siem.ledgerbook import LedgerBook
 from lumi_pipeline.siem.receipts import NOTE_TAG, ReceiptBook, ReceiptFile, parse_receipt
 from tests.crashing import Killed
+from tests.lake.world import EVIDENCE_KEY
 from tests.siem.dying import DoomedStore
-from tests.siem.shipping import Shipping, copied, failing, lake_of, settings, taken
+from tests.siem.shipping import KEYS, Shipping, copied, failing, lake_of, settings, taken
+from transparency.keys import SigningKey, VerifierKey
+from transparency.note import sign_note
 
 
 def files(shipping: Shipping) -> list[str]:
@@ -117,11 +121,11 @@ def test_a_file_that_can_not_be_read_is_named(shipping: Shipping) -> None:
     shipping.run()
     [key] = files(shipping)
     shipping.store.put(key, b"{}\n")
-    book = ReceiptBook(lake_of(shipping.store), "siem")
+    book = ReceiptBook(lake_of(shipping.store), "siem", KEYS)
     with pytest.raises(LedgerError, match=key):
         book.read(0)
     with pytest.raises(LedgerError, match=key):
-        list(book.lines())
+        list(book.filed(0))
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -131,16 +135,61 @@ def test_a_receipt_that_is_gone_does_not_make_its_events_missing(shipping: Shipp
     shipping.run()
     shipping.clock.now += timedelta(minutes=16)
     shipping.run()
-    book, ledger = ReceiptBook(lake_of(shipping.store), "siem"), LedgerBook(lake_of(shipping.store), "siem")
-    assert len(list(book.all(ledger))) == 6
+    book, ledger = ReceiptBook(lake_of(shipping.store), "siem", KEYS), LedgerBook(lake_of(shipping.store), "siem")
+    assert len(list(book.about(ledger, 0))) == 6
     key = files(shipping)[number]
     kept = shipping.store.get(key)
     shipping.store.delete(key)
     if number == 0:
         with pytest.raises(LedgerError, match=f"{key} is gone"):
-            list(book.all(ledger))
+            list(book.about(ledger, 0))
     else:  # the ledger has those of the last runs too
-        assert len(list(book.all(ledger))) == 6
+        assert len(list(book.about(ledger, 0))) == 6
     shipping.store.put_new(key, kept.replace(b'"attempts":1', b'"attempts":2', 1))
     with pytest.raises(LedgerError, match="does not follow"):
-        list(book.all(ledger))
+        list(book.about(ledger, 0))
+
+
+def resigned(data: bytes, key: SigningKey) -> bytes:
+    """A file of receipts as somebody would write it who has another key: one event fewer was delivered."""
+    lines = [line.replace('"outcome":"delivered"', '"outcome":"discarded"') for line in ReceiptFile.parse(data).lines]
+    note = sign_note(receipts.note_text("siem", lines), [key])
+    return "".join(f"{line}\n" for line in lines).encode() + note
+
+
+def test_files_that_the_evidence_key_did_not_sign_are_refused_and_named(shipping: Shipping) -> None:
+    shipping.run()
+    [key] = files(shipping)
+    kept, name = shipping.store.get(key), EVIDENCE_KEY.name
+    book, ledger = ReceiptBook(lake_of(shipping.store), "siem", KEYS), LedgerBook(lake_of(shipping.store), "siem")
+    other = SigningKey(name, bytes(32))
+    forged = {
+        "no evidence key of this log": resigned(kept, other),
+        "does not verify": kept[:-6] + b"AAAA=\n",
+        "about other lines": kept[kept.index(b"\n") + 1 :],
+        "about other lines than": resigned(kept, EVIDENCE_KEY).replace(b"\nsiem\n", b"\nother\n"),
+    }
+    for reason, data in forged.items():
+        shipping.store.put(key, data)
+        for read in (lambda: list(book.about(ledger, 0)), lambda: list(book.filed(0)), book.last, book.end):
+            with pytest.raises(LedgerError, match=f"{key}: .*{reason}.*restore the file from a backup"):
+                read()
+    shipping.store.put(key, kept)
+    assert len(list(book.about(ledger, 0))) == 6
+
+
+def test_a_key_that_was_replaced_still_speaks_for_what_it_signed(shipping: Shipping) -> None:
+    shipping.run()
+    other, asked = SigningKey(EVIDENCE_KEY.name, bytes(32)), []
+
+    def announced() -> list[VerifierKey]:
+        asked.append(True)
+        return [EVIDENCE_KEY.verifier, other.verifier]
+
+    keys = EvidenceKeys(lambda: other, announced)
+    book, ledger = ReceiptBook(lake_of(shipping.store), "siem", keys), LedgerBook(lake_of(shipping.store), "siem")
+    assert len(list(book.about(ledger, 0))) == 6
+    assert book.end() == (1, 6)
+    assert asked == [True], "the log is read once"
+    with pytest.raises(LedgerError, match="no evidence key of this log"):
+        ReceiptBook(lake_of(shipping.store), "siem", EvidenceKeys(lambda: other)).end()

@@ -290,6 +290,8 @@ class KafkaDestination(Plain):
             "client.id": "lumi-pipeline",
             "acks": "all",
             "enable.idempotence": True,
+            # Several at a time are faster far away; but what is refused is then overtaken, if the broker lets it.
+            "max.in.flight": 1 if self.settings.ordered else 5,
             "allow.auto.create.topics": False,
             "compression.type": "zstd",
             "partitioner": "murmur2_random",  # as Java's clients, so that a tenant's partition is everybody's

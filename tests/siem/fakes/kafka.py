@@ -3,9 +3,10 @@
 What it accepted is read with a consumer, from the beginning of each partition, so nothing that was written twice or
 never is overlooked. Only what librdkafka's header ``rdkafka_mock.h`` documents is used.
 
-In one point it is weaker than a broker: a request that is sent again under the same sequence number is written again.
-So when a connection breaks with several requests on their way, one a partition, messages may be there twice that a
-broker would have had once.
+In one point it is weaker than a broker that knows the producer: it writes under any sequence number. A request that is
+sent again is written again, so when a connection breaks with several requests on their way, messages may be there twice
+that a broker would have had once. And a request behind a refused one is written, as by a broker that does not know the
+producer yet; librdkafka then reports success of the refused one too (tests/siem/test_kafka_inferred.py).
 """
 
 import ctypes
@@ -64,6 +65,7 @@ def _library() -> ctypes.CDLL:
             None,
             (pointer, ctypes.c_int16, ctypes.c_size_t, ctypes.POINTER(ctypes.c_int)),
         ),
+        ("rd_kafka_mock_clear_request_errors", None, (pointer, ctypes.c_int16)),
         ("rd_kafka_mock_broker_set_rtt", ctypes.c_int, (pointer, ctypes.c_int32, ctypes.c_int)),
         ("rd_kafka_mock_broker_set_down", ctypes.c_int, (pointer, ctypes.c_int32)),
         ("rd_kafka_mock_broker_set_up", ctypes.c_int, (pointer, ctypes.c_int32)),
@@ -93,6 +95,10 @@ class FakeKafka:
         """Answer the next requests of a kind with these errors; -195 closes the connection instead."""
         array = (ctypes.c_int * len(errors))(*errors)
         self._library.rd_kafka_mock_push_request_errors_array(self._cluster, request, len(errors), array)
+
+    def forgive(self, request: int) -> None:
+        """Forget the errors that no request of a kind has met yet."""
+        self._library.rd_kafka_mock_clear_request_errors(self._cluster, request)
 
     def slow(self, milliseconds: int) -> None:
         """Answer everything so much later."""

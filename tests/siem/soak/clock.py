@@ -18,9 +18,13 @@ class FastClock:
 
     began: float = field(default_factory=time.time)
 
+    @property
+    def start(self) -> datetime:
+        """What it showed first."""
+        return datetime.fromtimestamp(self.began, UTC) - _BEHIND
+
     def __call__(self) -> datetime:
-        passed = (time.time() - self.began) * SPEED
-        return datetime.fromtimestamp(self.began, UTC) - _BEHIND + timedelta(seconds=passed)
+        return self.start + timedelta(seconds=(time.time() - self.began) * SPEED)
 
     @staticmethod
     def sleep(seconds: float) -> None:

@@ -342,12 +342,15 @@ def _kafka(making: Making) -> Target:
         "protocol": "plaintext",
         "format": "ocsf",
         "max_events": 250,
+        "max_bytes": 30_000,  # so that several requests of a batch are on their way at once
         "timeout": 5,
     }
     injected: Counter[str] = Counter()
 
     def disturb() -> None:
         errors = random.choices(_KAFKA_ERRORS, k=random.choice([0, 0, 0, 0, 1, 2]))
+        if random.random() < 0.2:
+            cluster.forgive(kafka.PRODUCE)  # else they would pile up without end while nobody sends
         cluster.fail(kafka.PRODUCE, *errors)
         cluster.slow(random.choice([0, 0, 20]))
         injected.update(f"error {error}" for error in errors)
@@ -356,7 +359,7 @@ def _kafka(making: Making) -> Target:
         cluster.slow(0)
         return [message.headers["event_id"].decode() for message in follower.stored()]
 
-    return Target("kafka", settings, arrived, lambda: 0, disturb=disturb, faults=injected)
+    return Target("kafka", settings, arrived, lambda: 0, making.expected.giants, disturb=disturb, faults=injected)
 
 
 def _file(making: Making) -> Target:

@@ -1,0 +1,67 @@
+"""Evidence on the command line: written, verified, sampled, and what is refused with which exit code."""
+
+import json
+import shutil
+
+import pytest
+
+from tests.cli.system import Lumi, System
+
+KEY = ("--key", "lake/log/log.vkey")
+
+
+def asked(published: System) -> tuple[str, ...]:
+    first, last = published.days[0], published.days[-1]
+    return ("evidence", "--tenant", "acme", "--from", str(first), "--to", str(last), "--out", "audit")
+
+
+@pytest.mark.parametrize("zipped", [(), ("--zip",)])
+def test_what_is_written_verifies_and_can_be_sampled(published: System, lumi: Lumi, zipped: tuple[str, ...]) -> None:
+    ran = lumi(*asked(published), *zipped, "--json")
+    assert ran.code == 0, ran.err
+    report = json.loads(ran.out)
+    assert (report["days"], report["verdict"]["reason"]) == (2, "ok")
+    assert lumi("verify", report["path"], *KEY).code == 0
+    assert lumi("sample", "--evidence", report["path"], "-n", 2, "--nonce", "dice", "--out", "drawn", *KEY).code == 0
+    [first, _] = sorted((published.directory / "drawn").glob("*.tlog-proof"))
+    assert lumi("verify", first, *KEY).code == 0
+
+
+def test_evidence_needs_a_key_from_elsewhere(published: System, lumi: Lumi) -> None:
+    path = json.loads(lumi(*asked(published), "--json").out)["path"]
+    shutil.move(published.directory / path, published.directory.parent / "handed-over")
+    (published.directory / "keys/log.key").rename(published.directory / "elsewhere.key")
+    assert lumi("verify", published.directory.parent / "handed-over").code == 3
+
+
+def test_an_altered_row_is_found_on_the_command_line(published: System, lumi: Lumi) -> None:
+    path = published.directory / json.loads(lumi(*asked(published), "--json").out)["path"] / "events.csv"
+    lines = path.read_bytes().split(b"\r\n")
+    path.write_bytes(b"\r\n".join([lines[0], *lines[2:]]))
+    ran = lumi("verify", path.parent, *KEY, "--json")
+    assert (ran.code, ran.json["verdicts"][0]["reason"]) == (1, "row-missing")  # type: ignore[index]
+
+
+def test_what_is_there_already_is_kept(published: System, lumi: Lumi) -> None:
+    assert lumi(*asked(published)).code == 0
+    ran = lumi(*asked(published))
+    assert (ran.code, "never overwritten" in ran.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "code", "said"),
+    [
+        ("--tenant", "nobody", 1, "no sealed day"),
+        ("--tenant", "../x", 1, "no sealed day"),
+        ("--from", "9999-01-01", 1, "before it begins"),
+        ("--from", "1999-01-01", 1, "the log begins with"),
+        ("--to", "9999-12-31", 1, "the last published day"),
+        ("--to", "2026-13-01", 2, "2026-13-01"),
+    ],
+)
+def test_what_cannot_be_given_is_said(  # noqa: PLR0917 - a case
+    published: System, lumi: Lumi, option: str, value: str, code: int, said: str
+) -> None:
+    ran = lumi(*asked(published), option, value)
+    assert (ran.code, said in ran.err) == (code, True), ran.err
+    assert not (published.directory / "audit").exists()
