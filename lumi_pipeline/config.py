@@ -11,11 +11,12 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from lumi_pipeline.due import parse_due
 from lumi_pipeline.errors import ConfigError
 from lumi_pipeline.outboxaddress import (
     POSTGRESQL,
@@ -73,6 +74,9 @@ SETTINGS: Final = (
     Setting("log_key_file", "data/local/keys/log.key", "Secret key that signs checkpoints."),
     Setting("evidence_key_file", "data/local/keys/evidence.key", "Secret key that signs evidence and receipts."),
     Setting("policy_file", None, "Witness policy (tlog-policy); default: no witnesses."),
+    Setting(
+        "record_due", "02:00", "Time of day (UTC) by which the log is expected to have the record of the day before."
+    ),
     Setting("operator_tenant", "lumi-operator", "Tenant whose chain records what the operator does."),
     Setting("compute", "inline", "Where heavy work runs: inline."),
 )
@@ -98,6 +102,7 @@ class Config:
     log_key_file: Path
     evidence_key_file: Path
     policy_file: Path | None
+    record_due: timedelta
     operator_tenant: str
     compute: str
     kms_key: str | None = None
@@ -176,6 +181,7 @@ def load_config(
             log_key_file=read("log_key_file", _Given.path),
             evidence_key_file=read("evidence_key_file", _Given.path),
             policy_file=read("policy_file", _Given.path) if "policy_file" in given else None,
+            record_due=read("record_due", _due),
             operator_tenant=read("operator_tenant", _tenant),
             compute=read("compute", _compute),
             kms_key=read("kms_key", _kms_key) if "kms_key" in given else None,
@@ -360,6 +366,13 @@ def _day(given: _Given) -> date:
     try:
         return parse_day(given.text())
     except FormatError as error:
+        raise ConfigError(f"{given.source}: {error}") from None
+
+
+def _due(given: _Given) -> timedelta:
+    try:
+        return parse_due(given.text())
+    except ValueError as error:
         raise ConfigError(f"{given.source}: {error}") from None
 
 

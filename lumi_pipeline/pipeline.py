@@ -28,6 +28,7 @@ from lumi_pipeline.rebase import Rebaser
 from lumi_pipeline.recorder import AuditRecorder
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
 from lumi_pipeline.sealing import Progress, Sealer, SealReport
+from lumi_pipeline.site import refresh_site
 from lumi_pipeline.stores.roots import open_lake
 from transparency.entries import Genesis, day_at, day_index
 from transparency.keys import SigningKey
@@ -175,8 +176,11 @@ class Pipeline:
         return Sealer(self.lake, genesis, self.clock)
 
     def publish(self) -> PublishReport:
-        """Publish every sealed day that the log doesn't hold yet, under one checkpoint."""
-        return publish(self.lake, self.log_key, self._require_genesis(), self.sealed_days())
+        """Publish every sealed day that the log doesn't hold yet, under one checkpoint; keep the site up to date."""
+        report = publish(self.lake, self.log_key, self._require_genesis(), self.sealed_days())
+        # A crash before this leaves the page of before, or none, until the next run.
+        refresh_site(self.lake.store, self.config.record_due)
+        return report
 
     def run(self, through: date | None = None, on_sealed: Callable[[SealReport], None] | None = None) -> RunReport:
         """Land, seal and publish every complete day up to ``through`` that is missing.

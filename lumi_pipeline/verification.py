@@ -31,6 +31,7 @@ from lumi_pipeline.outbox import Outbox, Snapshot
 from lumi_pipeline.pending import DayRange, Pending
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
 from lumi_pipeline.sealing import Progress, Sealer, SealReport
+from lumi_pipeline.site import SiteState, site_state
 from lumi_pipeline.tenantdays import DayTenants
 from lumi_pipeline.verdict import Status, Verdict
 from transparency.audit import check_journal
@@ -43,6 +44,13 @@ from transparency.verify import LogVerdict, Problem, fsck
 
 _OF_A_DAY = re.compile(r"(?:events|seals)/day=([^/]+)/[^/]+")
 _LANDED = re.compile(r"landed/([0-9]{12})/[^/]+")
+_SITES = {
+    SiteState.CURRENT: "index.html is this version's page.",
+    SiteState.OTHER: "index.html is another version's page, or altered; this version's is written by: lumi log site",
+    SiteState.FOREIGN: "index.html is not a page of this software; it is no evidence, and was not looked at.",
+    SiteState.MISSING: "There is no index.html; it is written by: lumi log site",
+}
+"""What is said of the site: it is no evidence, so it fails nothing."""
 _SHOWN = 20
 """How many breaks a verdict spells out; it always says how many there are."""
 
@@ -63,6 +71,7 @@ def verify_published(lake: Lake, policy: Policy, progress: Callable[[int, int], 
         return _Found(
             f"log {log.checkpoint.origin}, {log.checkpoint.size} entries, {report.objects} objects; {days}.",
             f"Signed by {log.policy.log_key.fingerprint}.",
+            _SITES[site_state(lake.store)],
         )
 
     return _judged("log", check)

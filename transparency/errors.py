@@ -65,7 +65,7 @@ class VerificationError(TransparencyError):
         super().__init__(message)
         self.reason = reason
 
-    def __reduce__(self) -> tuple[type["VerificationError"], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type["VerificationError"], tuple[object, ...]]:
         """Pickle with both arguments, so that the error survives a process boundary."""
         return type(self), (self.reason, str(self))
 

@@ -25,7 +25,7 @@ class ObjectStore(Protocol):
         ...
 
     def put(self, key: str, data: bytes) -> None:
-        """Create or replace the object durably and atomically. For the public ``checkpoint`` alone."""
+        """Create or replace the object durably and atomically. For what is no evidence, and the ``checkpoint``."""
         ...
 
     def list(self, prefix: str, *, start_after: str = "") -> Iterator[str]:

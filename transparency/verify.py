@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from datetime import date
 
 from transparency.checkpoint import Checkpoint, SignedCheckpoint, parse_signed_checkpoint
-from transparency.entries import DayRecord, Genesis, day_index
-from transparency.errors import EntryError, FormatError, ObjectMissing, TileError, VerificationError
+from transparency.entries import DayRecord, Genesis
+from transparency.errors import FormatError, ObjectMissing, TileError, VerificationError
+from transparency.history import History, parse_genesis, parse_record
 from transparency.keys import VerifierKey
 from transparency.merkle import leaf_hash, verify_inclusion
 from transparency.policy import Policy, PolicyVerdict, evaluate
@@ -79,6 +80,40 @@ class FsckReport:
     problems: tuple[Problem, ...]
 
 
+def check_checkpoint(
+    data: bytes, policy: Policy, *, require_quorum: bool = True
+) -> tuple[SignedCheckpoint, PolicyVerdict]:
+    """Read a signed checkpoint and verify it under a policy; with ``require_quorum`` false, as ``evaluate`` does."""
+    try:
+        signed = parse_signed_checkpoint(data)
+    except FormatError as error:
+        raise VerificationError("checkpoint-format", str(error)) from None
+    return signed, evaluate(policy, signed, require_quorum=require_quorum)
+
+
+def open_tree(fetch: Fetch, head: Checkpoint) -> TileReader:
+    """Return a reader of a verified checkpoint's tree for which a missing file is a failure of the log.
+
+    Otherwise it would do with the full tile in place of a partial one, and partial ones have to stay.
+    """
+
+    def fetch_present(path: str) -> bytes:
+        try:
+            return fetch(path)
+        except ObjectMissing:
+            raise VerificationError("tile", f"{path} is missing, and the checkpoint's size needs it") from None
+
+    return TileReader(fetch_present, head.size, head.root)
+
+
+def read_entries(tree: TileReader, start: int) -> Iterator[bytes]:
+    """Yield all entries from ``start`` on; whatever is wrong with a tile or bundle fails the verification."""
+    try:
+        yield from tree.read_entries(start, tree.size)
+    except TileError as error:
+        raise VerificationError("tile", str(error)) from None
+
+
 def verify_day_inclusion(  # noqa: PLR0917 - the parts of a proof, in the order in which they are checked
     policy: Policy,
     checkpoint: bytes,
@@ -96,10 +131,10 @@ def verify_day_inclusion(  # noqa: PLR0917 - the parts of a proof, in the order 
     first day. Its key must be one that the policy pins for the log: a reader follows the replacement of a key by
     pinning both.
     """
-    signed, verdict = _verify_checkpoint(checkpoint, policy)
+    signed, verdict = check_checkpoint(checkpoint, policy)
     head = signed.checkpoint
     _verify_inclusion(genesis, 0, genesis_path, head, "genesis-inclusion")
-    start = _parse_genesis(genesis, head.origin)
+    start = parse_genesis(genesis, head.origin)
     if start.key not in policy.pinned_keys(head.origin):
         raise VerificationError(
             "genesis-key",
@@ -107,7 +142,7 @@ def verify_day_inclusion(  # noqa: PLR0917 - the parts of a proof, in the order 
             "trust the old one as well, or verify the whole log, which follows the announcement",
         )
     _verify_inclusion(day_record, index, path, head, "day-inclusion")
-    return VerifiedDay(head, verdict, start, _parse_record(day_record, index, start))
+    return VerifiedDay(head, verdict, start, parse_record(day_record, index, start))
 
 
 def verify_log(
@@ -124,14 +159,14 @@ def verify_log(
     checked; the verdict on the whole comes with the return. A missing checkpoint raises ObjectMissing: then there is
     no log to judge.
     """
-    signed, verdict = _verify_checkpoint(fetch("checkpoint"), policy)
+    signed, verdict = check_checkpoint(fetch("checkpoint"), policy)
     head = signed.checkpoint
     if head.size == 0:
         raise VerificationError("genesis", f"the log {head.origin} is empty: it has no genesis")
-    entries = _read_entries(TileReader(_requiring(fetch), head.size, head.root))
-    history = _History(_parse_genesis(next(entries), head.origin))
+    entries = read_entries(open_tree(fetch, head), 0)
+    history = History(parse_genesis(next(entries), head.origin))
     for index, entry in enumerate(entries, start=1):
-        record = _parse_record(entry, index, history.genesis)
+        record = parse_record(entry, index, history.genesis)
         history.add(record)
         if on_record is not None:
             on_record(record)
@@ -179,48 +214,6 @@ def fsck(store: ObjectStore, policy: Policy, prefix: str = "log/", progress: Pro
     return FsckReport(log, objects, tuple(problems))
 
 
-class _History:
-    """What the entries read so far say: the rules that hold between them, and what they add up to."""
-
-    def __init__(self, genesis: Genesis) -> None:
-        self.genesis = genesis
-        self.last: DayRecord | None = None
-        self.breaks = 0
-        self.broken_days: list[date] = []
-        self.log_keys = [genesis.key]
-        self.evidence_keys = [genesis.evidence_key]
-
-    def add(self, record: DayRecord) -> None:
-        """Take the next day record, already checked by itself."""
-        if self.last is not None and record.sealed < self.last.sealed:
-            raise VerificationError(
-                "day-sealed", f"the record of {record.day} was sealed before that of {self.last.day}, the day before"
-            )
-        self.last = record
-        if record.breaks:
-            self.breaks += record.breaks
-            self.broken_days.append(record.day)
-        if record.next_key is not None:
-            self.log_keys.append(record.next_key)
-        if record.next_evidence_key is not None:
-            self.evidence_keys.append(record.next_evidence_key)
-
-    def check_signers(self, signers: Sequence[VerifierKey]) -> None:
-        """Check that one of the trusted keys that signed the checkpoint was the log's to sign with.
-
-        That is the genesis key, or one that a record announced: valid from the next record on, so not the last one's.
-        No announcement ends a key: a reader who has stopped trusting one takes it out of the policy.
-        """
-        announced_last = self.last is not None and self.last.next_key is not None
-        in_force = self.log_keys[:-1] if announced_last else self.log_keys
-        if not any(key in in_force for key in signers):
-            raise VerificationError(
-                "log-key",
-                f"the checkpoint is signed by {', '.join(key.vkey for key in signers)}, which is neither the first key "
-                "of the log nor announced by a record before its last",
-            )
-
-
 class _Published:
     """Says of any object under the public prefix whether it belongs there and is right."""
 
@@ -259,72 +252,9 @@ class _Published:
         return encode_bundle(self._bundle[: tile.width])
 
 
-def _verify_checkpoint(data: bytes, policy: Policy) -> tuple[SignedCheckpoint, PolicyVerdict]:
-    try:
-        signed = parse_signed_checkpoint(data)
-    except FormatError as error:
-        raise VerificationError("checkpoint-format", str(error)) from None
-    return signed, evaluate(policy, signed)
-
-
 def _verify_inclusion(entry: bytes, index: int, path: Sequence[bytes], head: Checkpoint, reason: str) -> None:
     try:
         verify_inclusion(leaf_hash(entry), index, head.size, path, head.root)
     except VerificationError as error:
         message = f"not entry {index} of the {head.size} that {head.origin} commits to: {error}"
         raise VerificationError(reason, message) from None
-
-
-def _parse_genesis(entry: bytes, origin: str) -> Genesis:
-    """Read entry 0 of a log that calls itself ``origin``."""
-    try:
-        genesis = Genesis.parse(entry)
-    except EntryError as error:
-        raise VerificationError("genesis", f"the genesis of {origin}: {error}") from None
-    if genesis.origin != origin:
-        raise VerificationError("genesis-origin", f"the genesis is of the log {genesis.origin}, not of {origin}")
-    return genesis
-
-
-def _parse_record(entry: bytes, index: int, genesis: Genesis) -> DayRecord:
-    """Read the entry at ``index``: it must be the record of the one day that belongs there."""
-    try:
-        record = DayRecord.parse(entry)
-    except EntryError as error:
-        raise VerificationError("day-record", f"entry {index} of {genesis.origin}: {error}") from None
-    if record.origin != genesis.origin:
-        raise VerificationError(
-            "day-origin", f"the record at index {index} is of the log {record.origin}, not of {genesis.origin}"
-        )
-    if record.index != index:
-        raise VerificationError("day-index", f"the record of {record.day} at index {index} says index {record.index}")
-    if record.day < genesis.first_day or index != day_index(genesis.first_day, record.day):
-        raise VerificationError(
-            "day-index",
-            f"the record at index {index} is of {record.day}, which is not day {index} of a log that starts on "
-            f"{genesis.first_day}",
-        )
-    return record
-
-
-def _requiring(fetch: Fetch) -> Fetch:
-    """Make a missing file a failure of the log.
-
-    Otherwise TileReader would do with the full tile in place of a partial one, and partial ones have to stay.
-    """
-
-    def fetch_present(path: str) -> bytes:
-        try:
-            return fetch(path)
-        except ObjectMissing:
-            raise VerificationError("tile", f"{path} is missing, and the checkpoint's size needs it") from None
-
-    return fetch_present
-
-
-def _read_entries(reader: TileReader) -> Iterator[bytes]:
-    """Yield all entries; whatever is wrong with a tile or bundle fails the verification."""
-    try:
-        yield from reader.read_entries(0, reader.size)
-    except TileError as error:
-        raise VerificationError("tile", str(error)) from None

@@ -19,10 +19,12 @@ from lumi_pipeline.cli.fsck import fsck
 from lumi_pipeline.cli.importing import import_group
 from lumi_pipeline.cli.keys import keys
 from lumi_pipeline.cli.landing import landing
+from lumi_pipeline.cli.monitor import monitor
 from lumi_pipeline.cli.options import PATH, Given, setting_options
 from lumi_pipeline.cli.outbox import outbox
 from lumi_pipeline.cli.prove import prove
 from lumi_pipeline.cli.siem import siem
+from lumi_pipeline.cli.site import log
 from lumi_pipeline.cli.status import status
 from lumi_pipeline.cli.tour import tour
 from lumi_pipeline.cli.verify import verify
@@ -71,6 +73,8 @@ for _command in (
     prove,
     verify,
     fsck,
+    monitor,
+    log,
     siem,
     feed,
     status,

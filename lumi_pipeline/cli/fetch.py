@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from lumi_pipeline.stores.address import SCHEME, s3_address, split_address
 from transparency.errors import ObjectMissing, StoreError
@@ -13,6 +14,8 @@ MAX_OBJECT_BYTES: Final = 64 * 2**20
 
 TIMEOUT_SECONDS: Final = 30.0
 
+CHECKPOINT: Final = "checkpoint"
+
 Fetch = Callable[[str], bytes]
 """Returns the object at a ``/``-separated path; raises StoreError, or its ObjectMissing."""
 
@@ -20,6 +23,29 @@ Fetch = Callable[[str], bytes]
 def is_url(target: str) -> bool:
     """Tell whether a command line argument means an address on the web or in S3."""
     return target.startswith(("http://", "https://", SCHEME))
+
+
+def log_directory(path: Path) -> Path | None:
+    """Return the directory of the log that ``path`` means: itself, or the ``log/`` of a lake's root."""
+    return next((found for found in (path, path / "log") if (found / CHECKPOINT).is_file()), None)
+
+
+@contextmanager
+def log_fetch(target: str) -> Iterator[Fetch]:
+    """Fetch the files of the log at an address or in a directory; its ``checkpoint`` may be named as well."""
+    if is_url(target):
+        with remote_fetch(log_address(target)) as fetch:
+            yield fetch
+    else:
+        path = Path(target)
+        if path.name == CHECKPOINT and path.is_file():
+            path = path.parent
+        yield directory_fetch(log_directory(path) or path)
+
+
+def log_address(url: str) -> str:
+    """Return the address of the log that a URL means: what ``checkpoint`` is below."""
+    return url.removesuffix(CHECKPOINT) if urlsplit(url).path.endswith(f"/{CHECKPOINT}") else url
 
 
 def directory_fetch(root: Path) -> Fetch:

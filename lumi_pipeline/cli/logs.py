@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from lumi_pipeline.cli.fetch import Fetch
+from lumi_pipeline.cli.fetch import CHECKPOINT, Fetch
 from lumi_pipeline.cli.output import count
 from lumi_pipeline.verdict import Status, Verdict
 from transparency.errors import FormatError, ObjectMissing, StoreError, VerificationError
@@ -26,7 +26,7 @@ def judge_log(fetch: Fetch, policy: Policy | None, subject: str, progress: Progr
     from transparency.verify import verify_log
 
     try:
-        if _SIGNATURE_MARK not in fetch("checkpoint"):
+        if not is_checkpoint(fetch(CHECKPOINT)):
             return Verdict(subject, Status.UNRECOGNISED, "unrecognised", ("Its checkpoint is not a signed note.",))
         log = verify_log(fetch, policy or claimed_key(fetch), progress)
     except ObjectMissing as error:
@@ -34,6 +34,11 @@ def judge_log(fetch: Fetch, policy: Policy | None, subject: str, progress: Progr
     except (VerificationError, FormatError, StoreError) as error:
         return failed(subject, error)
     return _verdict(log, subject, confirmed=policy is not None)
+
+
+def is_checkpoint(data: bytes) -> bool:
+    """Tell whether these bytes are meant as a signed checkpoint, however damaged."""
+    return _SIGNATURE_MARK in data
 
 
 def claimed_key(fetch: Fetch) -> Policy:

@@ -4,7 +4,15 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from lumi_pipeline.cli.fetch import directory_fetch, is_url, read_file, remote_fetch
+from lumi_pipeline.cli.fetch import (
+    CHECKPOINT,
+    directory_fetch,
+    is_url,
+    log_address,
+    log_directory,
+    read_file,
+    remote_fetch,
+)
 from lumi_pipeline.cli.logs import failed, judge_log
 from lumi_pipeline.cli.progress import progress
 from lumi_pipeline.proofs import verify_proof
@@ -13,7 +21,6 @@ from lumi_pipeline.verdict import Status, Verdict
 from transparency.errors import ObjectMissing, StoreError
 from transparency.policy import Policy
 
-_CHECKPOINT: Final = "checkpoint"
 _FILES: Final = (".tlog-proof", ".jsonl")
 
 
@@ -40,11 +47,11 @@ def judge(target: str, policy: Policy | None, own: Policy | None = None) -> Verd
 
 def _judge_path(subject: str, path: Path, policy: Policy | None) -> Verdict:
     if path.is_dir():
-        for directory in (path, path / "log"):
-            if (directory / _CHECKPOINT).is_file():
-                return _judge_log_directory(subject, directory, policy)
+        directory = log_directory(path)
+        if directory is not None:
+            return _judge_log_directory(subject, directory, policy)
         return Verdict(subject, Status.UNRECOGNISED, "unrecognised", ("It holds neither a log nor evidence.",))
-    if path.name == _CHECKPOINT and path.is_file():
+    if path.name == CHECKPOINT and path.is_file():
         return _judge_log_directory(subject, path.parent, policy)
     return _judge_file(subject, read_file(path), policy)
 
@@ -64,6 +71,5 @@ def _judge_url(url: str, policy: Policy | None) -> Verdict:
     if urlsplit(url).path.endswith(_FILES):
         with remote_fetch(url) as fetch:
             return _judge_file(url, fetch(""), policy)
-    base = url.removesuffix(_CHECKPOINT) if urlsplit(url).path.endswith(f"/{_CHECKPOINT}") else url
-    with remote_fetch(base) as fetch, progress("Verifying", "entries") as meter:
+    with remote_fetch(log_address(url)) as fetch, progress("Verifying", "entries") as meter:
         return judge_log(fetch, policy, url, meter.reach)

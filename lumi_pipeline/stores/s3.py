@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from lumi_pipeline.publicfiles import PUBLIC, cache_control, content_type
 from lumi_pipeline.stores.address import SCHEME
 from lumi_pipeline.stores.objectlock import ObjectLock
 from lumi_pipeline.stores.s3client import S3Client, S3Connection, checked
@@ -189,9 +190,11 @@ class S3Store:
         return True
 
     def _properties(self, key: str) -> dict[str, object]:
-        """What is said of every object that is written: its encryption and its retention."""
+        """What is said of every object that is written: its encryption, its retention, and what it is to browsers."""
         encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key} if self.kms_key else {}
-        return {**encryption, **(self.lock.parameters(key) if self.lock else {})}
+        path = key.removeprefix(PUBLIC)
+        public = {"ContentType": content_type(path), "CacheControl": cache_control(path)} if path != key else {}
+        return {**encryption, **public, **(self.lock.parameters(key) if self.lock else {})}
 
     def _locks(self, key: str) -> bool:
         return self.lock is not None and self.lock.applies(key)

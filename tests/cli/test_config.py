@@ -1,7 +1,7 @@
 """Where settings come from, which one wins, and what is refused."""
 
 import os
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import psycopg
@@ -44,6 +44,7 @@ def test_defaults_are_those_of_the_manual(here: Path) -> None:
         log_key_file=here / "data/local/keys/log.key",
         evidence_key_file=here / "data/local/keys/evidence.key",
         policy_file=None,
+        record_due=timedelta(hours=2),
         operator_tenant="lumi-operator",
         compute="inline",
         file=None,
