@@ -90,7 +90,6 @@ class _LogHandler(BaseHTTPRequestHandler):
         except ObjectMissing:
             self._send(HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", "no-cache", b"There is no such file.\n")
         except StoreError as error:
-            self.close_connection = True
             message = f"The log can't be read just now: {error}\n".encode()
             self._send(HTTPStatus.SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", "no-store", message)
         else:

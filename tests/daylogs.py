@@ -92,11 +92,6 @@ class DayLog:
         if not self.witnesses:
             return signed
         parsed = parse_signed_checkpoint(signed)
-        time = int(self.record(self.size_of(parsed.checkpoint.size)).sealed.timestamp()) + 5
+        time = int(self.record(max(parsed.checkpoint.size - 1, 1)).sealed.timestamp()) + 5
         lines = [cosign(parsed.checkpoint, witness, time + 2 * i) for i, witness in enumerate(self.witnesses)]
         return format_note(merge_cosignatures(parsed.note, lines))
-
-    @staticmethod
-    def size_of(size: int) -> int:
-        """The index of the last record of a log of this size."""
-        return max(size - 1, 1)

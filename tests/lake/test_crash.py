@@ -42,6 +42,7 @@ WRITES = {
     "put_new log/tile/entries/N.p/N",
     "put_new log/tile/N/N.p/N",
     "put log/checkpoint",
+    "put log/index.html",
 }
 """Every kind of durable write. Whoever adds one has to think what a crash before and after it leaves behind."""
 

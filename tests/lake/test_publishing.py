@@ -1,13 +1,22 @@
 """Publishing signs nothing that could not have been sealed here, and notices what the log has and the lake lost."""
 
+from datetime import timedelta
+
 import pytest
 
 from lumi_pipeline.errors import ConfigError, LakeError
 from lumi_pipeline.lake import seal_prefix
+from lumi_pipeline.pipeline import Pipeline
+from lumi_pipeline.site import PAGE_KEY, site_page
+from tests.lake.crashes import perform
 from tests.lake.world import ORIGIN, World, at, day
 from transparency.keys import SigningKey
 
 pytestmark = pytest.mark.everywhere
+
+
+def publish(pipeline: Pipeline) -> object:
+    return pipeline.publish()
 
 
 def sealed_only(world: World) -> None:
@@ -60,3 +69,11 @@ def test_a_committed_append_that_is_not_public_is_still_to_publish(sealed: World
     assert sealed.pipeline().unpublished_days() == [day(0), day(1), day(2)]
     sealed.pipeline().publish()
     assert sealed.store.get("log/checkpoint") == published
+
+
+def test_the_site_is_written_with_the_log_and_again_only_when_it_changes(sealed: World) -> None:
+    assert sealed.store.get(PAGE_KEY) == site_page(timedelta(hours=2))
+    assert [write for write in perform(sealed, publish) if write.key == PAGE_KEY] == []
+    sealed.overwrite(PAGE_KEY, sealed.store.get(PAGE_KEY) + b"\n")
+    assert [write for write in perform(sealed, publish) if write.key == PAGE_KEY] != []
+    assert sealed.store.get(PAGE_KEY) == site_page(timedelta(hours=2))

@@ -13,10 +13,10 @@ class Calendar {
     this.focused = null; // the one day that the tab key reaches
     this.selected = null;
     this.buttons = new Map(); // by day number, of the view
-    byId("calendar").addEventListener("keydown", (event) => this.onKey(event));
-    byId("calendar").addEventListener("click", (event) => {
-      const button = event.target.closest("button[data-day]");
-      if (button !== null) this.choose(Number(button.dataset.day));
+    $("calendar").addEventListener("keydown", (event) => this.onKey(event));
+    $("calendar").addEventListener("click", (event) => {
+      const day = event.target.closest("button[data-day]");
+      if (day !== null) this.choose(Number(day.dataset.day));
     });
   }
 
@@ -66,7 +66,7 @@ class Calendar {
   }
 
   draw() {
-    const hadFocus = byId("calendar").contains(document.activeElement);
+    const hadFocus = $("calendar").contains(document.activeElement);
     this.drawYears();
     this.buttons.clear();
     const months = this.months();
@@ -74,7 +74,7 @@ class Calendar {
       const end = dayNumber(`${months[0]}-01`) + daysInMonth(...months[0].split("-").map(Number)) - 1;
       this.focused = Math.max(this.days.first, Math.min(end, this.days.last));
     }
-    fill("calendar", months.map((month) => this.drawMonth(month)));
+    replaceContent($("calendar"), months.map((month) => this.drawMonth(month)));
     if (hadFocus) this.buttons.get(this.focused)?.focus();
   }
 
@@ -85,46 +85,42 @@ class Calendar {
     for (const { number, state } of this.days.notable()) {
       if (state.kind === "missing" || state.breaks > 0n || state.late !== null) notable.add(dayOfNumber(number).slice(0, 4));
     }
-    fill(
-      "years",
-      views.map((view) =>
-        el(
-          "button",
-          { type: "button", "aria-pressed": view === this.view ? "true" : "false", onclick: () => this.turnTo(view) },
-          view === LATEST ? "Latest months" : view,
-          notable.has(view) ? el("span", { class: "mark", title: "days that need a look" }, sign("flag"), el("span", { class: "sr" }, " (with days that need a look)")) : null,
-        ),
-      ),
-    );
+    const year = (view) => button(this.yearLabel(view, notable), () => this.turnTo(view), { "aria-pressed": String(view === this.view) });
+    replaceContent($("years"), ...views.map(year));
+  }
+
+  yearLabel(view, notable) {
+    const flag = [make("span", { class: "flag" }, sign("flag")), make("span", { class: "unseen" }, " (with days that need a look)")];
+    return make("span", {}, view === LATEST ? "Latest months" : view, ...(notable.has(view) ? flag : []));
   }
 
   turnTo(view) {
     this.view = view;
     this.draw();
-    byId("years").querySelector("[aria-pressed=true]")?.focus();
+    $("years").querySelector("[aria-pressed=true]")?.focus();
   }
 
   drawMonth(month) {
     const [year, number] = month.split("-").map(Number);
     const start = dayNumber(`${month}-01`);
-    const cells = Array.from({ length: weekday(start) }, () => el("td"));
-    for (let day = start; day < start + daysInMonth(year, number); day++) cells.push(el("td", {}, this.drawDay(day)));
+    const cells = Array.from({ length: weekday(start) }, () => make("td"));
+    for (let day = start; day < start + daysInMonth(year, number); day++) cells.push(make("td", {}, this.drawDay(day)));
     const rows = [];
-    for (let at = 0; at < cells.length; at += 7) rows.push(el("tr", {}, cells.slice(at, at + 7)));
-    return el(
+    for (let at = 0; at < cells.length; at += 7) rows.push(make("tr", {}, cells.slice(at, at + 7)));
+    return make(
       "table",
       { class: "month" },
-      el("caption", {}, monthName(month)),
-      el("thead", {}, el("tr", {}, WEEKDAYS.map((name) => el("th", { scope: "col", abbr: name }, name.slice(0, 2))))),
-      el("tbody", {}, rows),
+      make("caption", {}, monthName(month)),
+      make("thead", {}, make("tr", {}, ...WEEKDAYS.map((name) => make("th", { scope: "col", abbr: name }, name.slice(0, 2))))),
+      make("tbody", {}, rows),
     );
   }
 
   drawDay(number) {
     const state = this.days.state(number);
     const dayOfMonth = String(Number(dayOfNumber(number).slice(8)));
-    if (state.kind === "outside") return el("span", { class: "day outside" }, dayOfMonth);
-    const button = el(
+    if (state.kind === "outside") return make("span", { class: "day outside" }, dayOfMonth);
+    const made = make(
       "button",
       {
         type: "button",
@@ -135,10 +131,10 @@ class Calendar {
         "aria-current": number === this.selected ? "true" : null,
       },
       dayOfMonth,
-      signsOf(state).length > 0 ? el("span", { class: "signs" }, signsOf(state).map(sign)) : null,
+      signsOf(state).length > 0 ? make("span", { class: "signs" }, signsOf(state).map(sign)) : null,
     );
-    this.buttons.set(number, button);
-    return button;
+    this.buttons.set(number, made);
+    return made;
   }
 
   onKey(event) {
@@ -147,7 +143,7 @@ class Calendar {
     if (target === null) return;
     event.preventDefault();
     this.show(Math.max(this.days.first, Math.min(target, this.days.last)));
-    for (const [number, button] of this.buttons) button.tabIndex = number === this.focused ? 0 : -1;
+    for (const [number, day] of this.buttons) day.tabIndex = number === this.focused ? 0 : -1;
     this.buttons.get(this.focused).focus();
   }
 

@@ -35,15 +35,6 @@ function monthName(month) {
   return `${MONTHS[number - 1]} ${year}`;
 }
 
-// "4 h 20 min", from milliseconds.
-function duration(ms) {
-  const minutes = Math.floor(ms / 60000);
-  const [days, hours, rest] = [Math.floor(minutes / 1440), Math.floor(minutes / 60) % 24, minutes % 60];
-  if (days > 0) return hours > 0 ? `${days} d ${hours} h` : `${days} d`;
-  if (hours > 0) return rest > 0 ? `${hours} h ${rest} min` : `${hours} h`;
-  return minutes > 0 ? `${minutes} min` : `${Math.floor(ms / 1000)} s`;
-}
-
 // "2026-11-22 00:15:03", from milliseconds.
 function clockTime(ms) {
   return `${new Date(ms).toISOString().slice(0, 19).replace("T", " ")} UTC`;
@@ -108,8 +99,8 @@ function describeDay(state) {
   if (state.kind === "awaited") return "no record yet; it is not due";
   if (state.kind === "unread") return "recorded; not checked yet";
   if (state.kind === "outside") return "outside the log";
-  const parts = [state.late === null ? "recorded" : `recorded late, ${duration(state.after)} after the day’s end`];
-  if (state.breaks > 0n) parts.push(`${state.breaks} declared break${state.breaks === 1n ? "" : "s"}`);
+  const parts = [state.late === null ? "recorded" : `recorded late, ${duration(state.after / 1000)} after the day’s end`];
+  if (state.breaks > 0n) parts.push(count(state.breaks, "declared break"));
   if (state.announces) parts.push("announces a key");
   return parts.join("; ");
 }

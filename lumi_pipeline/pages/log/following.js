@@ -8,11 +8,11 @@ const BUNDLES_AT_A_TIME = 4;
 class LogCheck {
   constructor({ trust, remembered, onChange }) {
     this.trust = trust; // of parseTrust(): whom the visitor trusts, perhaps nobody
+    this.policy = null; // of policyFor(): the same, for this log
     this.remembered = remembered; // of recall(), or null
     this.onChange = onChange;
     this.checkpoint = null;
     this.checkpointBytes = null;
-    this.confirmed = trust.logKeys.length > 0;
     this.signers = [];
     this.cosignatures = [];
     this.splitViewExcluded = false;
@@ -24,6 +24,11 @@ class LogCheck {
     this.failure = null; // {reason, message}
     this.unreachable = null; // why nothing more could be found out
     this.finished = false;
+  }
+
+  // Whether the key is one that the visitor trusts.
+  get confirmed() {
+    return this.policy !== null && this.policy.confirmed;
   }
 
   get size() {
@@ -69,20 +74,17 @@ class LogCheck {
 
   async readCheckpoint() {
     this.checkpointBytes = await fetchLogFile("checkpoint");
-    try {
-      this.checkpoint = parseCheckpoint(this.checkpointBytes);
-    } catch (error) {
-      if (!(error instanceof FormatError)) throw error;
-      throw new VerificationError("checkpoint-format", error.message);
-    }
-    const policy = this.confirmed ? this.trust : { ...this.trust, logKeys: [await readClaimedKey()] };
-    const signed = await verifyCheckpoint(this.checkpoint, { ...policy, quorum: null });
+    this.checkpoint = readCheckpoint(this.checkpointBytes);
+    this.policy = policyFor(this.trust, this.checkpoint.origin, []);
+    if (!this.policy.confirmed) this.policy = policyFor(this.trust, this.checkpoint.origin, [await readClaimedKey()]);
+    const signed = await verifyCheckpoint(this.checkpoint, { ...this.policy, quorum: null });
     this.signers = signed.signers;
     this.cosignatures = signed.cosignatures;
     const cosigners = new Set(signed.cosignatures.map((cosignature) => cosignature.key));
-    this.quorumMissing = !hasWitnessed(policy.quorum, cosigners);
-    const others = new Set(policy.witnesses.map((witness) => witness.key).filter((key) => !cosigners.has(key)));
-    this.splitViewExcluded = policy.quorum !== null && !this.quorumMissing && !hasWitnessed(policy.quorum, others);
+    const { quorum, witnesses } = this.policy;
+    this.quorumMissing = !hasWitnessed(quorum, cosigners);
+    const others = new Set(witnesses.map((witness) => witness.key).filter((key) => !cosigners.has(key)));
+    this.splitViewExcluded = quorum !== null && !this.quorumMissing && !hasWitnessed(quorum, others);
     if (this.checkpoint.size < 1n) throw new VerificationError("genesis", "the log is empty: it has no genesis");
     if (this.checkpoint.size > MAX_LOG_SIZE) throw new VerificationError("day-index", "the log has more entries than there are days");
     this.tree = new LogTree(fetchTreeFile, Number(this.checkpoint.size), this.checkpoint.root);

@@ -1,36 +1,26 @@
-// What this browser keeps between visits, for itself alone: whom the visitor trusts, and the last checkpoint that was
-// verified here. One memory for each address.
+// What this browser keeps between visits, for itself alone: the last checkpoint that was verified here, one for each
+// address. (The keys that a visitor trusts are kept by trust.js.)
 
-function memoryKey(kind) {
-  return `lumi log ${kind} ${logAddress(window.location)}`;
+function memoryKey() {
+  return `lumi-checkpoint ${logAddress(window.location)}`;
 }
 
-function readMemory(kind) {
+// Whether it could be kept; null forgets.
+function writeMemory(text) {
   try {
-    return window.localStorage.getItem(memoryKey(kind));
-  } catch {
-    return null; // the visitor's settings forbid it
-  }
-}
-
-// Whether it could be kept.
-function writeMemory(kind, text) {
-  try {
-    if (text === null) window.localStorage.removeItem(memoryKey(kind));
-    else window.localStorage.setItem(memoryKey(kind), text);
+    if (text === null) localStorage.removeItem(memoryKey());
+    else localStorage.setItem(memoryKey(), text);
     return true;
   } catch {
-    return false;
+    return false; // the visitor's settings forbid it
   }
 }
 
 // The checkpoint of an earlier visit: {checkpoint, bytes, seen, since, sinceSize}, times as ISO text; null if there is
 // none that can be read.
 function recall() {
-  const text = readMemory("checkpoint");
-  if (text === null) return null;
   try {
-    const kept = JSON.parse(text);
+    const kept = JSON.parse(localStorage.getItem(memoryKey()));
     const bytes = utf8(kept.checkpoint);
     const checkpoint = parseCheckpoint(bytes);
     if (checkpoint.size < 1n || checkpoint.size > MAX_LOG_SIZE) return null;
@@ -45,7 +35,6 @@ function remember(check, now) {
   const before = recall();
   if (before !== null && before.checkpoint.size > check.checkpoint.size) return false;
   return writeMemory(
-    "checkpoint",
     JSON.stringify({
       checkpoint: decodeUtf8(check.checkpointBytes, "the checkpoint"),
       seen: now.toISOString(),

@@ -1,120 +1,100 @@
-// What a visitor can bring: keys to trust, and proof files or checkpoints to hold against the log.
+// What a visitor can bring: keys to trust (trust.js), and proof files or checkpoints to hold against the log.
 
 const CHECKPOINT_MARK = "\n\u2014 ";
 
-function report(id, tone, signName, title, ...lines) {
-  fill(id, el("div", { class: `result ${tone}` }, el("p", { class: "result-title" }, sign(signName), ` ${title}`), lines));
+// Say in #file-said what was found of something brought.
+function report(tone, title, reason, ...lines) {
+  const code = reason === null ? null : make("p", { class: "codes" }, "Reason ", make("code", {}, reason));
+  replaceContent($("file-said"), make("div", { class: `result ${tone}` }, make("h4", {}, mark(tone), ` ${title}`), ...lines, code));
 }
 
-// The key that the log is read with, and the way to another. `onTrust(text)` is called with what is to be trusted now.
-class TrustView {
-  constructor(onTrust) {
-    this.onTrust = onTrust;
-    byId("trust-form").addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.apply(byId("trust").value);
-    });
-    byId("trust-forget").addEventListener("click", () => this.apply(""));
-  }
-
-  apply(text) {
-    try {
-      parseTrust(text);
-    } catch (error) {
-      if (!(error instanceof FormatError)) throw error;
-      report("trust-said", "bad", "missing", "Not taken", el("p", {}, sentence(error.message)));
-      return;
-    }
-    const kept = writeMemory("trust", text.trim() === "" ? null : text);
-    fill("trust-said", kept ? null : el("p", { class: "quiet" }, "This browser keeps nothing: it holds for this visit alone."));
-    byId("trust").value = text;
-    this.onTrust(text);
-  }
-
-  // Offer the key that the log claims, once a visitor has compared it.
-  draw(check) {
-    byId("trust-forget").hidden = byId("trust").value.trim() === "";
-    const [key] = check?.signers ?? [];
-    const offer = key !== undefined && !check.confirmed && check.failure === null;
-    fill(
-      "trust-offer",
-      offer
-        ? el(
-            "div",
-            {},
-            el("p", {}, "The log says that this is its key:"),
-            el("p", { class: "hash" }, key.vkey),
-            el("p", {}, "Compare its fingerprint with one from the operator’s contract, a signed mail, or a telephone call; not with one from this site."),
-            el("p", { class: "row" }, el("button", { type: "button", onclick: () => this.apply(key.vkey) }, "The fingerprint is right: trust this key")),
-          )
-        : null,
-    );
-  }
+// Offer the key that the log claims, for a visitor who has compared it. `onTrust(vkey)` is called with it.
+function drawOffer(check, onTrust) {
+  const [key] = check.signers;
+  const offered = key !== undefined && !check.confirmed && check.failure === null;
+  $("trust-offer").hidden = !offered;
+  if (!offered) return;
+  replaceContent(
+    $("trust-offer"),
+    make("p", {}, "The log says that this is its key:"),
+    make("p", { class: "hash" }, key.vkey),
+    make("p", {}, fingerprint(key.fingerprint)),
+    make("p", { class: "quiet" }, "Compare this fingerprint with one from a contract, a signed mail or a telephone call; not with one from this site."),
+    make("p", { class: "row" }, button("The fingerprint is right: trust this key", () => onTrust(key.vkey))),
+  );
 }
 
 // What this browser saw before. `onForget()` is called when that is to be forgotten.
 function drawMemory(check, memory, onForget) {
-  if (check === null || check.past === null) return;
-  const forget = el("button", { type: "button", class: "small", onclick: onForget }, "Forget it");
   if (memory === null) {
-    const why = check.finished && check.verified ? "This browser keeps nothing between visits, so there is nothing to compare with." : "Once the log is verified, this browser will remember its checkpoint and hold every later one against it.";
-    return fill("memory", el("p", {}, why));
+    const why = check.verified ? "This browser keeps nothing between visits, so there is nothing to compare with." : "Once the log is verified, this browser will remember its checkpoint and hold every later one against it.";
+    replaceContent($("memory"), make("p", {}, why));
+    return;
   }
+  if (check.past === null) return;
   const { size } = memory.checkpoint;
-  const since = memory.checkpoint.size.toString() === memory.sinceSize ? null : `It has followed the log since ${clockTime(Date.parse(memory.since))}, from ${count(memory.sinceSize, "entry", "entries")} on.`;
+  const grown = check.checkpoint.size - (check.remembered?.checkpoint.size ?? check.checkpoint.size);
   const says = {
     first: "This is the first visit from this browser. It will hold every later checkpoint against this one.",
     same: "The checkpoint is the one that this browser remembers: nothing was added since.",
-    extends: check.verified
-      ? `What is shown now is what this browser saw before, and ${count(check.checkpoint.size - (check.remembered?.checkpoint.size ?? size), "entry", "entries")} more: nothing old was changed.`
-      : "What is shown now extends what this browser saw before.",
+    extends: `It is what this browser saw before, and ${count(grown, "entry", "entries")} more: nothing old was changed.`,
     fork: "What is shown now contradicts what this browser saw before.",
     older: "This browser has seen a longer state of this log.",
     shrunk: "This browser has seen a longer state of this log.",
     "other-log": "This browser knows another log at this address.",
   };
-  fill(
-    "memory",
-    el("p", {}, sign(check.contradicted ? "missing" : "yes"), ` ${says[check.past.kind]}`),
-    check.past.kind === "extends" ? el("details", {}, el("summary", {}, `Proved by ${count(check.past.path.length, "hash", "hashes")}`), el("ol", { class: "path" }, check.past.path.map((hash) => el("li", { class: "hash" }, encodeBase64(hash))))) : null,
-    el("p", { class: "quiet" }, `Remembered: ${count(size, "entry", "entries")}, seen ${clockTime(Date.parse(memory.seen))}. `, since),
-    el("p", { class: "row" }, copyButton("Copy the remembered checkpoint", decodeUtf8(memory.bytes, "the checkpoint")), forget),
+  const since = `It has followed the log since ${clockTime(Date.parse(memory.since))}, from ${count(memory.sinceSize, "entry", "entries")} on.`;
+  const copy = copyButton("Copy the remembered checkpoint", decodeUtf8(memory.bytes, "the checkpoint"));
+  replaceContent(
+    $("memory"),
+    make("p", {}, mark(check.contradicted ? "bad" : "good"), ` ${says[check.past.kind]}`),
+    check.past.kind === "extends" ? details(`Proved by ${count(check.past.path.length, "hash", "hashes")}`, hashes(check.past.path)) : null,
+    make("p", { class: "quiet" }, `Remembered: ${count(size, "entry", "entries")}, seen ${clockTime(Date.parse(memory.seen))}. `, String(size) === memory.sinceSize ? "" : since),
+    make("p", { class: "row" }, copy, button("Forget it", onForget, { class: "small" })),
   );
 }
 
 // Judge what a visitor brought: a proof file, or a signed checkpoint.
 async function judgeBrought(bytes, trust, check) {
+  const found = {};
   try {
-    if (looksLikeProof(bytes)) return await judgeProof(bytes, trust, check);
+    if (looksLikeProof(bytes)) return await judgeProof(bytes, trust, check, found);
     if (new TextDecoder().decode(bytes.subarray(0, MAX_NOTE_SIZE)).includes(CHECKPOINT_MARK)) return await judgeCheckpoint(bytes, trust, check);
-    report("file-said", "notice", "flag", "Neither a proof file nor a checkpoint", el("p", {}, "A proof file begins with the line “c2sp.org/tlog-proof@v1”; a checkpoint ends with lines of signatures. Reason: unrecognised."));
+    const what = "A proof file begins with the line “c2sp.org/tlog-proof@v1”; a checkpoint ends with lines of signatures.";
+    return report("unknown", "Neither a proof file nor a checkpoint", "unrecognised", make("p", {}, what));
   } catch (error) {
-    if (error instanceof Unreachable) return report("file-said", "notice", "flag", "Could not be checked to its end", el("p", {}, sentence(error.message)));
+    if (error instanceof Unreachable) return report("unknown", "Could not be compared with the log", "unreachable", make("p", {}, sentence(error.message)));
     if (!(error instanceof VerificationError || error instanceof FormatError)) throw error;
     const reason = error instanceof VerificationError ? error.reason : "malformed";
-    report("file-said", "bad", "missing", reason === "declared-break" ? "Verified, with declared breaks" : "Does not verify", el("p", {}, `${sentence(error.message)} Reason: ${reason}.`));
+    const [title, explained] = REASONS[reason] ?? ["Does not verify", "A check failed."];
+    const facts = found.proof === undefined ? null : definitions(factsOfProof(found));
+    return report(reason === "declared-break" ? "finding" : "bad", title, reason, make("p", {}, explained), make("p", {}, `In detail: ${error.message}.`), facts);
   }
 }
 
-async function judgeProof(bytes, trust, check) {
-  const found = await verifyProof(bytes, trust);
-  const agreed = await agreement(found.checkpoint, check);
-  const facts = [["Day", `${longDay(dayNumber(found.day.day))}, entry ${found.day.index.toLocaleString("en")}`], ...proofFacts(found), ["Log", `${found.checkpoint.origin}, ${count(found.checkpoint.size, "entry", "entries")}`]];
-  const list = el("dl", { class: "facts" }, facts.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
-  const unconfirmed = el("p", {}, "Consistent, but you have confirmed no key, so anybody could have made this. Reason: key-unconfirmed.");
-  if (agreed.kind === "fork") return reportFork("The proof is of another history than this log shows", parseProof(bytes).checkpoint, check);
-  if (found.confirmed) report("file-said", "good", "yes", "The proof verifies", list, el("p", {}, agreed.text));
-  else report("file-said", "notice", "flag", "The proof is consistent, but the key is not confirmed", unconfirmed, list, el("p", {}, agreed.text));
+async function judgeProof(bytes, trust, check, found) {
+  await verifyProof(bytes, trust, found);
+  const { checkpoint } = parseProof(bytes);
+  const agreed = await agreement(parseCheckpoint(checkpoint), check);
+  if (agreed.kind === "fork") return reportFork("your proof is of another history than this log shows", checkpoint, check, agreed.path);
+  const lines = [definitions(factsOfProof(found)), make("p", {}, agreed.text)];
+  if (found.confirmed) return report("good", "Verified", "ok", make("p", {}, PROOF_WORDS[found.proof.type]), ...lines);
+  return report("unsure", REASONS["key-unconfirmed"][0], "key-unconfirmed", make("p", {}, "You have given no key that you trust, so anybody could have made this."), ...lines);
 }
 
-function proofFacts({ type, tenantId, record, event }) {
-  if (type === "lumi/absence-proof/v1") return [["Absent", `${tenantId} was no tenant on that day`]];
-  const day = `${count(record.count, "event")}, from number ${record.first.toLocaleString("en")} on`;
-  if (event === null) return [["Tenant key", el("span", { class: "hash" }, encodeHex(record.key))], ["The tenant’s day", day]];
+function factsOfProof({ origin, size, proof: { type, day, tenantId, record, event } }) {
+  const facts = [
+    ["Log", `${origin}, ${count(size, "entry", "entries")}`],
+    ["Day", `${longDay(dayNumber(day.day))}, entry ${numbers.format(day.index)}`],
+  ];
+  if (type === "lumi/absence-proof/v1") return [...facts, ["Absent", `${tenantId} was no tenant on that day`]];
+  if (record === null) return facts;
+  if (event === null) return [...facts, ["Tenant’s key", make("span", { class: "hash" }, encodeHex(record.key))], ["Its events that day", numbers.format(record.count)]];
   const { columns } = event;
   return [
-    ["Event", el("span", { class: "hash" }, columns.event_id)],
-    ["Tenant", `${tenantId}, event number ${BigInt(columns.seq).toLocaleString("en")}`],
+    ...facts,
+    ["Event", make("span", { class: "hash" }, columns.event_id)],
+    ["Tenant", `${tenantId}, event number ${numbers.format(BigInt(columns.seq))}`],
     ["Action", `${columns.action}: ${columns.entity_type} ${columns.entity_id}, ${columns.outcome}`],
     ["Actor", `${columns.actor_type} ${columns.actor_id}`],
     ["Recorded", columns.recorded_at],
@@ -123,60 +103,60 @@ function proofFacts({ type, tenantId, record, event }) {
 }
 
 async function judgeCheckpoint(bytes, trust, check) {
-  const checkpoint = parseCheckpoint(bytes);
-  const confirmed = trust.logKeys.length > 0;
-  const policy = confirmed ? trust : { ...trust, logKeys: check?.signers ?? [] };
+  const checkpoint = readCheckpoint(bytes);
+  const policy = policyFor(trust, checkpoint.origin, check.signers);
   await verifyCheckpoint(checkpoint, { ...policy, quorum: null });
   const agreed = await agreement(checkpoint, check);
-  if (agreed.kind === "fork") return reportFork("The checkpoint is of another history than this log shows", bytes, check);
-  const text = el("p", {}, `${checkpoint.origin}, ${count(checkpoint.size, "entry", "entries")}. ${agreed.text}`);
-  if (agreed.kind === null || !confirmed) report("file-said", "notice", "flag", confirmed ? "The checkpoint is signed, and was not compared" : "Consistent, but the key is not confirmed", text);
-  else report("file-said", "good", "yes", "The checkpoint is signed, and belongs to this log", text);
+  if (agreed.kind === "fork") return reportFork("your checkpoint is of another history than this log shows", bytes, check, agreed.path);
+  const text = make("p", {}, `${checkpoint.origin}, ${count(checkpoint.size, "entry", "entries")}. ${agreed.text}`);
+  if (!policy.confirmed) return report("unsure", REASONS["key-unconfirmed"][0], "key-unconfirmed", text);
+  if (agreed.kind === null) return report("unknown", "Signed, and not compared", null, text);
+  return report("good", "Signed, and of this log", "ok", text);
 }
 
-// How a checkpoint from elsewhere stands to the log that is shown here: {kind, text}; null where nobody can tell.
+// How a checkpoint from elsewhere stands to the log that is shown here: {kind, text, path}; null where nobody can tell.
 async function agreement(checkpoint, check) {
-  const here = check?.checkpoint ?? null;
+  const here = check.checkpoint;
   if (here === null || check.tree === null || here.origin !== checkpoint.origin) return { kind: null, text: "It was not compared with the log of this site." };
-  const { kind } = await compareCheckpoints(checkpoint, here, check.tree);
+  const { kind, path } = await compareCheckpoints(checkpoint, here, check.tree);
   const texts = {
     same: "Its checkpoint is the one that this site shows.",
     extends: "The log that this site shows extends its checkpoint: nothing that it commits to was changed.",
     older: "Its checkpoint is newer than what this site shows, and agrees with it.",
+    fork: "",
   };
-  if (kind === "fork") return { kind, text: "" };
-  return kind in texts ? { kind, text: texts[kind] } : { kind: null, text: "Its checkpoint is of a longer log than this site shows, and could not be compared." };
+  return kind in texts ? { kind, text: texts[kind], path } : { kind: null, text: "Its checkpoint is of a longer log than this site shows, and could not be compared." };
 }
 
-function reportFork(title, bytes, check) {
-  const sides = bothCheckpoints({ title: "Yours", bytes }, { title: "Shown here", bytes: check.checkpointBytes });
-  report("file-said", "bad", "missing", `Alarm: ${title[0].toLowerCase()}${title.slice(1)}`, el("p", {}, "Both are signed, and no honest log signs both. Keep them, and send them to whoever relies on this log. Reason: split-view."), ...sides);
+function reportFork(what, bytes, check, path) {
+  const text = "Both are signed, and no honest log signs both. Keep them, and send them to whoever relies on this log.";
+  const sides = bothCheckpoints([{ title: "Yours", bytes }, { title: "Shown here", bytes: check.checkpointBytes }], path);
+  return report("bad", `Alarm: ${what}`, "split-view", make("p", {}, text), ...sides);
 }
 
 // Let files be dropped, chosen or pasted. `onBytes(bytes)` gets what was brought.
 function acceptFiles(onBytes) {
-  const zone = byId("drop");
   const take = async (files) => {
     const [file] = files;
     if (file === undefined) return;
-    if (file.size > MAX_PROOF_SIZE) report("file-said", "notice", "flag", "Too large for a proof file or a checkpoint");
+    if (file.size > MAX_PROOF_SIZE) report("unknown", "Too large for a proof file or a checkpoint", "unrecognised");
     else onBytes(new Uint8Array(await file.arrayBuffer()));
   };
-  byId("file").addEventListener("change", (event) => {
-    take(event.target.files);
+  $("file").addEventListener("change", async (event) => {
+    await take(event.target.files);
     event.target.value = ""; // so that the same file can be chosen again
   });
   for (const name of ["dragover", "dragleave", "drop"]) {
     document.addEventListener(name, (event) => {
       if (!event.dataTransfer?.types.includes("Files")) return;
       event.preventDefault();
-      zone.classList.toggle("over", name === "dragover");
+      $("drop").classList.toggle("over", name === "dragover");
       if (name === "drop") take(event.dataTransfer.files);
     });
   }
-  byId("paste-form").addEventListener("submit", (event) => {
+  $("paste-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    const text = byId("paste").value;
+    const text = $("paste").value;
     if (text.trim() !== "") onBytes(utf8(text.endsWith("\n") ? text : `${text}\n`));
   });
 }
