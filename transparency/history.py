@@ -67,7 +67,7 @@ class History:
             )
 
 
-def parse_genesis(entry: bytes, origin: str) -> Genesis:
+def check_genesis(entry: bytes, origin: str) -> Genesis:
     """Read entry 0 of a log that calls itself ``origin``."""
     try:
         genesis = Genesis.parse(entry)
@@ -78,7 +78,7 @@ def parse_genesis(entry: bytes, origin: str) -> Genesis:
     return genesis
 
 
-def parse_record(entry: bytes, index: int, genesis: Genesis) -> DayRecord:
+def check_record(entry: bytes, index: int, genesis: Genesis) -> DayRecord:
     """Read the entry at ``index``: it must be the record of the one day that belongs there."""
     try:
         record = DayRecord.parse(entry)

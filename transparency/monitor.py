@@ -17,7 +17,7 @@ from transparency.checkpoint import Checkpoint, SignedCheckpoint, parse_signed_c
 from transparency.encoding import Json, b64encode, canonical_json, excerpt, parse_canonical_json
 from transparency.entries import DayRecord, Genesis
 from transparency.errors import EncodingError, FormatError, StoreError, TileError, VerificationError
-from transparency.history import History, parse_genesis, parse_record
+from transparency.history import History, check_genesis, check_record
 from transparency.keys import VerifierKey
 from transparency.merkle import consistency_proof, verify_consistency
 from transparency.note import MAX_NOTE_SIZE
@@ -157,11 +157,11 @@ def overdue_days(history: History, now: datetime, due: timedelta) -> tuple[date,
 def _check_parts(followed: Followed) -> None:
     """Check that the parts of a stored state can be of one log."""
     head = followed.head
-    genesis = parse_genesis(followed.genesis, head.origin)
+    genesis = check_genesis(followed.genesis, head.origin)
     if (head.size == 1) != (followed.last_record is None) or head.size < 1:
         raise EncodingError(f"it has the checkpoint of {head.size} entries, and not their last record")
     if followed.last_record is not None:
-        parse_record(followed.last_record, head.size - 1, genesis)
+        check_record(followed.last_record, head.size - 1, genesis)
 
 
 def _compare(before: Followed, signed: SignedCheckpoint, tree: TileReader, fetch: Fetch) -> None:
@@ -222,13 +222,13 @@ def _read_on(
     entries = read_entries(tree, start)
     if before is None:
         genesis = next(entries)
-        history, start = History(parse_genesis(genesis, head.origin)), 1
+        history, start = History(check_genesis(genesis, head.origin)), 1
         last = None
     else:
         genesis, history, last = before.genesis, before.history(), before.last_record
     records = []
     for index, last in enumerate(entries, start=start):
-        record = parse_record(last, index, history.genesis)
+        record = check_record(last, index, history.genesis)
         history.add(record)
         records.append(record)
         if progress is not None and index % TILE_WIDTH == 0:

@@ -17,7 +17,7 @@ from datetime import date
 from transparency.checkpoint import Checkpoint, SignedCheckpoint, parse_signed_checkpoint
 from transparency.entries import DayRecord, Genesis
 from transparency.errors import FormatError, ObjectMissing, TileError, VerificationError
-from transparency.history import History, parse_genesis, parse_record
+from transparency.history import History, check_genesis, check_record
 from transparency.keys import VerifierKey
 from transparency.merkle import leaf_hash, verify_inclusion
 from transparency.policy import Policy, PolicyVerdict, evaluate
@@ -134,7 +134,7 @@ def verify_day_inclusion(  # noqa: PLR0917 - the parts of a proof, in the order 
     signed, verdict = check_checkpoint(checkpoint, policy)
     head = signed.checkpoint
     _verify_inclusion(genesis, 0, genesis_path, head, "genesis-inclusion")
-    start = parse_genesis(genesis, head.origin)
+    start = check_genesis(genesis, head.origin)
     if start.key not in policy.pinned_keys(head.origin):
         raise VerificationError(
             "genesis-key",
@@ -142,7 +142,7 @@ def verify_day_inclusion(  # noqa: PLR0917 - the parts of a proof, in the order 
             "trust the old one as well, or verify the whole log, which follows the announcement",
         )
     _verify_inclusion(day_record, index, path, head, "day-inclusion")
-    return VerifiedDay(head, verdict, start, parse_record(day_record, index, start))
+    return VerifiedDay(head, verdict, start, check_record(day_record, index, start))
 
 
 def verify_log(
@@ -164,9 +164,9 @@ def verify_log(
     if head.size == 0:
         raise VerificationError("genesis", f"the log {head.origin} is empty: it has no genesis")
     entries = read_entries(open_tree(fetch, head), 0)
-    history = History(parse_genesis(next(entries), head.origin))
+    history = History(check_genesis(next(entries), head.origin))
     for index, entry in enumerate(entries, start=1):
-        record = parse_record(entry, index, history.genesis)
+        record = check_record(entry, index, history.genesis)
         history.add(record)
         if on_record is not None:
             on_record(record)

@@ -18,10 +18,11 @@ function logAddress(location) {
   return `${location.origin}${folder}`;
 }
 
-async function fetchLogFile(path) {
+// The bytes of a file of the log. Only the checkpoint is ever replaced, so all others may come from the browser's cache,
+// unless that is to be left out: `fresh`.
+async function fetchLogFile(path, fresh = false) {
   const url = `${logAddress(window.location)}${path}`;
-  // Only the checkpoint and the page itself are ever replaced; everything else may come from any cache.
-  const cache = path === "checkpoint" ? "no-store" : "default";
+  const cache = path === "checkpoint" ? "no-store" : fresh ? "reload" : "default";
   let response;
   try {
     response = await fetch(url, { cache, signal: AbortSignal.timeout(FETCH_SECONDS * 1000) });
@@ -55,9 +56,9 @@ async function readCapped(response, url) {
 }
 
 // A file that the checkpoint's size needs.
-async function fetchTreeFile(path) {
+async function fetchTreeFile(path, fresh) {
   try {
-    return await fetchLogFile(path);
+    return await fetchLogFile(path, fresh);
   } catch (error) {
     if (error instanceof MissingFile) throw new VerificationError("tile", `${path} is missing, and the checkpoint's size needs it`);
     throw error;

@@ -6,7 +6,8 @@ const BUNDLES_AT_A_TIME = 4;
 
 // One look at the log. `run()` fills the fields in and calls `onChange` whenever there is more to show; it never throws.
 class LogCheck {
-  constructor({ trust, remembered, onChange }) {
+  constructor({ trust, remembered, fresh, onChange }) {
+    this.fetchFile = (path) => fetchTreeFile(path, fresh); // not from the browser's cache, if `fresh`
     this.trust = trust; // of parseTrust(): whom the visitor trusts, perhaps nobody
     this.policy = null; // of policyFor(): the same, for this log
     this.remembered = remembered; // of recall(), or null
@@ -87,7 +88,7 @@ class LogCheck {
     this.splitViewExcluded = quorum !== null && !this.quorumMissing && !hasWitnessed(quorum, others);
     if (this.checkpoint.size < 1n) throw new VerificationError("genesis", "the log is empty: it has no genesis");
     if (this.checkpoint.size > MAX_LOG_SIZE) throw new VerificationError("day-index", "the log has more entries than there are days");
-    this.tree = new LogTree(fetchTreeFile, Number(this.checkpoint.size), this.checkpoint.root);
+    this.tree = new LogTree(this.fetchFile, Number(this.checkpoint.size), this.checkpoint.root);
   }
 
   async comparePast() {
@@ -172,7 +173,7 @@ async function compareCheckpoints(before, now, tree) {
   }
   if (before.size > MAX_LOG_SIZE) return { kind: "shrunk", path: [] };
   try {
-    const longer = new LogTree(fetchTreeFile, Number(before.size), before.root);
+    const longer = new LogTree(tree.fetchFile, Number(before.size), before.root);
     const path = await longer.consistencyPath(Number(now.size));
     return { kind: provesConsistency(now.size, before.size, now.root, before.root, path) ? "older" : "fork", path };
   } catch (error) {

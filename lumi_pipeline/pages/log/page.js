@@ -1,7 +1,7 @@
 // The public site of a log: what happens when, from opening the page on.
 
 const DUE = readDue(document.documentElement.dataset.recordDue);
-const PATIENCE_MS = 700; // after the last key that is pressed in the field for keys
+const PATIENCE_MS = 400; // after the last key that is pressed in the field for keys
 
 class Page {
   constructor() {
@@ -14,24 +14,30 @@ class Page {
     this.trust = new TrustPanel(() => this.keysChanged());
     if (this.trust.field.value === "") this.trust.remember.checked = true; // it is what a visitor comes back for
     this.timer = null;
-    $("again").addEventListener("click", () => this.start());
+    $("again").addEventListener("click", () => this.start(true));
     $("genesis").addEventListener("click", () => this.go("genesis"));
     $("key-help").addEventListener("click", () => $("trust-title").scrollIntoView());
     window.addEventListener("hashchange", () => this.followAddress());
     acceptFiles((bytes) => this.judge(bytes));
   }
 
-  // Look at the log anew, with the keys that are in the field; null there means that they can't be read.
-  async start() {
+  // Look at the log anew, with the keys that are in the field; null there means that they can't be read. What the
+  // browser has cached is left out if that is asked for, or turns out not to be what the log commits to.
+  async start(fresh = false) {
     const keys = this.trust.text;
     if (keys === null) return;
     $("alarm").replaceChildren();
     this.memory = recall();
-    const check = new LogCheck({ trust: parseTrust(keys), remembered: this.memory, onChange: () => this.check === check && this.draw() });
+    const onChange = () => this.check === check && this.draw();
+    const check = new LogCheck({ trust: parseTrust(keys), remembered: this.memory, fresh, onChange });
     this.check = check;
     $("again").disabled = true;
     await check.run();
     if (this.check !== check) return; // started anew meanwhile
+    if (check.failure?.reason === "tile" && !fresh) {
+      await this.start(true);
+      return;
+    }
     $("again").disabled = false;
     if (check.verified) {
       remember(check, new Date());
@@ -137,6 +143,8 @@ function say(tone, title, text) {
   $("verdict-text").textContent = text;
 }
 
+const page = new Page();
+
 async function openPage() {
   if (window.location.protocol === "file:") {
     document.body.classList.add("from-disk");
@@ -150,7 +158,7 @@ async function openPage() {
     say("bad", "This browser can’t be relied on", error.message);
     return;
   }
-  await new Page().start();
+  await page.start();
 }
 
 openPage();
