@@ -239,16 +239,20 @@ JUDGES = (
     "lumi_pipeline/proofs.py",
     "lumi_pipeline/cli/logs.py",
     "lumi_pipeline/cli/targets.py",
+    "lumi_pipeline/cli/watching.py",
     "lumi_pipeline/siem/checking.py",
 )
-REASON_IS_ARGUMENT = {"VerificationError": 0, "Verdict": 2, "_failed": 1, "_verify_inclusion": 4}
+REASON_IS_ARGUMENT = {
+    "VerificationError": 0, "Contradiction": 0, "Verdict": 2, "_failed": 1, "_verify_inclusion": 4, "_finding": 0,
+    "_ended": 1,
+}  # fmt: skip
 
 
 def reasons_in(source: str) -> Iterator[str]:
     """Yield the reasons that a module gives: to the error, to a verdict, or to what raises the error."""
     for node in ast.walk(ast.parse(source)):
         match node:
-            case ast.Call(func=ast.Name(id=name), args=given) if name in REASON_IS_ARGUMENT:
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=given) if name in REASON_IS_ARGUMENT:
                 if isinstance(reason := given[REASON_IS_ARGUMENT[name]], ast.Constant):
                     yield str(reason.value)
             case ast.keyword(arg="reason", value=ast.Constant(value=value)):
@@ -259,7 +263,13 @@ def test_reasons() -> None:
     sources = [*(REPOSITORY / "transparency").glob("*.py"), *(REPOSITORY / name for name in JUDGES)]
     ours = {reason for source in sources for reason in reasons_in(source.read_text(encoding="utf-8"))}
     ours |= {UNKNOWN_SIGNER}
-    headings = ("### Verifying a checkpoint", "### Verifying a whole log", "### Checks", "### Verifying receipts")
+    headings = (
+        "### Verifying a checkpoint",
+        "### Verifying a whole log",
+        "### Following a log",
+        "### Checks",
+        "### Verifying receipts",
+    )
     shown = {reason for heading in headings for rows in tables(heading) for row in rows for reason in code(row[-1])}
     assert shown == ours - NEVER_A_VERDICT
 
@@ -346,7 +356,7 @@ WORDS = {
     "<suffix>": r"(?:ndjson\.gz|json\.gz|parquet)",
     "<time>": r"\d{8}T\d{6}Z",
     "<tenant>": "[A-Za-z0-9._-]+",
-    "…": "(?:checkpoint|log.vkey|tile/.+)",
+    "…": "(?:checkpoint|index.html|log.vkey|tile/.+)",
 }
 
 
