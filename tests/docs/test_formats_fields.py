@@ -265,17 +265,21 @@ JUDGES = (
     "lumi_pipeline/proofs.py",
     "lumi_pipeline/cli/logs.py",
     "lumi_pipeline/cli/targets.py",
+    "lumi_pipeline/cli/watching.py",
     "lumi_pipeline/siem/checking.py",
     *(str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "lumi_pipeline/evidence").glob("*.py")),
 )
-REASON_IS_ARGUMENT = {"VerificationError": 0, "Verdict": 2, "_failed": 1, "_verify_inclusion": 4}
+REASON_IS_ARGUMENT = {
+    "VerificationError": 0, "Contradiction": 0, "Verdict": 2, "_failed": 1, "_verify_inclusion": 4, "_finding": 0,
+    "_ended": 1,
+}  # fmt: skip
 
 
 def reasons_in(source: str) -> Iterator[str]:
     """Yield the reasons that a module gives: to the error, to a verdict, or to what raises the error."""
     for node in ast.walk(ast.parse(source)):
         match node:
-            case ast.Call(func=ast.Name(id=name), args=given) if name in REASON_IS_ARGUMENT:
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name), args=given) if name in REASON_IS_ARGUMENT:
                 if isinstance(reason := given[REASON_IS_ARGUMENT[name]], ast.Constant):
                     yield str(reason.value)
             case ast.keyword(arg="reason", value=ast.Constant(value=value)):
@@ -289,6 +293,7 @@ def test_reasons() -> None:
     headings = (
         "### Verifying a checkpoint",
         "### Verifying a whole log",
+        "### Following a log",
         "### Checks",
         "### Verifying receipts",
         "### Checking a bundle",
@@ -383,7 +388,7 @@ WORDS = {
     "<suffix>": r"(?:ndjson\.gz|json\.gz|parquet)",
     "<time>": r"\d{8}T\d{6}Z",
     "<tenant>": "[A-Za-z0-9._-]+",
-    "…": "(?:checkpoint|log.vkey|tile/.+)",
+    "…": "(?:checkpoint|index.html|log.vkey|tile/.+)",
 }
 
 

@@ -74,7 +74,10 @@ class Calendar {
       const end = dayNumber(`${months[0]}-01`) + daysInMonth(...months[0].split("-").map(Number)) - 1;
       this.focused = Math.max(this.days.first, Math.min(end, this.days.last));
     }
-    replaceContent($("calendar"), months.map((month) => this.drawMonth(month)));
+    replaceContent(
+      $("calendar"),
+      months.map((month) => this.drawMonth(month)),
+    );
     if (hadFocus) this.buttons.get(this.focused)?.focus();
   }
 
@@ -83,14 +86,19 @@ class Calendar {
     const views = years.length > 1 ? [LATEST, ...years] : [];
     const notable = new Set();
     for (const { number, state } of this.days.notable()) {
-      if (state.kind === "missing" || state.breaks > 0n || state.late !== null) notable.add(dayOfNumber(number).slice(0, 4));
+      if (state.kind === "missing" || state.breaks > 0n || state.late !== null)
+        notable.add(dayOfNumber(number).slice(0, 4));
     }
-    const year = (view) => button(this.yearLabel(view, notable), () => this.turnTo(view), { "aria-pressed": String(view === this.view) });
+    const year = (view) =>
+      button(this.yearLabel(view, notable), () => this.turnTo(view), { "aria-pressed": String(view === this.view) });
     replaceContent($("years"), ...views.map(year));
   }
 
   yearLabel(view, notable) {
-    const flag = [make("span", { class: "flag" }, sign("flag")), make("span", { class: "unseen" }, " (with days that need a look)")];
+    const flag = [
+      make("span", { class: "flag" }, sign("flag")),
+      make("span", { class: "unseen" }, " (with days that need a look)"),
+    ];
     return make("span", {}, view === LATEST ? "Latest months" : view, ...(notable.has(view) ? flag : []));
   }
 
@@ -111,7 +119,11 @@ class Calendar {
       "table",
       { class: "month" },
       make("caption", {}, monthName(month)),
-      make("thead", {}, make("tr", {}, ...WEEKDAYS.map((name) => make("th", { scope: "col", abbr: name }, name.slice(0, 2))))),
+      make(
+        "thead",
+        {},
+        make("tr", {}, ...WEEKDAYS.map((name) => make("th", { scope: "col", abbr: name }, name.slice(0, 2)))),
+      ),
       make("tbody", {}, rows),
     );
   }

@@ -1,7 +1,20 @@
 // Days of the calendar: which are recorded, which came late, which are missing by now.
 
 const DAY_MS = 86400000;
-const MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
+const MONTHS = [
+  "January",
+  "February",
+  "March",
+  "April",
+  "May",
+  "June",
+  "July",
+  "August",
+  "September",
+  "October",
+  "November",
+  "December",
+];
 const WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
 // Milliseconds after midnight UTC by which the record of the day before is expected; "HH:MM" stands in the page.
@@ -60,7 +73,8 @@ class Days {
   // What there is to say of a day: {kind, record, late, breaks, announces}. The kinds: "recorded"; "unread" (the log has
   // it, this page has not come to it yet); "missing" (it is due and not there); "awaited" (it is not due yet).
   state(number) {
-    if (number < this.first || number > this.last) return { kind: "outside", record: null, late: null, breaks: 0n, announces: false };
+    if (number < this.first || number > this.last)
+      return { kind: "outside", record: null, late: null, breaks: 0n, announces: false };
     if (number > this.lastRecorded) {
       const kind = number <= lastDueDay(this.now, this.due) ? "missing" : "awaited";
       return { kind, record: null, late: null, breaks: 0n, announces: false };
@@ -82,7 +96,8 @@ class Days {
   *notable() {
     for (let number = this.last; this.first !== null && number >= this.first; number--) {
       const state = this.state(number);
-      if (state.kind === "missing" || state.late !== null || state.breaks > 0n || state.announces) yield { number, state };
+      if (state.kind === "missing" || state.late !== null || state.breaks > 0n || state.announces)
+        yield { number, state };
     }
   }
 
@@ -99,7 +114,9 @@ function describeDay(state) {
   if (state.kind === "awaited") return "no record yet; it is not due";
   if (state.kind === "unread") return "recorded; not checked yet";
   if (state.kind === "outside") return "outside the log";
-  const parts = [state.late === null ? "recorded" : `recorded late, ${duration(state.after / 1000)} after the day’s end`];
+  const parts = [
+    state.late === null ? "recorded" : `recorded late, ${duration(state.after / 1000)} after the day’s end`,
+  ];
   if (state.breaks > 0n) parts.push(count(state.breaks, "declared break"));
   if (state.announces) parts.push("announces a key");
   return parts.join("; ");

@@ -18,14 +18,23 @@ class DayView {
   async showDay(number, days) {
     const turn = ++this.shown;
     const state = days.state(number);
-    const body = state.record === null ? [make("p", {}, this.absence(number, state, days))] : await this.entry(days.check, days.index(number));
+    const body =
+      state.record === null
+        ? [make("p", {}, this.absence(number, state, days))]
+        : await this.entry(days.check, days.index(number));
     if (turn !== this.shown) return;
-    const neighbour = (label, to) => button(label, () => this.onTurn(to), { class: "small", disabled: to < days.first || to > days.last });
+    const neighbour = (label, to) =>
+      button(label, () => this.onTurn(to), { class: "small", disabled: to < days.first || to > days.last });
     const notable = state.late !== null || state.breaks > 0n ? " notable" : "";
     replaceContent(
       $("day"),
       make("h3", { id: "day-title" }, longDay(number)),
-      make("p", { class: `day-state ${state.kind}${notable}` }, ...signsOf(state).map(sign), sentence(describeDay(state))),
+      make(
+        "p",
+        { class: `day-state ${state.kind}${notable}` },
+        ...signsOf(state).map(sign),
+        sentence(describeDay(state)),
+      ),
       ...body,
       make("p", { class: "row" }, neighbour("← Day before", number - 1), neighbour("Day after →", number + 1)),
     );
@@ -36,7 +45,12 @@ class DayView {
     const body = await this.entry(check, 0);
     if (turn !== this.shown) return;
     const says = "The first entry says what the log is called, when it starts and with which keys.";
-    replaceContent($("day"), make("h3", { id: "day-title" }, "Genesis"), make("p", { class: "day-state" }, says), ...body);
+    replaceContent(
+      $("day"),
+      make("h3", { id: "day-title" }, "Genesis"),
+      make("p", { class: "day-state" }, says),
+      ...body,
+    );
   }
 
   absence(number, state, days) {

@@ -60,7 +60,8 @@ async function fetchTreeFile(path, fresh) {
   try {
     return await fetchLogFile(path, fresh);
   } catch (error) {
-    if (error instanceof MissingFile) throw new VerificationError("tile", `${path} is missing, and the checkpoint's size needs it`);
+    if (error instanceof MissingFile)
+      throw new VerificationError("tile", `${path} is missing, and the checkpoint's size needs it`);
     throw error;
   }
 }

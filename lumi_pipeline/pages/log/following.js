@@ -37,7 +37,9 @@ class LogCheck {
   }
 
   get lastDay() {
-    return this.genesis === null || this.size < 2 ? null : dayOfNumber(dayNumber(this.genesis.firstDay) + this.size - 2);
+    return this.genesis === null || this.size < 2
+      ? null
+      : dayOfNumber(dayNumber(this.genesis.firstDay) + this.size - 2);
   }
 
   get contradicted() {
@@ -87,7 +89,8 @@ class LogCheck {
     const others = new Set(witnesses.map((witness) => witness.key).filter((key) => !cosigners.has(key)));
     this.splitViewExcluded = quorum !== null && !this.quorumMissing && !hasWitnessed(quorum, others);
     if (this.checkpoint.size < 1n) throw new VerificationError("genesis", "the log is empty: it has no genesis");
-    if (this.checkpoint.size > MAX_LOG_SIZE) throw new VerificationError("day-index", "the log has more entries than there are days");
+    if (this.checkpoint.size > MAX_LOG_SIZE)
+      throw new VerificationError("day-index", "the log has more entries than there are days");
     this.tree = new LogTree(this.fetchFile, Number(this.checkpoint.size), this.checkpoint.root);
   }
 
@@ -140,7 +143,10 @@ class LogCheck {
       leaves.push(leaf);
       const before = this.record(index - 1);
       if (before !== null && record.sealed < before.sealed) {
-        throw new VerificationError("day-sealed", `the record of ${record.day} was sealed before that of the day before`);
+        throw new VerificationError(
+          "day-sealed",
+          `the record of ${record.day} was sealed before that of the day before`,
+        );
       }
       if (record.nextKey !== null && index < this.size - 1) keys.push(record.nextKey);
     }
@@ -148,7 +154,10 @@ class LogCheck {
       throw new VerificationError("tile", "the entries do not give the root that was signed");
     }
     if (!this.signers.some((signer) => keys.some((key) => key.vkey === signer.vkey))) {
-      throw new VerificationError("log-key", "the checkpoint is signed by a key that the log neither began with nor announced");
+      throw new VerificationError(
+        "log-key",
+        "the checkpoint is signed by a key that the log neither began with nor announced",
+      );
     }
   }
 }
@@ -177,7 +186,8 @@ async function compareCheckpoints(before, now, tree) {
     const path = await longer.consistencyPath(Number(now.size));
     return { kind: provesConsistency(now.size, before.size, now.root, before.root, path) ? "older" : "fork", path };
   } catch (error) {
-    if (error instanceof VerificationError || error instanceof FormatError || error instanceof Unreachable) return { kind: "shrunk", path: [] };
+    if (error instanceof VerificationError || error instanceof FormatError || error instanceof Unreachable)
+      return { kind: "shrunk", path: [] };
     throw error;
   }
 }

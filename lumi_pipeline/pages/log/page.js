@@ -60,7 +60,13 @@ class Page {
 
   judge(bytes) {
     const keys = this.trust.text;
-    if (keys === null) report("unknown", "The keys above can’t be read", null, make("p", {}, "Correct them first, then bring the file again."));
+    if (keys === null)
+      report(
+        "unknown",
+        "The keys above can’t be read",
+        null,
+        make("p", {}, "Correct them first, then bring the file again."),
+      );
     else judgeBrought(bytes, parseTrust(keys), this.check);
   }
 
@@ -117,21 +123,47 @@ class Page {
 // How many days there are of which kind, and the ones that need a look.
 function drawSummary(days, onChoose) {
   const notable = [...days.notable()];
-  const part = (name, number, text) => (number > 0 ? make("li", {}, sign(name), ` ${numbers.format(number)} ${text}`) : null);
+  const part = (name, number, text) =>
+    number > 0 ? make("li", {}, sign(name), ` ${numbers.format(number)} ${text}`) : null;
   const having = (test) => notable.filter(({ state }) => test(state)).length;
   replaceContent(
     $("counts"),
-    make("li", {}, make("span", { class: "day recorded sample" }), ` ${count(Math.max(0, days.check.size - 1), "day")} recorded`),
-    part("late", having((state) => state.late !== null), "late"),
-    part("breaks", having((state) => state.breaks > 0n), "with declared breaks"),
-    part("key", having((state) => state.announces), "announcing a key"),
+    make(
+      "li",
+      {},
+      make("span", { class: "day recorded sample" }),
+      ` ${count(Math.max(0, days.check.size - 1), "day")} recorded`,
+    ),
+    part(
+      "late",
+      having((state) => state.late !== null),
+      "late",
+    ),
+    part(
+      "breaks",
+      having((state) => state.breaks > 0n),
+      "with declared breaks",
+    ),
+    part(
+      "key",
+      having((state) => state.announces),
+      "announcing a key",
+    ),
     part("missing", days.missing.length, "overdue"),
   );
   const line = ({ number, state }) =>
-    make("li", {}, ...signsOf(state).map(sign), " ", button(dayOfNumber(number), () => onChoose(number), { class: "link" }), ` ${describeDay(state)}`);
+    make(
+      "li",
+      {},
+      ...signsOf(state).map(sign),
+      " ",
+      button(dayOfNumber(number), () => onChoose(number), { class: "link" }),
+      ` ${describeDay(state)}`,
+    );
   const [few, more] = [notable.slice(0, 5), notable.slice(5)];
   const wasOpen = $("notable").querySelector("details")?.open ?? false;
-  const rest = more.length > 0 ? details(`and ${numbers.format(more.length)} more`, make("ul", {}, ...more.map(line))) : null;
+  const rest =
+    more.length > 0 ? details(`and ${numbers.format(more.length)} more`, make("ul", {}, ...more.map(line))) : null;
   if (rest !== null) rest.open = wasOpen;
   replaceContent($("notable"), few.length > 0 ? make("ul", {}, ...few.map(line)) : null, rest);
 }
@@ -149,7 +181,11 @@ async function openPage() {
   if (window.location.protocol === "file:") {
     document.body.classList.add("from-disk");
     $("from-disk").hidden = false;
-    say("unknown", "This page needs a web server", "It was opened from a disk, and a browser lets no page read the files beside it there.");
+    say(
+      "unknown",
+      "This page needs a web server",
+      "It was opened from a disk, and a browser lets no page read the files beside it there.",
+    );
     return;
   }
   try {

@@ -19,7 +19,11 @@ function button(label, onClick, attributes = {}) {
 
 // A list of names and values.
 function definitions(pairs, kind = "facts") {
-  return make("dl", { class: kind }, ...pairs.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+  return make(
+    "dl",
+    { class: kind },
+    ...pairs.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))),
+  );
 }
 
 function hashes(path) {
@@ -36,16 +40,20 @@ function verbatim(label, text) {
 
 // A button that copies a text; where the browser gives no clipboard, it marks what is shown of it.
 function copyButton(label, text, shown = null) {
-  const copy = button(label, async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-      copy.textContent = "Copied";
-    } catch {
-      if (shown !== null) window.getSelection().selectAllChildren(shown);
-      copy.textContent = shown === null ? "Not copied: no clipboard here" : "Marked: copy it with Ctrl-C";
-    }
-    setTimeout(() => (copy.textContent = label), 3000);
-  }, { class: "small" });
+  const copy = button(
+    label,
+    async () => {
+      try {
+        await navigator.clipboard.writeText(text);
+        copy.textContent = "Copied";
+      } catch {
+        if (shown !== null) window.getSelection().selectAllChildren(shown);
+        copy.textContent = shown === null ? "Not copied: no clipboard here" : "Marked: copy it with Ctrl-C";
+      }
+      setTimeout(() => (copy.textContent = label), 3000);
+    },
+    { class: "small" },
+  );
   return copy;
 }
 
@@ -54,10 +62,17 @@ function bothCheckpoints(sides, path = []) {
   const texts = sides.map(({ title, bytes }) => ({ title, text: decodeUtf8(bytes, "a checkpoint") }));
   const sections = texts.map(({ title, text }) => {
     const shown = verbatim(title, text);
-    return make("section", {}, make("h3", {}, title), shown, make("p", { class: "row" }, copyButton("Copy", text, shown)));
+    return make(
+      "section",
+      {},
+      make("h3", {}, title),
+      shown,
+      make("p", { class: "row" }, copyButton("Copy", text, shown)),
+    );
   });
   const both = make("div", { class: "both" }, ...sections);
-  const between = path.length > 0 ? `\nHashes between them (RFC 6962, 2.1.2):\n\n${path.map(encodeBase64).join("\n")}\n` : "";
+  const between =
+    path.length > 0 ? `\nHashes between them (RFC 6962, 2.1.2):\n\n${path.map(encodeBase64).join("\n")}\n` : "";
   const all = texts.map(({ title, text }) => `${title}:\n\n${text}`).join("\n") + between;
   return [both, make("p", { class: "row" }, copyButton("Copy both", all, both))];
 }

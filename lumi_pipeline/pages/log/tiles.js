@@ -20,7 +20,7 @@ function hashesAtLevel(size, level) {
 // The fewest complete subtrees that cover the leaves [begin, end), from left to right, as [level, index].
 function rangeNodes(begin, end) {
   const nodes = [];
-  for (let at = begin; at < end; ) {
+  for (let at = begin; at < end;) {
     let level = Math.floor(Math.log2(end - at));
     while (at % 2 ** level !== 0) level--;
     nodes.push([level, at / 2 ** level]);
@@ -71,7 +71,8 @@ class LogTree {
       const path = tilePath("entries", index, width);
       const [expected, data] = await Promise.all([this.hashes(0, index), this.fetchFile(path)]);
       const entries = readBundle(data, width);
-      if (entries === null || !entries.every((entry, i) => equalBytes(leafHash(entry), expected[i]))) throw this.altered(path);
+      if (entries === null || !entries.every((entry, i) => equalBytes(leafHash(entry), expected[i])))
+        throw this.altered(path);
       return entries;
     });
   }
@@ -92,7 +93,7 @@ class LogTree {
   // PATH(index, D[size]) of RFC 6962, 2.1.1: the lowest hash first.
   async inclusionPath(index) {
     const siblings = [];
-    for (let [begin, end] = [0, this.size]; end - begin > 1; ) {
+    for (let [begin, end] = [0, this.size]; end - begin > 1;) {
       const middle = begin + 2 ** Math.floor(Math.log2(end - begin - 1));
       siblings.push(index < middle ? [middle, end] : [begin, middle]);
       [begin, end] = index < middle ? [begin, middle] : [middle, end];
@@ -119,7 +120,10 @@ class LogTree {
     if (index === Math.floor(hashesAtLevel(this.size, level) / TILE_WIDTH)) return (await this.rightEdge()).get(level);
     return this.once(this.tiles, `${level}/${index}`, async () => {
       const path = tilePath(level, index, TILE_WIDTH);
-      const [above, data] = await Promise.all([this.hashes(level + 1, Math.floor(index / TILE_WIDTH)), this.fetchFile(path)]);
+      const [above, data] = await Promise.all([
+        this.hashes(level + 1, Math.floor(index / TILE_WIDTH)),
+        this.fetchFile(path),
+      ]);
       const hashes = readHashes(data, TILE_WIDTH);
       if (hashes === null || !equalBytes(treeRoot(hashes), above[index % TILE_WIDTH])) throw this.altered(path);
       return hashes;

@@ -5,7 +5,10 @@ const CHECKPOINT_MARK = "\n\u2014 ";
 // Say in #file-said what was found of something brought.
 function report(tone, title, reason, ...lines) {
   const code = reason === null ? null : make("p", { class: "codes" }, "Reason ", make("code", {}, reason));
-  replaceContent($("file-said"), make("div", { class: `result ${tone}` }, make("h4", {}, mark(tone), ` ${title}`), ...lines, code));
+  replaceContent(
+    $("file-said"),
+    make("div", { class: `result ${tone}` }, make("h4", {}, mark(tone), ` ${title}`), ...lines, code),
+  );
 }
 
 // Offer the key that the log claims, for a visitor who has compared it. `onTrust(vkey)` is called with it.
@@ -19,15 +22,25 @@ function drawOffer(check, onTrust) {
     make("p", {}, "The log says that this is its key:"),
     make("p", { class: "hash" }, key.vkey),
     make("p", {}, fingerprint(key.fingerprint)),
-    make("p", { class: "quiet" }, "Compare this fingerprint with one from a contract, a signed mail or a telephone call; not with one from this site."),
-    make("p", { class: "row" }, button("The fingerprint is right: trust this key", () => onTrust(key.vkey))),
+    make(
+      "p",
+      { class: "quiet" },
+      "Compare this fingerprint with one from a contract, a signed mail or a telephone call; not with one from this site.",
+    ),
+    make(
+      "p",
+      { class: "row" },
+      button("The fingerprint is right: trust this key", () => onTrust(key.vkey)),
+    ),
   );
 }
 
 // What this browser saw before. `onForget()` is called when that is to be forgotten.
 function drawMemory(check, memory, onForget) {
   if (memory === null) {
-    const why = check.verified ? "This browser keeps nothing between visits, so there is nothing to compare with." : "Once the log is verified, this browser will remember its checkpoint and hold every later one against it.";
+    const why = check.verified
+      ? "This browser keeps nothing between visits, so there is nothing to compare with."
+      : "Once the log is verified, this browser will remember its checkpoint and hold every later one against it.";
     replaceContent($("memory"), make("p", {}, why));
     return;
   }
@@ -48,8 +61,15 @@ function drawMemory(check, memory, onForget) {
   replaceContent(
     $("memory"),
     make("p", {}, mark(check.contradicted ? "bad" : "good"), ` ${says[check.past.kind]}`),
-    check.past.kind === "extends" ? details(`Proved by ${count(check.past.path.length, "hash", "hashes")}`, hashes(check.past.path)) : null,
-    make("p", { class: "quiet" }, `Remembered: ${count(size, "entry", "entries")}, seen ${clockTime(Date.parse(memory.seen))}. `, String(size) === memory.sinceSize ? "" : since),
+    check.past.kind === "extends"
+      ? details(`Proved by ${count(check.past.path.length, "hash", "hashes")}`, hashes(check.past.path))
+      : null,
+    make(
+      "p",
+      { class: "quiet" },
+      `Remembered: ${count(size, "entry", "entries")}, seen ${clockTime(Date.parse(memory.seen))}. `,
+      String(size) === memory.sinceSize ? "" : since,
+    ),
     make("p", { class: "row" }, copy, button("Forget it", onForget, { class: "small" })),
   );
 }
@@ -59,16 +79,31 @@ async function judgeBrought(bytes, trust, check) {
   const found = {};
   try {
     if (looksLikeProof(bytes)) return await judgeProof(bytes, trust, check, found);
-    if (new TextDecoder().decode(bytes.subarray(0, MAX_NOTE_SIZE)).includes(CHECKPOINT_MARK)) return await judgeCheckpoint(bytes, trust, check);
-    const what = "A proof file begins with the line “c2sp.org/tlog-proof@v1”; a checkpoint ends with lines of signatures.";
+    if (new TextDecoder().decode(bytes.subarray(0, MAX_NOTE_SIZE)).includes(CHECKPOINT_MARK))
+      return await judgeCheckpoint(bytes, trust, check);
+    const what =
+      "A proof file begins with the line “c2sp.org/tlog-proof@v1”; a checkpoint ends with lines of signatures.";
     return report("unknown", "Neither a proof file nor a checkpoint", "unrecognised", make("p", {}, what));
   } catch (error) {
-    if (error instanceof Unreachable) return report("unknown", "Could not be compared with the log", "unreachable", make("p", {}, sentence(error.message)));
+    if (error instanceof Unreachable)
+      return report(
+        "unknown",
+        "Could not be compared with the log",
+        "unreachable",
+        make("p", {}, sentence(error.message)),
+      );
     if (!(error instanceof VerificationError || error instanceof FormatError)) throw error;
     const reason = error instanceof VerificationError ? error.reason : "malformed";
     const [title, explained] = REASONS[reason] ?? ["Does not verify", "A check failed."];
     const facts = found.proof === undefined ? null : definitions(factsOfProof(found));
-    return report(reason === "declared-break" ? "finding" : "bad", title, reason, make("p", {}, explained), make("p", {}, `In detail: ${error.message}.`), facts);
+    return report(
+      reason === "declared-break" ? "finding" : "bad",
+      title,
+      reason,
+      make("p", {}, explained),
+      make("p", {}, `In detail: ${error.message}.`),
+      facts,
+    );
   }
 }
 
@@ -76,10 +111,17 @@ async function judgeProof(bytes, trust, check, found) {
   await verifyProof(bytes, trust, found);
   const { checkpoint } = parseProof(bytes);
   const agreed = await agreement(parseCheckpoint(checkpoint), check);
-  if (agreed.kind === "fork") return reportFork("your proof is of another history than this log shows", checkpoint, check, agreed.path);
+  if (agreed.kind === "fork")
+    return reportFork("your proof is of another history than this log shows", checkpoint, check, agreed.path);
   const lines = [definitions(factsOfProof(found)), make("p", {}, agreed.text)];
   if (found.confirmed) return report("good", "Verified", "ok", make("p", {}, PROOF_WORDS[found.proof.type]), ...lines);
-  return report("unsure", REASONS["key-unconfirmed"][0], "key-unconfirmed", make("p", {}, "You have given no key that you trust, so anybody could have made this."), ...lines);
+  return report(
+    "unsure",
+    REASONS["key-unconfirmed"][0],
+    "key-unconfirmed",
+    make("p", {}, "You have given no key that you trust, so anybody could have made this."),
+    ...lines,
+  );
 }
 
 function factsOfProof({ origin, size, proof: { type, day, tenantId, record, event } }) {
@@ -89,7 +131,12 @@ function factsOfProof({ origin, size, proof: { type, day, tenantId, record, even
   ];
   if (type === "lumi/absence-proof/v1") return [...facts, ["Absent", `${tenantId} was no tenant on that day`]];
   if (record === null) return facts;
-  if (event === null) return [...facts, ["Tenant’s key", make("span", { class: "hash" }, encodeHex(record.key))], ["Its events that day", numbers.format(record.count)]];
+  if (event === null)
+    return [
+      ...facts,
+      ["Tenant’s key", make("span", { class: "hash" }, encodeHex(record.key))],
+      ["Its events that day", numbers.format(record.count)],
+    ];
   const { columns } = event;
   return [
     ...facts,
@@ -107,7 +154,8 @@ async function judgeCheckpoint(bytes, trust, check) {
   const policy = policyFor(trust, checkpoint.origin, check.signers);
   await verifyCheckpoint(checkpoint, { ...policy, quorum: null });
   const agreed = await agreement(checkpoint, check);
-  if (agreed.kind === "fork") return reportFork("your checkpoint is of another history than this log shows", bytes, check, agreed.path);
+  if (agreed.kind === "fork")
+    return reportFork("your checkpoint is of another history than this log shows", bytes, check, agreed.path);
   const text = make("p", {}, `${checkpoint.origin}, ${count(checkpoint.size, "entry", "entries")}. ${agreed.text}`);
   if (!policy.confirmed) return report("unsure", REASONS["key-unconfirmed"][0], "key-unconfirmed", text);
   if (agreed.kind === null) return report("unknown", "Signed, and not compared", null, text);
@@ -117,7 +165,8 @@ async function judgeCheckpoint(bytes, trust, check) {
 // How a checkpoint from elsewhere stands to the log that is shown here: {kind, text, path}; null where nobody can tell.
 async function agreement(checkpoint, check) {
   const here = check.checkpoint;
-  if (here === null || check.tree === null || here.origin !== checkpoint.origin) return { kind: null, text: "It was not compared with the log of this site." };
+  if (here === null || check.tree === null || here.origin !== checkpoint.origin)
+    return { kind: null, text: "It was not compared with the log of this site." };
   const { kind, path } = await compareCheckpoints(checkpoint, here, check.tree);
   const texts = {
     same: "Its checkpoint is the one that this site shows.",
@@ -125,12 +174,20 @@ async function agreement(checkpoint, check) {
     older: "Its checkpoint is newer than what this site shows, and agrees with it.",
     fork: "",
   };
-  return kind in texts ? { kind, text: texts[kind], path } : { kind: null, text: "Its checkpoint is of a longer log than this site shows, and could not be compared." };
+  return kind in texts
+    ? { kind, text: texts[kind], path }
+    : { kind: null, text: "Its checkpoint is of a longer log than this site shows, and could not be compared." };
 }
 
 function reportFork(what, bytes, check, path) {
   const text = "Both are signed, and no honest log signs both. Keep them, and send them to whoever relies on this log.";
-  const sides = bothCheckpoints([{ title: "Yours", bytes }, { title: "Shown here", bytes: check.checkpointBytes }], path);
+  const sides = bothCheckpoints(
+    [
+      { title: "Yours", bytes },
+      { title: "Shown here", bytes: check.checkpointBytes },
+    ],
+    path,
+  );
   return report("bad", `Alarm: ${what}`, "split-view", make("p", {}, text), ...sides);
 }
 
