@@ -18,6 +18,7 @@ __all__ = [
     "ClockAhead",
     "ConcurrentRun",
     "ConfigError",
+    "DrillError",
     "DuplicateEvent",
     "EventRejected",
     "ForkedOutbox",
@@ -176,6 +177,10 @@ class SealError(LumiError):
 
 class ProofNotFound(LumiError):
     """There is nothing to prove it from: unknown event, or its day is not sealed and published yet."""
+
+
+class DrillError(LumiError):
+    """A tamper drill can't be held, because there is nothing it could show; the message says what to do first."""
 
 
 class EvidenceError(LumiError):

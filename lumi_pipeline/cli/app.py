@@ -13,6 +13,7 @@ from lumi_pipeline.cli.command import examples
 from lumi_pipeline.cli.daily import land, publish, run, seal
 from lumi_pipeline.cli.demo import demo
 from lumi_pipeline.cli.doctor import doctor
+from lumi_pipeline.cli.drill import drill
 from lumi_pipeline.cli.ending import execute
 from lumi_pipeline.cli.evidence import evidence
 from lumi_pipeline.cli.feed import feed
@@ -75,6 +76,7 @@ for _command in (
     sample,
     verify,
     fsck,
+    drill,
     siem,
     feed,
     status,

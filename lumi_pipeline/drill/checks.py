@@ -1,0 +1,133 @@
+"""What looks at an attacked copy: the functions behind ``lumi verify``, ``lumi fsck`` and ``lumi land``, no others."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from lumi_pipeline.drill.scratch import Trial
+from lumi_pipeline.errors import LumiError
+from lumi_pipeline.evidence.judging import judge_bundle
+from lumi_pipeline.proofs import verify_proof
+from lumi_pipeline.sealedday import load_sealed_day
+from lumi_pipeline.tenantdays import DayTenants
+from lumi_pipeline.verdict import Status, Verdict
+from lumi_pipeline.verification import (
+    failure,
+    verify_days,
+    verify_folders,
+    verify_landings,
+    verify_outbox,
+    verify_published,
+)
+from transparency.checkpoint import parse_signed_checkpoint
+from transparency.logview import LogView
+from transparency.merkle import consistency_proof, verify_consistency
+from transparency.policy import Policy
+from transparency.verify import verify_log
+
+FSCK: Final = "fsck"
+DAYS: Final = "verify --all: sealed day"
+LANDINGS: Final = "verify --all: landings"
+OUTBOX: Final = "verify --all: outbox"
+LAND: Final = "land"
+LOG: Final = "verify LOG"
+WITNESSED_LOG: Final = "verify LOG --policy WITNESSED"
+PROOF: Final = "verify PROOF"
+BUNDLE: Final = "verify EVIDENCE"
+KEPT: Final = "comparing a kept checkpoint"
+
+Check = Callable[[Trial], Iterable[Verdict]]
+"""Says what it finds in a copy; raises nothing but what the operating system raises."""
+
+
+def _failing(subject: str, check: Callable[[], Iterable[Verdict]]) -> list[Verdict]:
+    try:
+        return list(check())
+    except LumiError as error:
+        return [failure(subject, error)]
+
+
+def _fsck(trial: Trial) -> Iterable[Verdict]:
+    return _failing("log", lambda: [verify_published(trial.lake, trial.keys.pinned)])
+
+
+def _days(trial: Trial) -> Iterable[Verdict]:
+    def check() -> Iterable[Verdict]:
+        pipeline = trial.pipeline
+        pipeline.sealed_days()
+        genesis = pipeline.genesis()
+        if genesis is not None:
+            yield from verify_days(trial.lake, pipeline.sealer(genesis), genesis, [trial.target.day])
+        yield from verify_folders(trial.lake, genesis)
+
+    return _failing("lake", check)
+
+
+def _sealed(trial: Trial) -> DayTenants:
+    return load_sealed_day(trial.lake, trial.pipeline.sealed_days()[-1]).tenants
+
+
+def _landings(trial: Trial) -> Iterable[Verdict]:
+    return _failing("landings", lambda: [verify_landings(trial.lake, _sealed(trial))])
+
+
+def _outbox(trial: Trial) -> Iterable[Verdict]:
+    return _failing("outbox", lambda: [verify_outbox(trial.pipeline.outbox, trial.lake, _sealed(trial))])
+
+
+def _land(trial: Trial) -> Iterable[Verdict]:
+    def check() -> Iterable[Verdict]:
+        report = trial.pipeline.land()
+        if report.breaks:
+            found = tuple(str(found) for found in report.breaks)
+            return [Verdict("landing", Status.FAILED, "chain-broken", found)]
+        return [Verdict("landing", Status.VERIFIED, "ok", ())]
+
+    return _failing("landing", check)
+
+
+def _log(policy: Callable[[Trial], Policy]) -> Check:
+    def look(trial: Trial) -> Iterable[Verdict]:
+        def check() -> Iterable[Verdict]:
+            log = verify_log(lambda path: trial.store.get(f"log/{path}"), policy(trial))
+            return [Verdict("log", Status.VERIFIED, "ok", (f"{log.checkpoint.size} entries",))]
+
+        return _failing("log", check)
+
+    return look
+
+
+def _proof(trial: Trial) -> Iterable[Verdict]:
+    return [verify_proof(trial.proof.read_bytes(), trial.keys.pinned, trial.proof.name)]
+
+
+def _bundle(trial: Trial) -> Iterable[Verdict]:
+    return [judge_bundle(trial.bundle, trial.keys.pinned, trial.bundle.name)]
+
+
+def _kept(trial: Trial) -> Iterable[Verdict]:
+    """Compare the log with the checkpoint that an auditor kept, as whoever follows a log does."""
+
+    def check() -> Iterable[Verdict]:
+        kept = parse_signed_checkpoint(trial.kept_checkpoint).checkpoint
+        now = parse_signed_checkpoint(trial.store.get("log/checkpoint")).checkpoint
+        tiles = LogView(trial.store).tiles(now.size, now.root)
+        path = consistency_proof(tiles, kept.size, now.size)
+        verify_consistency(kept.size, now.size, kept.root, now.root, path)
+        return [Verdict("log", Status.VERIFIED, "ok", (f"it extends the kept checkpoint of size {kept.size}",))]
+
+    return _failing("log", check)
+
+
+CHECKS: Final[Mapping[str, Check]] = {
+    FSCK: _fsck,
+    DAYS: _days,
+    LANDINGS: _landings,
+    OUTBOX: _outbox,
+    LAND: _land,
+    LOG: _log(lambda trial: trial.keys.pinned),
+    WITNESSED_LOG: _log(lambda trial: trial.keys.witnessed),
+    PROOF: _proof,
+    BUNDLE: _bundle,
+    KEPT: _kept,
+}
+"""Every check by the name it is shown under."""
