@@ -12,8 +12,12 @@ from lumi_pipeline.drill.checks import CHECKS, DAYS, FSCK
 from lumi_pipeline.drill.running import DrillReport, Outcome, hold_drill
 from lumi_pipeline.drill.scratch import Trial
 from lumi_pipeline.errors import DrillError
+from lumi_pipeline.outboxaddress import postgresql_address
 from lumi_pipeline.verdict import Status, Verdict
 from tests.lake.world import World, at, day
+
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +130,14 @@ def test_a_check_that_sees_nothing_is_noticed(world: World, tmp_path: Path, disa
 def test_an_attack_that_does_nothing_is_not_detected(world: World, tmp_path: Path) -> None:
     idle = Attack("idle", Area.LAKE, "Nothing", lambda _: None, (DAYS, FSCK))
     assert hold_drill(world.pipeline(), attacks=[idle], scratch=tmp_path).status is Status.FAILED
+
+
+def test_an_outbox_on_a_server_is_not_attacked_and_that_is_no_success(world: World, tmp_path: Path) -> None:
+    elsewhere = world.pipeline(outbox=postgresql_address("postgresql://nobody@nowhere.invalid/app"))
+    held = hold_drill(elsewhere, attacks=only("tile", "outbox-cell", "landing"), scratch=tmp_path)
+    outcomes = {finding.attack.name: finding.outcome for finding in held.findings}
+    assert outcomes == {"tile": Outcome.DETECTED, "landing": Outcome.DETECTED, "outbox-cell": Outcome.NOT_TRIED}
+    assert (held.detected, held.expected, held.status) == (2, 2, Status.INCOMPLETE)
 
 
 def test_the_copies_are_kept_if_asked(world: World, tmp_path: Path) -> None:
