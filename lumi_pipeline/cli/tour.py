@@ -59,6 +59,7 @@ def tour(given: Given) -> None:
     for command in (
         "status",
         "verify --all",
+        "drill",
         # A key is a file on this side; with the log in S3, our own key file is what says so.
         f"verify {_quoted(path)}"
         + (f" --key {_quoted(config.root_path / 'log/log.vkey')}" if config.root_path is not None else ""),

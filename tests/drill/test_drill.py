@@ -16,7 +16,6 @@ from lumi_pipeline.outboxaddress import postgresql_address
 from lumi_pipeline.verdict import Status, Verdict
 from tests.lake.world import World, at, day
 
-
 pytestmark = pytest.mark.slow
 
 
