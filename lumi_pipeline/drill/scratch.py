@@ -31,6 +31,7 @@ from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.proving import prove_event
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.sealedday import load_manifest
+from lumi_pipeline.tenantdays import read_day_tenants
 from transparency.checkpoint import parse_signed_checkpoint
 from transparency.cosignature import cosign, merge_cosignatures
 from transparency.entries import DayRecord, Genesis
@@ -277,24 +278,32 @@ def find_target(source: Pipeline, day: date | None) -> Target:
         for found in _targets(source, candidate):
             return found
     where = f"{day} has" if day is not None else "no published day has"
-    raise DrillError(f"{where} {LEAST_EVENTS} events of one tenant, which a drill needs; record some, or name another")
+    raise DrillError(
+        f"{where} {LEAST_EVENTS} events in one tenant's unbroken chain, which a drill needs; record some first"
+    )
 
 
 def _targets(source: Pipeline, day: date) -> Iterator[Target]:
-    """Yield for each event file of a day the tenant with the fewest rows in it that are enough."""
-    for file in load_manifest(source.lake, day).files:
+    """Yield for each event file of a day the tenant with the fewest rows that are enough and all in that file."""
+    manifest = load_manifest(source.lake, day)
+    known = read_day_tenants(source.lake, manifest).tenants
+    for file in manifest.files:
         if not file.path.startswith(events_prefix(day)):
             continue
         rows = source.lake.open_events(file).read(columns=["tenant_id", "seq"])
         tenants = rows.column("tenant_id")
         counted = rows.group_by("tenant_id").aggregate([("seq", "count")]).to_pylist()
         enough = sorted(
-            (entry["seq_count"], entry["tenant_id"]) for entry in counted if entry["seq_count"] >= LEAST_EVENTS
+            (entry["seq_count"], entry["tenant_id"])
+            for entry in counted
+            if (tenant := known.get(entry["tenant_id"])) is not None
+            and LEAST_EVENTS <= entry["seq_count"] == tenant.record.count
+            and tenant.record.unbroken
         )
         if enough:
-            count, tenant = enough[0]
-            start = pc.index(tenants, tenant).as_py()
-            yield Target(day, tenant, file, start, count, rows.column("seq")[start].as_py())
+            count, tenant_id = enough[0]
+            start = pc.index(tenants, tenant_id).as_py()
+            yield Target(day, tenant_id, file, start, count, rows.column("seq")[start].as_py())
 
 
 def _list(source: Pipeline, prefix: str) -> list[str]:

@@ -24,7 +24,7 @@ def rows() -> Iterator[list[str]]:
 SHOWN = {name for row in rows() for name in QUOTED.findall(row[3])}
 
 
-@pytest.mark.parametrize("row", rows(), ids=lambda row: row[1][:60])
+@pytest.mark.parametrize("row", list(rows()), ids=lambda row: row[1][:60])
 def test_what_is_said_to_be_detected_is_shown_by_something(row: list[str]) -> None:
     assert len(row) == len(HEADER)
     nothing_claimed = row[2].startswith(("not detected", "**not detected"))

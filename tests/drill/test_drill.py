@@ -160,6 +160,6 @@ def test_a_history_that_does_not_verify_is_no_place_for_a_drill(world: World, tm
 def test_a_day_that_cannot_be_attacked_is_named(world: World, tmp_path: Path) -> None:
     with pytest.raises(DrillError, match="not sealed and published"):
         hold_drill(world.pipeline(), day(9), scratch=tmp_path)
-    with pytest.raises(DrillError, match="4 events of one tenant"):
+    with pytest.raises(DrillError, match="4 events in one tenant"):
         hold_drill(world.pipeline(), day(2), scratch=tmp_path)
     assert list(tmp_path.iterdir()) == []
