@@ -55,7 +55,11 @@ def entries_of(trial: Trial) -> list[bytes]:
 def put_second_log(trial: Trial, entries: Sequence[bytes], key: SigningKey, *, private: bool) -> None:
     """Put another log in the place of this one; with ``private`` its journal too, as its operator could."""
     made = MemoryStore()
-    Log(made, [key]).append(entries)
+    log = Log(made, [key])
+    # In the same steps as the first one, so that no file of an earlier size is missing and gives it away.
+    step = int(min(trial.store.list("log-private/cosigned/")).rpartition("/")[2])
+    log.append(entries[:step])
+    log.append(entries[step:])
     genesis = trial.store.get(GENESIS_KEY)
     prefixes = ("log/", "log-private/") if private else ("log/",)
     for prefix in prefixes:

@@ -150,9 +150,7 @@ def _add_file(trial: Trial) -> None:
 
 def _alter_landing(trial: Trial) -> None:
     key = max(trial.store.list("landings/"))
-    data = trial.store.get(key)
-    at = data.index(b'"number"') if b'"number"' in data else len(data) // 2
-    trial.store.put(key, data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+    trial.store.put(key, trial.store.get(key).replace(b'"rows":"', b'"rows":"1', 1))
 
 
 _DAY: Final = (DAYS,)
@@ -195,5 +193,5 @@ ATTACKS: Final = (
     Attack("tenant-days", Area.SEALS, "One event fewer in a tenant's record of the day", _alter_tenants, _DAY),
     Attack("tenant-days-record", Area.SEALS, f"The same{_AND}", _alter_tenants_and_record, _DAY),
     Attack("day-record", Area.SEALS, "Another map root in the day record", _alter_record, (FSCK,)),
-    Attack("landing", Area.LANDINGS, "A byte changed in what the last landing committed", _alter_landing, (LANDINGS,)),
+    Attack("landing", Area.LANDINGS, "More rows in what the last landing committed", _alter_landing, (LANDINGS,)),
 )

@@ -106,7 +106,8 @@ MESSAGES = {
     "payload": "stored rows of tenant acme do not give",
     "foreign-row": "another-tenant",
     "file-added": "not part of the sealed day",
-    "split-view": "day.txt",
+    "split-view": "is not the entry that the log holds",
+    "landing": "digest does not match",
     "head-back": "tenant acme",
 }
 
