@@ -38,6 +38,10 @@ CONFIG_VARIABLE: Final = "LUMI_CONFIG"
 
 MAX_CONFIG_BYTES: Final = 1 << 20
 
+CLOSED: Final = "closed"
+OPEN: Final = "open"
+"""What ``witness_fail`` may be."""
+
 _PREFIX: Final = "LUMI_"
 _KMS_KEY: Final = re.compile(r"[A-Za-z0-9:/_.-]{1,2048}")
 _Value = TypeVar("_Value")
@@ -73,6 +77,11 @@ SETTINGS: Final = (
     Setting("log_key_file", "data/local/keys/log.key", "Secret key that signs checkpoints."),
     Setting("evidence_key_file", "data/local/keys/evidence.key", "Secret key that signs evidence and receipts."),
     Setting("policy_file", None, "Witness policy (tlog-policy); default: no witnesses."),
+    Setting(
+        "witness_fail",
+        "closed",
+        "Without the policy's quorum publish nothing (closed), or publish all the same (open).",
+    ),
     Setting("operator_tenant", "lumi-operator", "Tenant whose chain records what the operator does."),
     Setting("compute", "inline", "Where heavy work runs: inline."),
 )
@@ -106,6 +115,7 @@ class Config:
     destinations: tuple[DestinationSettings, ...] = ()
     feeds: tuple[str, ...] = ()
     file: Path | None = None
+    witness_fail: str = CLOSED
 
     @property
     def root_path(self) -> Path | None:
@@ -176,6 +186,7 @@ def load_config(
             log_key_file=read("log_key_file", _Given.path),
             evidence_key_file=read("evidence_key_file", _Given.path),
             policy_file=read("policy_file", _Given.path) if "policy_file" in given else None,
+            witness_fail=read("witness_fail", _witness_fail),
             operator_tenant=read("operator_tenant", _tenant),
             compute=read("compute", _compute),
             kms_key=read("kms_key", _kms_key) if "kms_key" in given else None,
@@ -361,6 +372,13 @@ def _day(given: _Given) -> date:
         return parse_day(given.text())
     except FormatError as error:
         raise ConfigError(f"{given.source}: {error}") from None
+
+
+def _witness_fail(given: _Given) -> str:
+    text = given.text()
+    if text not in {CLOSED, OPEN}:
+        raise ConfigError(f"{given.source}: {excerpt(text)} is neither {CLOSED!r} nor {OPEN!r}")
+    return text
 
 
 def _tenant(given: _Given) -> str:

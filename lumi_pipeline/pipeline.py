@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from lumi_pipeline.acknowledging import acknowledge, open_report
-from lumi_pipeline.config import Config
+from lumi_pipeline.config import OPEN, Config
 from lumi_pipeline.days import day_end, day_range, last_complete_day
 from lumi_pipeline.errors import ConcurrentRun, ConfigError, LakeError, LumiError, SealError
 from lumi_pipeline.events import to_micros
@@ -23,12 +23,13 @@ from lumi_pipeline.landing import LandingReport, land
 from lumi_pipeline.outbox import Outbox
 from lumi_pipeline.outbox.opening import open_outbox
 from lumi_pipeline.pending import Pending
-from lumi_pipeline.publishing import PublishReport, publish
+from lumi_pipeline.publishing import PublishReport, publish, refresh
 from lumi_pipeline.rebase import Rebaser
 from lumi_pipeline.recorder import AuditRecorder
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
 from lumi_pipeline.sealing import Progress, Sealer, SealReport
 from lumi_pipeline.stores.roots import open_lake
+from lumi_pipeline.witnessing import Cosigner, Cosigning
 from transparency.entries import Genesis, day_at, day_index
 from transparency.keys import SigningKey
 from transparency.logview import LogView
@@ -176,7 +177,22 @@ class Pipeline:
 
     def publish(self) -> PublishReport:
         """Publish every sealed day that the log doesn't hold yet, under one checkpoint."""
-        return publish(self.lake, self.log_key, self._require_genesis(), self.sealed_days())
+        cosigner = self._cosigner(required=self.config.witness_fail != OPEN)
+        return publish(self.lake, self.log_key, self._require_genesis(), self.sealed_days(), cosigner)
+
+    def submit(self) -> Cosigning:
+        """Show the newest checkpoint to the witnesses once more, and publish it with what they sign.
+
+        What is public stays public, whoever answers; the report says whether the replies make a quorum.
+        """
+        self._require_genesis()
+        cosigner = self._cosigner(required=False)
+        if cosigner is None:
+            raise ConfigError("no witness is configured; 'policy_file' names a policy with their keys and addresses")
+        refresh(self.lake, self.log_key, cosigner)
+        if cosigner.last is None:
+            raise LakeError("nothing is published yet; 'lumi publish' does, and asks the witnesses")
+        return cosigner.last
 
     def run(self, through: date | None = None, on_sealed: Callable[[SealReport], None] | None = None) -> RunReport:
         """Land, seal and publish every complete day up to ``through`` that is missing.
@@ -232,6 +248,13 @@ class Pipeline:
         days = self.sealed_days()
         sealed = load_sealed_day(self.lake, days[-1]).tenants if days else None
         return Rebaser(self.outbox, self.lake, days, sealed, self.config.operator_tenant, self.clock)
+
+    def _cosigner(self, *, required: bool) -> Cosigner | None:
+        """Who asks the witnesses of the policy; None without any."""
+        policy = None if self.config.policy_file is None else _read_policy(self.config.policy_file)
+        if policy is None or not policy.witnesses:
+            return None
+        return Cosigner(policy, LogView(self.lake.store), self.clock, required=required)
 
     def _seal_fresh(self, days: Sequence[date], done: date | None) -> Iterator[SealReport]:
         """Seal days when ``done`` is the last one sealed."""

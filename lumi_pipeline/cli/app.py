@@ -26,6 +26,7 @@ from lumi_pipeline.cli.siem import siem
 from lumi_pipeline.cli.status import status
 from lumi_pipeline.cli.tour import tour
 from lumi_pipeline.cli.verify import verify
+from lumi_pipeline.cli.witness import witness
 
 
 class _InOrder(click.Group):
@@ -71,6 +72,7 @@ for _command in (
     prove,
     verify,
     fsck,
+    witness,
     siem,
     feed,
     status,
