@@ -66,7 +66,7 @@ class _Reach:
     """How witnesses are reached. Addresses come from the operator's own policy, so private ones are fine."""
 
     concurrency: int
-    timeout: float = TIMEOUT
+    timeout: float
     allow_private: bool = True
     ca_file: Path | None = None
     proxy: str | None = None
@@ -80,8 +80,17 @@ class Cosigner:
     :class:`~transparency.errors.WitnessConflict` in any case. ``last`` is what became of the last checkpoint.
     """
 
-    def __init__(self, policy: Policy, view: LogView, clock: Callable[[], datetime], *, required: bool) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        view: LogView,
+        clock: Callable[[], datetime],
+        *,
+        required: bool,
+        timeout: float = TIMEOUT,
+    ) -> None:
         self.last: Cosigning | None = None
+        self._timeout = timeout
         self._policy = policy
         self._view = view
         self._clock = clock
@@ -109,7 +118,8 @@ class Cosigner:
     def _ask_all(self, signed: SignedCheckpoint) -> list[Signature | WitnessError]:
         """What each witness of the policy answers, in their order."""
         known = self._known_sizes()
-        transport = Transport(_Reach(max(len(self._policy.witnesses), 1)))
+        threads = max(len(self._policy.witnesses), 1)
+        transport = Transport(_Reach(threads, self._timeout))
         now = int(self._clock().timestamp())
         head = signed.checkpoint
 
@@ -133,7 +143,7 @@ class Cosigner:
                 return WitnessError(f"{error}; submit again later")
 
         try:
-            with ThreadPoolExecutor(max(len(self._policy.witnesses), 1)) as pool:
+            with ThreadPoolExecutor(threads) as pool:
                 return list(pool.map(ask_one, self._policy.witnesses))
         finally:
             transport.close()

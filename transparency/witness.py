@@ -192,6 +192,8 @@ _SUSPICION = (
 def _refusal(signed: SignedCheckpoint, old: int, answer: Answer) -> WitnessError:
     head = signed.checkpoint
     keys = ", ".join(line.key_id.hex() for line in own_signatures(signed).signatures)
+    if answer.status == 422 and old == head.size:  # some say so to another root
+        return _another_root(head)
     if answer.status == 422 and old > 0:
         # Our proof leads from the tree that we had at that size: its hashes were checked against the root.
         return WitnessConflict(

@@ -153,6 +153,8 @@ def test_a_conflict_of_roots_needs_no_body() -> None:
     for body in (b"", b"9\n", b"no"):
         with pytest.raises(WitnessConflict, match="another root"):
             read_answer(known_as(strict), OURS.signed[9], 9, Answer(409, "text/x.tlog.size" * bool(body), body), NOW)
+    with pytest.raises(WitnessConflict, match="another root"):
+        read_answer(known_as(strict), OURS.signed[9], 9, Answer(422, "text/plain", b""), NOW)
 
 
 def test_what_a_witness_does_not_know_is_said(strict: Strict) -> None:
