@@ -4,7 +4,7 @@ The command line and Dagster both work through :class:`Pipeline` and add nothing
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Final
 
 from lumi_pipeline.acknowledging import acknowledge, open_report
+from lumi_pipeline.catalogue import DAY_ACKNOWLEDGED, LOG_KEY_ROTATED
 from lumi_pipeline.config import OPEN, Config
 from lumi_pipeline.days import day_end, day_range, last_complete_day
 from lumi_pipeline.errors import ConcurrentRun, ConfigError, LakeError, LumiError, SealError
 from lumi_pipeline.events import to_micros
 from lumi_pipeline.genesis import GENESIS_KEY, read_genesis
+from lumi_pipeline.keyring import Keyring
 from lumi_pipeline.lake import Lake, seal_prefix
 from lumi_pipeline.landing import LandingReport, land
 from lumi_pipeline.outbox import Outbox
@@ -26,12 +28,16 @@ from lumi_pipeline.pending import Pending
 from lumi_pipeline.publishing import PublishReport, publish, refresh
 from lumi_pipeline.rebase import Rebaser
 from lumi_pipeline.recorder import AuditRecorder
+from lumi_pipeline.rotating import KeyState, look_at_key, next_key
+from lumi_pipeline.rotation import Role, order_rotation
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
 from lumi_pipeline.sealing import Progress, Sealer, SealReport
 from lumi_pipeline.stores.roots import open_lake
 from lumi_pipeline.witnessing import Cosigner, Cosigning
+from transparency.encoding import Json
 from transparency.entries import Genesis, day_at, day_index
-from transparency.keys import SigningKey
+from transparency.errors import FormatError, StoreError, VerificationError
+from transparency.keys import SigningKey, VerifierKey
 from transparency.logview import LogView
 from transparency.policy import Policy
 
@@ -78,22 +84,37 @@ class Pipeline:
         return open_outbox(self.config.outbox)
 
     @cached_property
-    def log_key(self) -> SigningKey:
-        """The key that signs checkpoints; its name has to be the configured origin."""
-        return _load_key(self.config.log_key_file, self.config.origin)
+    def keyring(self) -> Keyring:
+        """The keys that sign, and when."""
+        return Keyring(self.config, self.lake)
 
-    @cached_property
-    def evidence_key(self) -> SigningKey:
-        """The key that signs everything but checkpoints."""
-        return _load_key(self.config.evidence_key_file, f"{self.config.origin}/evidence")
+    def evidence_keys(self) -> list[SigningKey]:
+        """The keys that sign everything but checkpoints: one, or two while one is being replaced."""
+        return self.keyring.evidence_keys(self.genesis())
 
     def trust(self) -> Policy | None:
-        """What this side pins: the policy file, else the configured log key; None when there is neither."""
+        """What this side pins: the policy file, else the log keys in the key files; None when there is neither."""
         if self.config.policy_file is not None:
             return _read_policy(self.config.policy_file)
-        if self.config.log_key_file.exists():
-            return Policy.pinning(self.log_key.verifier.vkey)
-        return None
+        files = self.keyring.files[Role.LOG]
+        if not files.path.exists() and not files.next_path.exists():
+            return None
+        held = tuple(key.verifier for key in files.held())
+        try:
+            return Policy(self.keyring.known(Role.LOG, self.genesis(), held))
+        except (FormatError, StoreError, VerificationError):
+            return Policy(held)  # no more is trusted than what lies here; what is wrong with the log is not said here
+
+    def known_evidence_keys(self) -> tuple[VerifierKey, ...]:
+        """The evidence keys of this log, those included that were replaced; none where nothing says so."""
+        trust = self.trust()
+        pinned = trust.pinned_keys(self.config.origin) if trust else ()
+        try:
+            return self.keyring.known(Role.EVIDENCE, self.genesis(), pinned)
+        except (FormatError, StoreError, VerificationError) as error:
+            raise LakeError(
+                f"what evidence keys there were can't be read from the log; see 'lumi fsck': {error}"
+            ) from None
 
     def genesis(self) -> Genesis | None:
         """The log's first entry, which fixes its origin and first day; None before the first seal."""
@@ -178,18 +199,18 @@ class Pipeline:
     def publish(self) -> PublishReport:
         """Publish every sealed day that the log doesn't hold yet, under one checkpoint."""
         cosigner = self._cosigner(required=self.config.witness_fail != OPEN)
-        return publish(self.lake, self.log_key, self._require_genesis(), self.sealed_days(), cosigner)
+        return publish(self.lake, self.keyring, self._require_genesis(), self.sealed_days(), cosigner)
 
     def submit(self) -> Cosigning:
         """Show the newest checkpoint to the witnesses once more, and publish it with what they sign.
 
         What is public stays public, whoever answers; the report says whether the replies make a quorum.
         """
-        self._require_genesis()
+        genesis = self._require_genesis()
         cosigner = self._cosigner(required=False)
         if cosigner is None:
             raise ConfigError("no witness is configured; 'policy_file' names a policy with their keys and addresses")
-        refresh(self.lake, self.log_key, cosigner)
+        refresh(self.lake, self.keyring, genesis, cosigner)
         if cosigner.last is None:
             raise LakeError("nothing is published yet; 'lumi publish' does, and asks the witnesses")
         return cosigner.last
@@ -229,25 +250,54 @@ class Pipeline:
         if not reason.strip():
             raise SealError("an acknowledgement needs a reason that an auditor can read")
         report = open_report(self.lake, day)
-        with closing(self.outbox.connect()) as connection, self.outbox.explained():
-            event = AuditRecorder(connection, clock=self.clock).record(
-                tenant_id=self.config.operator_tenant,
-                action="DAY_ACKNOWLEDGED",
-                entity_type="day",
-                entity_id=day.isoformat(),
-                actor_type="system",
-                actor_id="lumi-pipeline",
-                after_state={"day": day.isoformat(), "reason": reason, "report": report.sha256},
-            )
-            connection.commit()
-        acknowledge(self.lake, report, event.event_id, reason)
+        state = {"day": day.isoformat(), "reason": reason, "report": report.sha256}
+        event_id = self._record_of_operator(DAY_ACKNOWLEDGED, "day", day.isoformat(), state)
+        acknowledge(self.lake, report, event_id, reason)
         return report.sha256
+
+    def key_state(self, role: Role) -> KeyState:
+        """How far the replacement of one key is."""
+        days = self.sealed_days()
+        return look_at_key(self.lake, self.keyring, self.genesis(), role, days[-1] if days else None)
+
+    def rotate(self, role: Role) -> KeyState:
+        """Make the key that takes over from the one of this role, and order its announcement by the next sealed day.
+
+        The order is first an event of the operator's own chain. A crash before the lake knows of it leaves the key file
+        and that event; rotating again uses the file, and records another.
+        """
+        self._require_genesis()
+        state = self.key_state(role)
+        key = next_key(state)
+        self._record_of_operator(
+            LOG_KEY_ROTATED,
+            "log_key",
+            key.verifier.vkey,
+            {"next": key.verifier.vkey, "present": state.signs[-1].vkey, "role": role.value},
+        )
+        order_rotation(self.lake, role, self.sealed_days()[-1] + timedelta(days=1), key.verifier)
+        return self.key_state(role)
 
     def rebaser(self) -> Rebaser:
         """What compares the outbox with everything landed, and accepts it when it was restored."""
         days = self.sealed_days()
         sealed = load_sealed_day(self.lake, days[-1]).tenants if days else None
         return Rebaser(self.outbox, self.lake, days, sealed, self.config.operator_tenant, self.clock)
+
+    def _record_of_operator(self, action: str, entity_type: str, entity_id: str, state: Mapping[str, Json]) -> str:
+        """Record what the operator does as an event of the operator's own chain; return its id."""
+        with closing(self.outbox.connect()) as connection, self.outbox.explained():
+            event = AuditRecorder(connection, clock=self.clock).record(
+                tenant_id=self.config.operator_tenant,
+                action=action,
+                entity_type=entity_type,
+                entity_id=entity_id,
+                actor_type="system",
+                actor_id="lumi-pipeline",
+                after_state=dict(state),
+            )
+            connection.commit()
+        return event.event_id
 
     def _cosigner(self, *, required: bool) -> Cosigner | None:
         """Who asks the witnesses of the policy; None without any."""
@@ -303,7 +353,8 @@ class Pipeline:
         age = (self.clock().date() - first).days
         if self.config.first_day is None and age > _PLAUSIBLE_DAYS:
             raise SealError(f"the first event is of {first}, {age:,} days ago; if that is right, set 'first_day' to it")
-        return Genesis(self.config.origin, first, self.log_key.verifier, self.evidence_key.verifier)
+        log, evidence = (files.current().verifier for files in self.keyring.files.values())
+        return Genesis(self.config.origin, first, log, evidence)
 
     def _require_genesis(self) -> Genesis:
         genesis = self.genesis()
@@ -335,17 +386,6 @@ class Pipeline:
     def _last_sealed(self) -> SealedDay | None:
         days = self.sealed_days()
         return load_sealed_day(self.lake, days[-1]) if days else None
-
-
-def _load_key(path: Path, name: str) -> SigningKey:
-    if not path.exists():
-        raise ConfigError(f"there is no key at {path}; make one with 'lumi keys new', or set where it is")
-    key = SigningKey.load(path)
-    if key.name != name:
-        raise ConfigError(
-            f"the key in {path} is the key of {key.name}, but {name} is needed; correct 'origin' or the file"
-        )
-    return key
 
 
 def _read_policy(path: Path) -> Policy:

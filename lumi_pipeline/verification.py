@@ -29,6 +29,7 @@ from lumi_pipeline.lake import Lake, events_prefix, seal_prefix
 from lumi_pipeline.landing import Cursor, heads_ahead, landing_key, landings, read_cursors
 from lumi_pipeline.outbox import Outbox, Snapshot
 from lumi_pipeline.pending import DayRange, Pending
+from lumi_pipeline.rotation import ORDERS, Role, read_rotations
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
 from lumi_pipeline.sealing import Progress, Sealer, SealReport
 from lumi_pipeline.tenantdays import DayTenants
@@ -53,7 +54,12 @@ def verify_published(lake: Lake, policy: Policy, progress: Callable[[int, int], 
     def check() -> _Found:
         report = fsck(lake.store, policy, progress=progress)
         log = report.log
-        problems = [*report.problems, *check_journal(lake.store, log.checkpoint, policy), *_check_entries(lake, log)]
+        problems = [
+            *report.problems,
+            *check_journal(lake.store, log.checkpoint, policy),
+            *_check_entries(lake, log),
+            *_check_orders(lake, log),
+        ]
         if problems:
             found = "\n".join(f"  {problem.key}: {problem.message}" for problem in problems)
             raise VerificationError("log-object", f"{len(problems)} object(s) of the log are wrong:\n{found}")
@@ -212,6 +218,18 @@ def _check_entries(lake: Lake, log: LogVerdict) -> Iterator[Problem]:
                 yield Problem(key, "was altered: it is not the entry that the log holds")
         except ObjectMissing:
             yield Problem(key, "is missing, although the log holds it; restore it from the log")
+
+
+def _check_orders(lake: Lake, log: LogVerdict) -> Iterator[Problem]:
+    """For every key that the log announces there is the order, by which publishing finds out who signs."""
+    known = {(r.role, r.key, r.takeover.announced) for r in read_rotations(lake, log.last_day) if r.takeover}
+    for role, takeovers in ((Role.LOG, log.takeovers), (Role.EVIDENCE, log.evidence_takeovers)):
+        for takeover in takeovers:
+            if (role, takeover.key, takeover.announced) not in known:
+                yield Problem(
+                    f"{ORDERS}{takeover.announced}-{role.value}",
+                    f"is missing, although the record of {takeover.announced} announces a key; restore it",
+                )
 
 
 def _day_verdict(report: SealReport) -> Verdict:

@@ -85,6 +85,7 @@ class Log(LogView):
                 "or published; look at the log's state and run again"
             )
         if entries:
+            self._signers.keys(size + len(entries))  # a key that is missing is missed before anything is written
             self._check_signers(size, root)
             self._commit(grow(self.tiles(size, root), entries), entries)
         return self.state()
@@ -163,7 +164,6 @@ class Log(LogView):
     def _commit(self, growth: Growth, entries: Sequence[bytes]) -> None:
         """Do steps 2 to 8 for new entries."""
         commit = Commit(growth.old_size, growth.new_size, growth.new_root)
-        self._signers.keys(growth.new_size)  # a key that is missing is missed before anything is decided
         # 2. A crash after this leaves entries that nobody committed to: cleared when this size has a successor.
         self._journal.stage(commit, entries)
         # 3. A crash after this leaves an append that is decided, and everything needed to finish it.

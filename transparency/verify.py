@@ -10,16 +10,18 @@ fetches. docs/formats.md gives the rules and their order. The reasons:
 ``day-origin``, ``day-index``, ``day-sealed``, ``log-key``.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from transparency.checkpoint import Checkpoint, SignedCheckpoint, parse_signed_checkpoint
-from transparency.entries import DayRecord, Genesis, day_index
-from transparency.errors import EntryError, FormatError, ObjectMissing, TileError, VerificationError
+from transparency.entries import DayRecord, Genesis
+from transparency.errors import FormatError, ObjectMissing, TileError, VerificationError
+from transparency.history import check_genesis, check_record, read_history
 from transparency.keys import VerifierKey
 from transparency.merkle import leaf_hash, verify_inclusion
 from transparency.policy import Policy, PolicyVerdict, evaluate
+from transparency.rotation import Takeover
 from transparency.store import ObjectStore
 from transparency.tiles import TILE_HEIGHT, TILE_WIDTH, Tile, TileReader, encode_bundle, encode_hashes
 
@@ -48,8 +50,8 @@ class LogVerdict:
     the policy's verdict for whether others may have been shown another log.
 
     ``last_day`` is None for a log that has only its genesis. ``breaks`` is the sum over all days and ``broken_days``
-    names those that declare any: they verify, and are a finding. ``log_keys`` and ``evidence_keys`` are the keys of
-    the genesis and those announced since, in order.
+    names those that declare any: they verify, and are a finding. ``takeovers`` and ``evidence_takeovers`` are the keys
+    announced since the genesis, in order.
     """
 
     checkpoint: Checkpoint
@@ -58,8 +60,18 @@ class LogVerdict:
     last_day: date | None
     breaks: int
     broken_days: tuple[date, ...]
-    log_keys: tuple[VerifierKey, ...]
-    evidence_keys: tuple[VerifierKey, ...]
+    takeovers: tuple[Takeover, ...]
+    evidence_takeovers: tuple[Takeover, ...]
+
+    @property
+    def log_keys(self) -> tuple[VerifierKey, ...]:
+        """The key of the genesis and those announced since, in order."""
+        return (self.genesis.key, *(takeover.key for takeover in self.takeovers))
+
+    @property
+    def evidence_keys(self) -> tuple[VerifierKey, ...]:
+        """The same of the evidence key."""
+        return (self.genesis.evidence_key, *(takeover.key for takeover in self.evidence_takeovers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +111,7 @@ def verify_day_inclusion(  # noqa: PLR0917 - the parts of a proof, in the order 
     signed, verdict = _verify_checkpoint(checkpoint, policy)
     head = signed.checkpoint
     _verify_inclusion(genesis, 0, genesis_path, head, "genesis-inclusion")
-    start = _parse_genesis(genesis, head.origin)
+    start = check_genesis(genesis, head.origin)
     if start.key not in policy.pinned_keys(head.origin):
         raise VerificationError(
             "genesis-key",
@@ -107,7 +119,7 @@ def verify_day_inclusion(  # noqa: PLR0917 - the parts of a proof, in the order 
             "trust the old one as well, or verify the whole log, which follows the announcement",
         )
     _verify_inclusion(day_record, index, path, head, "day-inclusion")
-    return VerifiedDay(head, verdict, start, _parse_record(day_record, index, start))
+    return VerifiedDay(head, verdict, start, check_record(day_record, index, start))
 
 
 def verify_log(
@@ -126,17 +138,13 @@ def verify_log(
     """
     signed, verdict = _verify_checkpoint(fetch("checkpoint"), policy)
     head = signed.checkpoint
-    if head.size == 0:
-        raise VerificationError("genesis", f"the log {head.origin} is empty: it has no genesis")
-    entries = _read_entries(TileReader(_requiring(fetch), head.size, head.root))
-    history = _History(_parse_genesis(next(entries), head.origin))
-    for index, entry in enumerate(entries, start=1):
-        record = _parse_record(entry, index, history.genesis)
-        history.add(record)
-        if on_record is not None:
-            on_record(record)
+
+    def reached(index: int) -> None:
         if progress is not None and index % TILE_WIDTH == 0:
             progress(index, head.size)
+
+    tree = TileReader(_requiring(fetch), head.size, head.root)
+    history = read_history(tree, head.origin, reached, on_record)
     history.check_signers(verdict.log_keys)
     if progress is not None:
         progress(head.size, head.size)
@@ -147,8 +155,8 @@ def verify_log(
         history.last.day if history.last is not None else None,
         history.breaks,
         tuple(history.broken_days),
-        tuple(history.log_keys),
-        tuple(history.evidence_keys),
+        tuple(history.takeovers),
+        tuple(history.evidence_takeovers),
     )
 
 
@@ -163,7 +171,7 @@ def fsck(store: ObjectStore, policy: Policy, prefix: str = "log/", progress: Pro
         return store.get(prefix + path)
 
     log = verify_log(fetch, policy, progress)
-    published = _Published(log, policy, TileReader(fetch, log.checkpoint.size, log.checkpoint.root))
+    published = _Published(log, TileReader(fetch, log.checkpoint.size, log.checkpoint.root))
     problems = []
     objects = 0
     vkey_seen = False
@@ -179,54 +187,12 @@ def fsck(store: ObjectStore, policy: Policy, prefix: str = "log/", progress: Pro
     return FsckReport(log, objects, tuple(problems))
 
 
-class _History:
-    """What the entries read so far say: the rules that hold between them, and what they add up to."""
-
-    def __init__(self, genesis: Genesis) -> None:
-        self.genesis = genesis
-        self.last: DayRecord | None = None
-        self.breaks = 0
-        self.broken_days: list[date] = []
-        self.log_keys = [genesis.key]
-        self.evidence_keys = [genesis.evidence_key]
-
-    def add(self, record: DayRecord) -> None:
-        """Take the next day record, already checked by itself."""
-        if self.last is not None and record.sealed < self.last.sealed:
-            raise VerificationError(
-                "day-sealed", f"the record of {record.day} was sealed before that of {self.last.day}, the day before"
-            )
-        self.last = record
-        if record.breaks:
-            self.breaks += record.breaks
-            self.broken_days.append(record.day)
-        if record.next_key is not None:
-            self.log_keys.append(record.next_key)
-        if record.next_evidence_key is not None:
-            self.evidence_keys.append(record.next_evidence_key)
-
-    def check_signers(self, signers: Sequence[VerifierKey]) -> None:
-        """Check that one of the trusted keys that signed the checkpoint was the log's to sign with.
-
-        That is the genesis key, or one that a record announced: valid from the next record on, so not the last one's.
-        No announcement ends a key: a reader who has stopped trusting one takes it out of the policy.
-        """
-        announced_last = self.last is not None and self.last.next_key is not None
-        in_force = self.log_keys[:-1] if announced_last else self.log_keys
-        if not any(key in in_force for key in signers):
-            raise VerificationError(
-                "log-key",
-                f"the checkpoint is signed by {', '.join(key.vkey for key in signers)}, which is neither the first key "
-                "of the log nor announced by a record before its last",
-            )
-
-
 class _Published:
     """Says of any object under the public prefix whether it belongs there and is right."""
 
-    def __init__(self, log: LogVerdict, policy: Policy, reader: TileReader) -> None:
+    def __init__(self, log: LogVerdict, reader: TileReader) -> None:
         self._size = log.checkpoint.size
-        self._keys = {*log.log_keys, *policy.pinned_keys(log.checkpoint.origin)}
+        self._first_key = log.genesis.key
         self._reader = reader
         self._bundle_index = -1
         self._bundle: list[bytes] = []
@@ -236,8 +202,8 @@ class _Published:
         if path in {"checkpoint", "index.html"}:  # the one is verified already, the other is no evidence
             return None
         if path == "log.vkey":
-            right = any(fetch(path) == f"{key.vkey}\n".encode() for key in self._keys)
-            return None if right else "not a key of this log"
+            right = fetch(path) == f"{self._first_key.vkey}\n".encode()
+            return None if right else "not the first key of this log, which is what it has to be for ever"
         try:
             tile = Tile.parse(path)
         except TileError:
@@ -275,38 +241,6 @@ def _verify_inclusion(entry: bytes, index: int, path: Sequence[bytes], head: Che
         raise VerificationError(reason, message) from None
 
 
-def _parse_genesis(entry: bytes, origin: str) -> Genesis:
-    """Read entry 0 of a log that calls itself ``origin``."""
-    try:
-        genesis = Genesis.parse(entry)
-    except EntryError as error:
-        raise VerificationError("genesis", f"the genesis of {origin}: {error}") from None
-    if genesis.origin != origin:
-        raise VerificationError("genesis-origin", f"the genesis is of the log {genesis.origin}, not of {origin}")
-    return genesis
-
-
-def _parse_record(entry: bytes, index: int, genesis: Genesis) -> DayRecord:
-    """Read the entry at ``index``: it must be the record of the one day that belongs there."""
-    try:
-        record = DayRecord.parse(entry)
-    except EntryError as error:
-        raise VerificationError("day-record", f"entry {index} of {genesis.origin}: {error}") from None
-    if record.origin != genesis.origin:
-        raise VerificationError(
-            "day-origin", f"the record at index {index} is of the log {record.origin}, not of {genesis.origin}"
-        )
-    if record.index != index:
-        raise VerificationError("day-index", f"the record of {record.day} at index {index} says index {record.index}")
-    if record.day < genesis.first_day or index != day_index(genesis.first_day, record.day):
-        raise VerificationError(
-            "day-index",
-            f"the record at index {index} is of {record.day}, which is not day {index} of a log that starts on "
-            f"{genesis.first_day}",
-        )
-    return record
-
-
 def _requiring(fetch: Fetch) -> Fetch:
     """Make a missing file a failure of the log.
 
@@ -320,11 +254,3 @@ def _requiring(fetch: Fetch) -> Fetch:
             raise VerificationError("tile", f"{path} is missing, and the checkpoint's size needs it") from None
 
     return fetch_present
-
-
-def _read_entries(reader: TileReader) -> Iterator[bytes]:
-    """Yield all entries; whatever is wrong with a tile or bundle fails the verification."""
-    try:
-        yield from reader.read_entries(0, reader.size)
-    except TileError as error:
-        raise VerificationError("tile", str(error)) from None

@@ -79,7 +79,7 @@ def test_a_policy_is_read(files: Setup) -> None:
     assert look(files, "policy").detail.startswith("not configured: ")
     policy = files.config.log_key_file.parent / "policy"
     setup = files.having(policy_file=policy)
-    vkey = files.pipeline.log_key.verifier.vkey
+    vkey = SigningKey.load(files.config.log_key_file).verifier.vkey
     for text, status, said in (
         (None, Status.PROBLEM, "can't be read"),
         ("nonsense\n", Status.PROBLEM, "nonsense"),
