@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 
-from lumi_pipeline.cli.logs import claimed_key, unconfirmed
+from lumi_pipeline.cli.logs import unconfirmed
 from lumi_pipeline.cli.progress import progress
 from lumi_pipeline.errors import LumiError
+from lumi_pipeline.keyadvice import claimed_keys
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.sealedday import load_sealed_day
 from lumi_pipeline.tenantdays import DayTenants
@@ -66,13 +67,13 @@ def judge_published(pipeline: Pipeline, policy: Policy | None) -> Verdict:
             True for prefix in ("log/", "log-private/commits/", "log-private/cosigned/") for _ in store.list(prefix)
         ):
             return Verdict("log", Status.INCOMPLETE, "unpublished", ("Nothing was published yet.",))
-        trusted = policy or claimed_key(lambda path: store.get(f"log/{path}"))
+        trusted = policy or claimed_keys(lambda path: store.get(f"log/{path}"))
     except LumiError as error:
         return failure("log", error)
     with progress("Log", "entries") as meter:
         verdict = verify_published(pipeline.lake, trusted, meter.reach)
     if policy is None and verdict.status is Status.VERIFIED:
-        return unconfirmed(verdict, trusted.log_keys[0])
+        return unconfirmed(verdict, trusted.log_keys[-1])
     return verdict
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lumi_pipeline.cli.history import judge_published
+from lumi_pipeline.cli.logs import judge_log
 from lumi_pipeline.errors import ConcurrentRun, ConfigError, LakeError, SealError
 from lumi_pipeline.lake import seal_prefix
 from lumi_pipeline.pipeline import Pipeline
@@ -14,7 +16,7 @@ from lumi_pipeline.proving import prove_event
 from lumi_pipeline.rotating import Phase
 from lumi_pipeline.rotation import Role, restore_orders
 from lumi_pipeline.sealedday import read_day_record
-from lumi_pipeline.verdict import Status
+from lumi_pipeline.verdict import Status, Verdict
 from tests.interleaving import interleave, operations_of
 from tests.lake.crashes import Act, crashes, kind, perform
 from tests.lake.test_race import Serial
@@ -61,8 +63,6 @@ def verified(world: World, *keys: VerifierKey) -> LogVerdict:
 
 
 def own_verdicts(world: World) -> list[Status]:
-    from lumi_pipeline.cli.history import judge_published  # noqa: PLC0415
-
     pipeline = world.pipeline()
     return [judge_published(pipeline, pipeline.trust()).status]
 
@@ -151,6 +151,25 @@ def test_a_replacement_from_its_order_to_the_old_keys_end(begun: World) -> None:
     assert (alone.reason, "trust the old one as well" in alone.lines[0]) == ("genesis-key", True)
     replaced = verify_proof(proof, Policy.pinning(old.vkey), "new")
     assert replaced.reason == "checkpoint-signature"
+    assert "It has probably replaced that key since" in replaced.lines[1]
+    unknown = verify_proof(proof, None, "new")
+    assert (unknown.status, unknown.reason) == (Status.INCOMPLETE, "key-unconfirmed")
+    assert "It has probably replaced that key since" in unknown.lines[0]
+    stranger = SigningKey.generate(ORIGIN).verifier.vkey
+    wrong = verify_proof(proof, Policy.pinning(stranger), "new")
+    assert (wrong.reason, "not the keys of this log" in wrong.lines[1]) == ("checkpoint-signature", True)
+
+    def judged(policy: Policy | None) -> Verdict:
+        return judge_log(lambda path: begun.store.get(f"log/{path}"), policy, "log")
+
+    log = judged(Policy.pinning(old.vkey))
+    assert (log.status, log.reason) == (Status.FAILED, "checkpoint-signature")
+    assert f"{old.vkey}, was replaced: its record of {day(1)} announces {new.vkey}" in log.lines[1]
+    assert "is in none of its records" in judged(Policy.pinning(stranger)).lines[1]
+    nobody = judged(None)
+    assert (nobody.status, nobody.reason) == (Status.INCOMPLETE, "key-unconfirmed")
+    assert new.fingerprint in nobody.lines[-1]
+    assert judged(Policy.pinning(new.vkey)).status is Status.VERIFIED
     trusted = begun.pipeline().trust()
     assert trusted is not None
     assert verify_proof(proof, trusted, "new").status is Status.VERIFIED
