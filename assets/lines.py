@@ -4,6 +4,7 @@ from lumi_pipeline.cli.output import count, rate, size
 from lumi_pipeline.landing import LandingReport
 from lumi_pipeline.publishing import PublishReport
 from lumi_pipeline.sealing import SealReport
+from lumi_pipeline.witnessing import Cosigning
 from transparency.encoding import b64encode
 
 
@@ -34,3 +35,9 @@ def published(report: PublishReport) -> str:
         period = f"{report.days[0]} to {report.days[-1]}" if len(report.days) > 1 else str(report.days[0])
         done = f"published {count(len(report.days), 'day')} ({period})"
     return f"{done}: the log has {count(report.size, 'entry', 'entries')}, root {b64encode(report.root)}"
+
+
+def cosigned(report: Cosigning) -> str:
+    """Who has signed a checkpoint, and why others have not."""
+    away = "".join(f"\n{reply.witness}: {reply.problem}" for reply in report.replies if reply.problem)
+    return f"{count(report.size, 'entry', 'entries')} cosigned by {', '.join(report.cosigned_by) or 'nobody'}{away}"

@@ -6,7 +6,7 @@ The command line and Dagster both work through :class:`Pipeline` and add nothing
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,7 @@ from lumi_pipeline.rotation import Role, order_rotation
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
 from lumi_pipeline.sealing import Progress, Sealer, SealReport
 from lumi_pipeline.stores.roots import open_lake
+from lumi_pipeline.succession import Succession, succeed
 from lumi_pipeline.witnessing import Cosigner, Cosigning
 from transparency.encoding import Json
 from transparency.entries import Genesis, day_at, day_index
@@ -105,6 +106,11 @@ class Pipeline:
         except (FormatError, StoreError, VerificationError):
             return Policy(held)  # no more is trusted than what lies here; what is wrong with the log is not said here
 
+    def publishing_policy(self) -> Policy | None:
+        """What a day's publication is held against: as :meth:`trust`, without a quorum where it may do without one."""
+        policy = self.trust()
+        return replace(policy, quorum=None) if policy and self.config.witness_fail == OPEN else policy
+
     def known_evidence_keys(self) -> tuple[VerifierKey, ...]:
         """The evidence keys of this log, those included that were replaced; none where nothing says so."""
         trust = self.trust()
@@ -112,9 +118,7 @@ class Pipeline:
         try:
             return self.keyring.known(Role.EVIDENCE, self.genesis(), pinned)
         except (FormatError, StoreError, VerificationError) as error:
-            raise LakeError(
-                f"what evidence keys there were can't be read from the log; see 'lumi fsck': {error}"
-            ) from None
+            raise LakeError(f"the log does not tell its evidence keys; see 'lumi fsck': {error}") from None
 
     def genesis(self) -> Genesis | None:
         """The log's first entry, which fixes its origin and first day; None before the first seal."""
@@ -122,7 +126,7 @@ class Pipeline:
 
     def land(self) -> LandingReport:
         """Land what the outbox gained since the last landing."""
-        sealed = self._last_sealed()
+        sealed = self.last_sealed()
         try:
             return land(self.outbox, self.lake, sealed.tenants if sealed else None)
         except LakeError:
@@ -146,6 +150,8 @@ class Pipeline:
         logged = LogView(self.lake.store).state().committed_size - 1
         days = self.lake.sealed_days()
         genesis = self.genesis()
+        if genesis is not None and genesis.previous is not None:  # the days before are those of the log before
+            days = [day for day in days if day >= genesis.first_day]
         if logged > len(days) and genesis is not None:
             lost = next(i for i in range(1, logged + 1) if not self.lake.is_sealed(day_at(genesis.first_day, i)))
             key = f"{seal_prefix(day_at(genesis.first_day, lost))}day.txt"
@@ -163,6 +169,18 @@ class Pipeline:
             if not self.lake.is_sealed(day):
                 raise LakeError(f"the record of {day} is missing although {days[-1]} is sealed; restore it")
         return list(day_range(genesis.first_day, days[-1]))
+
+    def lake_days(self) -> list[date]:
+        """The sealed days of the lake, in order: those of this log, and before them those of logs that it succeeds."""
+        genesis = self.genesis()
+        if genesis is None or genesis.previous is None:
+            return self.sealed_days()
+        return [*(day for day in self.lake.sealed_days() if day < genesis.first_day), *self.sealed_days()]
+
+    def last_sealed(self) -> SealedDay | None:
+        """The last sealed day of the lake, which whatever comes next goes on from."""
+        days = self.lake_days()
+        return load_sealed_day(self.lake, days[-1]) if days else None
 
     def unpublished_days(self) -> list[date]:
         """The sealed days that the log doesn't hold yet, in order."""
@@ -189,7 +207,8 @@ class Pipeline:
     def verify_sealed(self, day: date, progress: Progress | None = None) -> SealReport:
         """Recompute one sealed day from its stored bytes, on top of the stored day before it."""
         genesis = self._require_genesis()
-        before = None if day == genesis.first_day else load_sealed_day(self.lake, day - timedelta(days=1))
+        is_first = day == genesis.first_day and genesis.previous is None
+        before = None if is_first else load_sealed_day(self.lake, day - timedelta(days=1))
         return self.sealer(genesis).verify(day, before, progress)[1]
 
     def sealer(self, genesis: Genesis) -> Sealer:
@@ -200,6 +219,11 @@ class Pipeline:
         """Publish every sealed day that the log doesn't hold yet, under one checkpoint."""
         cosigner = self._cosigner(required=self.config.witness_fail != OPEN)
         return publish(self.lake, self.keyring, self._require_genesis(), self.sealed_days(), cosigner)
+
+    def witness_policy(self) -> Policy | None:
+        """The policy, if it names witnesses."""
+        policy = None if self.config.policy_file is None else _read_policy(self.config.policy_file)
+        return policy if policy and policy.witnesses else None
 
     def submit(self) -> Cosigning:
         """Show the newest checkpoint to the witnesses once more, and publish it with what they sign.
@@ -260,13 +284,18 @@ class Pipeline:
         days = self.sealed_days()
         return look_at_key(self.lake, self.keyring, self.genesis(), role, days[-1] if days else None)
 
+    def succeed(self, before: Lake, checkpoint: bytes | None, *, discard: bool) -> Succession:
+        """Begin this log as the successor of the one in the lake ``before``, of which this lake is a copy."""
+        log, evidence = (files.current().verifier for files in self.keyring.files.values())
+        return succeed(self.lake, before, (log, evidence), checkpoint, discard=discard)
+
     def rotate(self, role: Role) -> KeyState:
         """Make the key that takes over from the one of this role, and order its announcement by the next sealed day.
 
         The order is first an event of the operator's own chain. A crash before the lake knows of it leaves the key file
         and that event; rotating again uses the file, and records another.
         """
-        self._require_genesis()
+        genesis = self._require_genesis()
         state = self.key_state(role)
         key = next_key(state)
         self._record_of_operator(
@@ -275,12 +304,14 @@ class Pipeline:
             key.verifier.vkey,
             {"next": key.verifier.vkey, "present": state.signs[-1].vkey, "role": role.value},
         )
-        order_rotation(self.lake, role, self.sealed_days()[-1] + timedelta(days=1), key.verifier)
+        days = self.sealed_days()
+        first = days[-1] + timedelta(days=1) if days else genesis.first_day
+        order_rotation(self.lake, role, first, key.verifier)
         return self.key_state(role)
 
     def rebaser(self) -> Rebaser:
         """What compares the outbox with everything landed, and accepts it when it was restored."""
-        days = self.sealed_days()
+        days = self.lake_days()
         sealed = load_sealed_day(self.lake, days[-1]).tenants if days else None
         return Rebaser(self.outbox, self.lake, days, sealed, self.config.operator_tenant, self.clock)
 
@@ -301,10 +332,8 @@ class Pipeline:
 
     def _cosigner(self, *, required: bool) -> Cosigner | None:
         """Who asks the witnesses of the policy; None without any."""
-        policy = None if self.config.policy_file is None else _read_policy(self.config.policy_file)
-        if policy is None or not policy.witnesses:
-            return None
-        return Cosigner(policy, LogView(self.lake.store), self.clock, required=required)
+        policy = self.witness_policy()
+        return Cosigner(policy, LogView(self.lake.store), self.clock, required=required) if policy else None
 
     def _seal_fresh(self, days: Sequence[date], done: date | None) -> Iterator[SealReport]:
         """Seal days when ``done`` is the last one sealed."""
@@ -316,7 +345,7 @@ class Pipeline:
         self.outbox.close_day(days[-1])
         self.land()
         try:
-            before = self._last_sealed()
+            before = self.last_sealed()
             with Pending(self.lake, before.tenants.landing_floor if before else 0) as pending:
                 genesis = self._log_to_seal(pending)
                 expected = before.tenants.day + timedelta(days=1) if before else genesis.first_day
@@ -382,10 +411,6 @@ class Pipeline:
         if through is not None and through > complete and day_end(through) > to_micros(self.clock()):
             raise SealError(f"{through} is not over yet; the last complete day is {complete}")
         return complete if through is None else through
-
-    def _last_sealed(self) -> SealedDay | None:
-        days = self.sealed_days()
-        return load_sealed_day(self.lake, days[-1]) if days else None
 
 
 def _read_policy(path: Path) -> Policy:

@@ -32,6 +32,7 @@ from lumi_pipeline.pending import DayRange, Pending
 from lumi_pipeline.rotation import ORDERS, Role, read_rotations
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
 from lumi_pipeline.sealing import Progress, Sealer, SealReport
+from lumi_pipeline.succession import earlier_logs
 from lumi_pipeline.tenantdays import DayTenants
 from lumi_pipeline.verdict import Status, Verdict
 from transparency.audit import check_journal
@@ -81,7 +82,7 @@ def verify_days(
     before: SealedDay | None = None
     for day in days:
         eve = day - timedelta(days=1)
-        if day == genesis.first_day:
+        if day == genesis.first_day and genesis.previous is None:
             before = None
         elif before is None or before.record.day != eve:
             try:
@@ -105,8 +106,10 @@ def verify_folders(lake: Lake, genesis: Genesis | None) -> Iterator[Verdict]:
     What lies under a day that is not sealed yet counts for nothing: an interrupted seal leaves it, and the next one
     clears it away.
     """
+    logs = [] if genesis is None else [genesis, *(earlier for earlier, _ in earlier_logs(lake, genesis))]
+    first = logs[-1].first_day if logs else None
     strays = [
-        key for prefix in ("events/", "seals/") for key in lake.store.list(prefix) if not _is_of_a_day(key, genesis)
+        key for prefix in ("events/", "seals/") for key in lake.store.list(prefix) if not _is_of_a_day(key, first)
     ]
     if strays:
         found = (f"{key} lies under no day of the log; move it away" for key in strays)
@@ -253,10 +256,10 @@ def _check_partition(lake: Lake, sealed: SealedDay) -> None:
                 raise LakeError(f"{key} is not part of the sealed day: its manifest does not list it; move it away")
 
 
-def _is_of_a_day(key: str, genesis: Genesis | None) -> bool:
+def _is_of_a_day(key: str, first: date | None) -> bool:
     match = _OF_A_DAY.fullmatch(key)
     try:
-        return match is not None and (genesis is None or parse_day(match[1]) >= genesis.first_day)
+        return match is not None and (first is None or parse_day(match[1]) >= first)
     except EncodingError:
         return False
 

@@ -1,13 +1,17 @@
 """``lumi keys``: make, show and replace the keys that sign."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from lumi_pipeline.cli.command import Command, ExitCode, Stop, examples
-from lumi_pipeline.cli.options import Given, config_option, json_option
-from lumi_pipeline.cli.output import note, say, say_json
+from lumi_pipeline.cli.options import PATH, Given, config_option, json_option
+from lumi_pipeline.cli.output import count, note, say, say_json
 from lumi_pipeline.errors import ConfigError, LumiError
+from transparency.encoding import b64encode
+from transparency.note import MAX_NOTE_SIZE
 
 if TYPE_CHECKING:
     from lumi_pipeline.keyfiles import KeyFiles
@@ -102,6 +106,52 @@ def rotate(given: Given, log: bool, evidence: bool, as_json: bool) -> None:
     wanted = {Role.LOG: log, Role.EVIDENCE: evidence}
     states = {role: pipeline.rotate(role) for role in Role if wanted[role] or not any(wanted.values())}
     _show(pipeline, {role: state.files.held() for role, state in states.items()}, states, as_json=as_json)
+
+
+@keys.command(
+    cls=Command,
+    epilog=examples(
+        "lumi keys succeed ../site/lake",
+        "lumi keys succeed ../site/lake --checkpoint ../site/lake/log-private/cosigned/000000000325 --discard-later",
+    ),
+)
+@click.argument("before", metavar="OLD-ROOT")
+@click.option("--checkpoint", metavar="FILE", type=PATH, help="The old log's last checkpoint that is beyond doubt.")
+@click.option(
+    "--discard-later", is_flag=True, help="Remove days that it does not cover from the copy, to seal them anew."
+)
+@config_option
+@json_option
+@click.pass_obj
+def succeed(given: Given, before: str, checkpoint: Path | None, discard_later: bool, as_json: bool) -> None:
+    """Begin a log that succeeds another one, whose key was stolen.
+
+    'root' has to be a copy of OLD-ROOT without log/ and log-private/, 'origin' another name, and the keys new ones. The
+    first entry of the new log pins the old one at its last checkpoint, or at the one that is given; nothing of OLD-ROOT
+    is changed. Then 'lumi run' goes on with the day after. docs/operations.md has the whole procedure.
+    """
+    pipeline = given.pipeline()
+    old = replace(given, overrides={**given.overrides, "root": before}).pipeline()
+    data = None if checkpoint is None else checkpoint.read_bytes()[: MAX_NOTE_SIZE + 1]
+    done = pipeline.succeed(old.lake, data, discard=discard_later)
+    previous = done.previous
+    if as_json:
+        say_json(
+            {
+                "discarded": done.discarded,
+                "first_day": done.genesis.first_day.isoformat(),
+                "origin": done.genesis.origin,
+                "previous": {"origin": previous.origin, "root": b64encode(previous.root), "size": previous.size},
+            }
+        )
+        return
+    say(f"{done.genesis.origin} succeeds {previous.origin} and begins on {done.genesis.first_day}.")
+    say(
+        f"It pins {count(previous.size, 'entry', 'entries')}, through {done.last_day}, root {b64encode(previous.root)}."
+    )
+    if done.discarded:
+        say(f"{count(done.discarded, 'object')} of later days removed from the copy; they are landed and sealed anew.")
+    say("Seal and publish with: lumi run")
 
 
 def _current(role: "Role", files: "KeyFiles") -> "SigningKey":

@@ -1,10 +1,12 @@
 """What a thing to be verified is: a proof, receipts or a log, in a directory, on the web or in S3."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from lumi_pipeline.cli.fetch import directory_fetch, is_url, read_file, remote_fetch
+from lumi_pipeline.cli.fetch import Fetch, directory_fetch, is_url, read_file, remote_fetch
 from lumi_pipeline.cli.logs import failed, judge_log
 from lumi_pipeline.cli.progress import progress
 from lumi_pipeline.proofs import verify_proof
@@ -36,6 +38,17 @@ def judge(target: str, policy: Policy | None, own: Policy | None = None) -> Verd
         return Verdict(target, Status.INCOMPLETE, "unreachable", (f"{target} can't be read: {error.strerror}.",))
     except ValueError:
         return Verdict(target, Status.UNRECOGNISED, "unrecognised", ("It is neither a path nor a URL.",))
+
+
+@contextmanager
+def log_at(target: str) -> Iterator[Fetch]:
+    """Fetch the files of the log in a directory, on the web or in S3."""
+    if is_url(target):
+        with remote_fetch(target) as fetch:
+            yield fetch
+        return
+    path = Path(target)
+    yield directory_fetch(path / "log" if (path / "log" / _CHECKPOINT).is_file() else path)
 
 
 def _judge_path(subject: str, path: Path, policy: Policy | None) -> Verdict:

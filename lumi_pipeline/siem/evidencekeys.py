@@ -17,8 +17,8 @@ from transparency.note import parse_note, signatures_by, verify_note
 class EvidenceKeys:
     """What signs receipts, and what checks them.
 
-    ``signing`` loads the keys that sign now, one or, while it is being replaced, two; ``announced`` finds those that the
-    log knows, and is asked once at most.
+    ``signing`` loads the keys that sign now: one, or two while one is being replaced. ``announced`` finds those that
+    the log knows, and is asked once at most.
     """
 
     def __init__(

@@ -63,12 +63,13 @@ def test_the_golden_list() -> None:
             "siem_batches.all_planned": False,
             "siem_deliveries.deliveries_reconcile": False,
         },
-        "jobs": ["audit_everything", "daily", "landing", "siem_delivery"],
+        "jobs": ["audit_everything", "daily", "landing", "siem_delivery", "witness_submission"],
         "schedules": {
             "audit_schedule": ("audit_everything", "0 3 * * 0", "UTC"),
             "daily_schedule": ("daily", "15 0 * * *", "UTC"),
             "landing_schedule": ("landing", "*/5 * * * *", "UTC"),
             "siem_reconcile_schedule": ("siem_delivery", "30 1 * * *", "UTC"),
+            "witness_schedule": ("witness_submission", "15 6,12,18 * * *", "UTC"),
         },
         "sensors": {
             "failure_alert": "RunStatusSensorDefinition",

@@ -21,7 +21,8 @@ class WorldPipeline(PipelineResource):
     def open(self) -> Pipeline:
         known = _WORLDS[self.directory]
         world = World(known.directory, known.place, datetime.fromisoformat(self.now))
-        return world.pipeline(destinations=known.config.destinations, feeds=known.config.feeds)
+        settings = ("destinations", "feeds", "policy_file", "witness_fail")
+        return world.pipeline(**{name: getattr(known.config, name) for name in settings})
 
 
 _WORLDS: dict[str, World] = {}
