@@ -146,36 +146,12 @@ class Pipeline:
 
     def sealed_days(self) -> list[date]:
         """The sealed days; :class:`~lumi_pipeline.errors.LakeError` when one in between has lost its record."""
-        # The log first: a day is sealed before it is logged, so whatever the log holds by now has to be listed.
-        logged = LogView(self.lake.store).state().committed_size - 1
-        days = self.lake.sealed_days()
-        genesis = self.genesis()
-        if genesis is not None and genesis.previous is not None:  # the days before are those of the log before
-            days = [day for day in days if day >= genesis.first_day]
-        if logged > len(days) and genesis is not None:
-            lost = next(i for i in range(1, logged + 1) if not self.lake.is_sealed(day_at(genesis.first_day, i)))
-            key = f"{seal_prefix(day_at(genesis.first_day, lost))}day.txt"
-            raise LakeError(f"{key} is missing, although the log holds that record; restore it: it is entry {lost}")
-        if not days:
-            return []
-        if genesis is None:
-            raise LakeError(
-                f"{GENESIS_KEY} is missing although {days[0]} is sealed; restore it: it is the log's entry 0"
-            )
-        if days[0] < genesis.first_day:
-            raise LakeError(f"there is a record of {days[0]}, but the log begins on {genesis.first_day}; move it away")
-        for day in sorted(set(day_range(genesis.first_day, days[-1])) - set(days)):
-            # A listing is no snapshot: it may hold a day that another run sealed just now, and not the day before.
-            if not self.lake.is_sealed(day):
-                raise LakeError(f"the record of {day} is missing although {days[-1]} is sealed; restore it")
-        return list(day_range(genesis.first_day, days[-1]))
+        return self._days()[1]
 
     def lake_days(self) -> list[date]:
         """The sealed days of the lake, in order: those of this log, and before them those of logs that it succeeds."""
-        genesis = self.genesis()
-        if genesis is None or genesis.previous is None:
-            return self.sealed_days()
-        return [*(day for day in self.lake.sealed_days() if day < genesis.first_day), *self.sealed_days()]
+        earlier, own = self._days()
+        return [*earlier, *own]
 
     def last_sealed(self) -> SealedDay | None:
         """The last sealed day of the lake, which whatever comes next goes on from."""
@@ -357,6 +333,34 @@ class Pipeline:
         except (LakeError, SealError):
             self._check_overtaken(done)
             raise
+
+    def _days(self) -> tuple[list[date], list[date]]:
+        """The sealed days before this log, if it succeeds another, and its own."""
+        # The log first: a day is sealed before it is logged, so whatever the log holds by now has to be listed.
+        logged = LogView(self.lake.store).state().committed_size - 1
+        days = self.lake.sealed_days()
+        genesis = self.genesis()
+        earlier: list[date] = []
+        if genesis is not None and genesis.previous is not None:
+            earlier = [day for day in days if day < genesis.first_day]
+            days = days[len(earlier) :]
+        if logged > len(days) and genesis is not None:
+            lost = next(i for i in range(1, logged + 1) if not self.lake.is_sealed(day_at(genesis.first_day, i)))
+            key = f"{seal_prefix(day_at(genesis.first_day, lost))}day.txt"
+            raise LakeError(f"{key} is missing, although the log holds that record; restore it: it is entry {lost}")
+        if not days:
+            return earlier, []
+        if genesis is None:
+            raise LakeError(
+                f"{GENESIS_KEY} is missing although {days[0]} is sealed; restore it: it is the log's entry 0"
+            )
+        if days[0] < genesis.first_day:
+            raise LakeError(f"there is a record of {days[0]}, but the log begins on {genesis.first_day}; move it away")
+        for day in sorted(set(day_range(genesis.first_day, days[-1])) - set(days)):
+            # A listing is no snapshot: it may hold a day that another run sealed just now, and not the day before.
+            if not self.lake.is_sealed(day):
+                raise LakeError(f"the record of {day} is missing although {days[-1]} is sealed; restore it")
+        return earlier, list(day_range(genesis.first_day, days[-1]))
 
     def _check_overtaken(self, done: date | None) -> None:
         """Tell another run's work from damage: what that sealed past ``done``, ours finds taken or cleared away."""
