@@ -61,12 +61,13 @@ def test_show_prints_public_halves_only(here: Path, lumi: Lumi) -> None:
     assert (readable.code, "chmod 600" in readable.err) == (1, True)
 
 
-def test_a_key_is_replaced_in_steps_that_show_tells_of(published: System, lumi: Lumi) -> None:
+def test_a_key_is_replaced_in_steps_that_show_tells_of(recorded: System, lumi: Lumi) -> None:
+    assert lumi("run", "--through", recorded.days[0]).code == 0
     steady = lumi("keys", "show", "--json").json
     assert (steady["log"]["phase"], steady["log"]["next"], steady["log"]["to_do"]) == ("steady", None, None)  # type: ignore[index]
     ran = lumi("keys", "rotate", "--log")
     assert ran.code == 0
-    path = published.directory / "keys/log.key.next"
+    path = recorded.directory / "keys/log.key.next"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     key = SigningKey.load(path)
     assert key.verifier.vkey in ran.out

