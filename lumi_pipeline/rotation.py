@@ -67,13 +67,18 @@ def read_rotations(lake: Lake, last: date | None) -> list[Rotation]:
     return [_read_rotation(lake, key, last) for key in lake.store.list(ORDERS)]
 
 
-def pending_keys(lake: Lake, last: date | None) -> dict[Role, VerifierKey]:
-    """The keys that the record after that of ``last`` has to announce."""
-    pending: dict[Role, VerifierKey] = {}
-    for rotation in read_rotations(lake, last):
-        if rotation.takeover is None:
-            pending.setdefault(rotation.role, rotation.key)
-    return pending
+def pending_rotations(lake: Lake, last: date | None) -> list[Rotation]:
+    """The rotations that no record up to that of ``last`` has announced yet, in order."""
+    return [rotation for rotation in read_rotations(lake, last) if rotation.takeover is None]
+
+
+def due(pending: Sequence[Rotation], day: date) -> dict[Role, VerifierKey]:
+    """The keys that the record of ``day`` has to announce: of each role the one that was ordered first."""
+    keys: dict[Role, VerifierKey] = {}
+    for rotation in pending:
+        if rotation.ordered <= day:
+            keys.setdefault(rotation.role, rotation.key)
+    return keys
 
 
 def restore_orders(lake: Lake, days: Sequence[date]) -> None:

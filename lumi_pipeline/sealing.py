@@ -29,7 +29,7 @@ from lumi_pipeline.hashing import genesis_hash, tenant_key
 from lumi_pipeline.lake import Lake, describe_parquet, events_prefix, in_parts, seal_prefix
 from lumi_pipeline.pending import DayRange, Pending
 from lumi_pipeline.records import Manifest, StoredFile, TenantDay
-from lumi_pipeline.rotation import Role, pending_keys
+from lumi_pipeline.rotation import Role, due, pending_rotations
 from lumi_pipeline.sealedday import SealedDay, load_manifest, load_sealed_day
 from lumi_pipeline.tenantdays import DayTenants, SealedTenant, read_day_tenants, stored_tenants
 from transparency.entries import DayRecord, Genesis, day_index
@@ -89,14 +89,16 @@ class Sealer:
         """
         # Keys that were ordered to take over: the first record announces them. Which record that is, is decided by who
         # creates it; a run that finds it made without them announces them in the next.
-        announced = pending_keys(self._lake, before.record.day if before else None)
+        ordered = pending_rotations(self._lake, before.record.day if before else None)
         for stretch in _stretches(days, pending):
             drafts: list[_Draft] = []
             failure: LumiError | None = None
             try:
                 for day in stretch:
+                    announced = due(ordered, day)
                     drafts.append(self._draft(day, before, pending, announced))
-                    before, announced = drafts[-1].sealed, {}
+                    before = drafts[-1].sealed
+                    ordered = [rotation for rotation in ordered if announced.get(rotation.role) != rotation.key]
             except LumiError as error:
                 failure = error  # the days before the one that failed are sealed all the same
             if drafts and drafts[0].sealed.record.day == self._genesis.first_day:

@@ -14,7 +14,7 @@ from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.proofs import verify_proof
 from lumi_pipeline.proving import prove_event
 from lumi_pipeline.rotating import Phase
-from lumi_pipeline.rotation import Role, restore_orders
+from lumi_pipeline.rotation import Role, order_rotation, restore_orders
 from lumi_pipeline.sealedday import read_day_record
 from lumi_pipeline.verdict import Status, Verdict
 from tests.interleaving import interleave, operations_of
@@ -191,6 +191,15 @@ def test_days_sealed_at_once_announce_a_key_once_and_leave_readers_their_time(be
     assert len(signers(begun)) == 2
     after_midnight(begun, 45 + 30).run()
     assert signers(begun) == [next_key(begun).verifier.key_id]
+
+
+def test_an_order_is_not_carried_out_before_its_day(begun: World) -> None:
+    key = SigningKey.generate(ORIGIN)
+    key.save_new(begun.directory / "log.key.next")
+    order_rotation(begun.pipeline().lake, LOG, day(3), key.verifier)
+    after_midnight(begun, 6).run()
+    records = [read_day_record(begun.pipeline().lake, day(number)) for number in range(6)]
+    assert [record.day for record in records if record.next_key] == [day(3)]
 
 
 def test_one_key_can_be_replaced_without_the_other(begun: World) -> None:
