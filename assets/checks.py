@@ -77,7 +77,7 @@ def published_day_checks(
     """Judge the log after publishing, and the place of each day in it."""
     with plain_failures():
         opened = pipeline.open()
-        policy = opened.trust()
+        policy = opened.publishing_policy()
         if policy is None:
             raise ConfigError("there is no key to check the log against; set 'log_key_file' or 'policy_file'")
         days = _days(context, opened)

@@ -7,13 +7,13 @@ from typing import Final
 import dagster as dg
 
 from assets.metadata import Metadata, breaks_table
-from lumi_pipeline.errors import ChainBroken, ConcurrentRun, LumiError, OutboxLocked
+from lumi_pipeline.errors import ChainBroken, ConcurrentRun, LumiError, OutboxLocked, WitnessesMissing
 
 RETRIES: Final = 2
 PAUSE: Final = 10
 """How often, and after how many seconds, a step is tried again for what may well be gone by then."""
 
-_PASSING: Final = (OutboxLocked, ConcurrentRun)
+_PASSING: Final = (OutboxLocked, ConcurrentRun, WitnessesMissing)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from assets.feeds import tenant_feeds
 from assets.ingest import landed_events
 from assets.publishing import published_day
 from assets.sealing import sealed_events
+from assets.witnesses import submit_checkpoint
 
 landing: Final = dg.define_asset_job(
     "landing",
@@ -57,3 +58,9 @@ monthly_evidence: Final = dg.define_asset_job(
 def audit_everything() -> None:
     """Verify everything we hold once more; fails when anything does not verify or can't be checked."""
     verify_history()
+
+
+@dg.job(executor_def=dg.in_process_executor)
+def witness_submission() -> None:
+    """Show the newest checkpoint to the witnesses once more, so that readers see how fresh it is."""
+    submit_checkpoint()

@@ -5,6 +5,7 @@ from lumi_pipeline.evidence.monthly import MonthReport
 from lumi_pipeline.landing import LandingReport
 from lumi_pipeline.publishing import PublishReport
 from lumi_pipeline.sealing import SealReport
+from lumi_pipeline.witnessing import Cosigning
 from transparency.encoding import b64encode
 
 
@@ -43,3 +44,9 @@ def evidence(report: MonthReport) -> str:
     failed = f", {count(len(report.failed), 'tenant')} failed" if report.failed else ""
     verified = len(report.bundles) - fresh
     return f"evidence of {report.month:%Y-%m}: {count(fresh, 'bundle')} made, {verified:,} verified again{failed}"
+
+
+def cosigned(report: Cosigning) -> str:
+    """Who has signed a checkpoint, and why others have not."""
+    away = "".join(f"\n{reply.witness}: {reply.problem}" for reply in report.replies if reply.problem)
+    return f"{count(report.size, 'entry', 'entries')} cosigned by {', '.join(report.cosigned_by) or 'nobody'}{away}"

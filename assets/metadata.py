@@ -22,6 +22,7 @@ from lumi_pipeline.publishing import PublishReport
 from lumi_pipeline.sealing import SealReport
 from lumi_pipeline.siem.rounds import Round
 from lumi_pipeline.verdict import Status, Verdict
+from lumi_pipeline.witnessing import Cosigning
 from transparency.encoding import b64encode
 from transparency.entries import DayRecord
 
@@ -82,6 +83,16 @@ def publish_metadata(lake: Lake, report: PublishReport, record: DayRecord) -> Me
         "checkpoint": dg.MetadataValue.md(f"```\n{report.checkpoint}```"),
         "checkpoint_file": dg.MetadataValue.path(lake.locate("log/checkpoint")),
         "verifier_key_file": dg.MetadataValue.path(lake.locate("log/log.vkey")),
+        **(cosigning_metadata(report.cosigning) if report.cosigning else {}),
+    }
+
+
+def cosigning_metadata(cosigning: Cosigning) -> Metadata:
+    """What each witness said to a checkpoint, and whether that makes a quorum."""
+    rows = [(reply.witness, "cosigned" if reply.problem is None else reply.problem) for reply in cosigning.replies]
+    return {
+        "witnesses": dg.MetadataValue.md(table(("witness", "reply"), rows)),
+        "witness_quorum": dg.MetadataValue.bool(cosigning.quorum_met),
     }
 
 

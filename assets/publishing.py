@@ -9,7 +9,7 @@ from assets.metadata import publish_metadata
 from assets.partitions import DAYS, days_of
 from assets.resources import PipelineResource
 from assets.sealing import sealed_events
-from lumi_pipeline.daychecks import read_day_record
+from lumi_pipeline.sealedday import read_day_record
 
 
 @dg.asset(

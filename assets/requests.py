@@ -53,6 +53,19 @@ def request_backlog(
     return dg.RunRequest(tags=tags)
 
 
+def request_submission(pipeline: PipelineResource) -> dg.RunRequest | dg.SkipReason:
+    """Ask for fresh cosignatures, or say why not."""
+    try:
+        opened = pipeline.open()
+        if opened.witness_policy() is None:
+            return dg.SkipReason("The policy names no witnesses.")
+        if not opened.keyring.published_size():
+            return dg.SkipReason("Nothing is published yet.")
+    except LumiError as error:
+        return dg.SkipReason(str(error))
+    return dg.RunRequest()
+
+
 def in_progress(instance: dg.DagsterInstance, job_name: str) -> str | None:
     """The id of a run of a job that is going on or about to; None when there is none."""
     active = instance.get_runs(dg.RunsFilter(job_name=job_name, statuses=_IN_PROGRESS), limit=1)

@@ -5,8 +5,8 @@ from typing import Final
 import dagster as dg
 
 from assets.evidencerequests import request_evidence
-from assets.jobs import audit_everything, daily, landing, monthly_evidence, siem_delivery
-from assets.requests import request_backlog
+from assets.jobs import audit_everything, daily, landing, monthly_evidence, siem_delivery, witness_submission
+from assets.requests import request_backlog, request_submission
 from assets.resources import PipelineResource
 from assets.siemrequests import request_yesterday
 
@@ -70,3 +70,16 @@ def evidence_schedule(
 ) -> dg.RunRequest | dg.SkipReason:
     """Ask for all that is lacking."""
     return request_evidence(context.instance, pipeline, monthly_evidence.name, context.scheduled_execution_time)
+
+
+@dg.schedule(
+    name="witness_schedule",
+    job=witness_submission,
+    cron_schedule="15 6,12,18 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="06:15, 12:15 and 18:15 UTC: fresh cosignatures, where the policy names witnesses.",
+)
+def witness_schedule(pipeline: PipelineResource) -> dg.RunRequest | dg.SkipReason:
+    """Ask for a submission, unless there is nobody to submit to or nothing to submit."""
+    return request_submission(pipeline)

@@ -39,6 +39,10 @@ CONFIG_VARIABLE: Final = "LUMI_CONFIG"
 
 MAX_CONFIG_BYTES: Final = 1 << 20
 
+CLOSED: Final = "closed"
+OPEN: Final = "open"
+"""What ``witness_fail`` may be."""
+
 _PREFIX: Final = "LUMI_"
 _KMS_KEY: Final = re.compile(r"[A-Za-z0-9:/_.-]{1,2048}")
 _Value = TypeVar("_Value")
@@ -76,6 +80,11 @@ SETTINGS: Final = (
     Setting("policy_file", None, "Witness policy (tlog-policy); default: no witnesses."),
     Setting(
         "record_due", "02:00", "Time of day (UTC) by which the log is expected to have the record of the day before."
+    ),
+    Setting(
+        "witness_fail",
+        "closed",
+        "Without the policy's quorum publish nothing (closed), or publish all the same (open).",
     ),
     Setting("operator_tenant", "lumi-operator", "Tenant whose chain records what the operator does."),
     Setting("compute", "inline", "Where heavy work runs: inline."),
@@ -115,6 +124,7 @@ class Config:
     feeds: tuple[str, ...] = ()
     evidence_tenants: tuple[str, ...] = ()
     file: Path | None = None
+    witness_fail: str = CLOSED
 
     @property
     def root_path(self) -> Path | None:
@@ -186,6 +196,7 @@ def load_config(
             evidence_key_file=read("evidence_key_file", _Given.path),
             policy_file=read("policy_file", _Given.path) if "policy_file" in given else None,
             record_due=read("record_due", _due),
+            witness_fail=read("witness_fail", _witness_fail),
             operator_tenant=read("operator_tenant", _tenant),
             compute=read("compute", _compute),
             kms_key=read("kms_key", _kms_key) if "kms_key" in given else None,
@@ -379,6 +390,13 @@ def _due(given: _Given) -> timedelta:
         return parse_due(given.text())
     except ValueError as error:
         raise ConfigError(f"{given.source}: {error}") from None
+
+
+def _witness_fail(given: _Given) -> str:
+    text = given.text()
+    if text not in {CLOSED, OPEN}:
+        raise ConfigError(f"{given.source}: {excerpt(text)} is neither {CLOSED!r} nor {OPEN!r}")
+    return text
 
 
 def _tenant(given: _Given) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 from lumi_pipeline.errors import LakeError, LumiError
 from lumi_pipeline.lake import Lake, seal_prefix
 from lumi_pipeline.profile import day_profile
-from lumi_pipeline.sealedday import load_manifest, load_sealed_day
+from lumi_pipeline.sealedday import load_manifest, load_sealed_day, read_day_record
 from lumi_pipeline.verdict import Status, Verdict
 from lumi_pipeline.verification import failure
 from transparency.checkpoint import parse_signed_checkpoint
@@ -26,11 +26,6 @@ DECLARED_BREAK: Final = "declared-break"
 """The reason of a verdict on a day that is as it was sealed, with breaks that its public record declares."""
 
 _SHOWN: Final = 20
-
-
-def read_day_record(lake: Lake, day: date) -> DayRecord:
-    """The public record of a sealed day; :class:`~transparency.errors.ObjectMissing` when it isn't sealed."""
-    return DayRecord.parse(lake.store.get(f"{seal_prefix(day)}day.txt"))
 
 
 def manifest_matches_bytes(lake: Lake, day: date) -> Verdict:

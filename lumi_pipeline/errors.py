@@ -42,6 +42,7 @@ __all__ = [
     "SiemError",
     "TimeRefused",
     "UnfinishedLanding",
+    "WitnessesMissing",
 ]
 
 
@@ -173,6 +174,10 @@ class ChainBroken(LumiError):
 
 class SealError(LumiError):
     """A day cannot be sealed as asked: not over yet, out of order, or its stored files do not match its record."""
+
+
+class WitnessesMissing(LumiError):
+    """A checkpoint did not get the cosignatures that the policy asks for, so it is not public. Try again."""
 
 
 class ProofNotFound(LumiError):

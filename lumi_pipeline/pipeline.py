@@ -4,34 +4,42 @@ The command line and Dagster both work through :class:`Pipeline` and add nothing
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from lumi_pipeline.acknowledging import acknowledge, open_report
-from lumi_pipeline.config import Config
+from lumi_pipeline.catalogue import DAY_ACKNOWLEDGED, LOG_KEY_ROTATED
+from lumi_pipeline.config import OPEN, Config
 from lumi_pipeline.days import day_end, day_range, last_complete_day
 from lumi_pipeline.errors import ConcurrentRun, ConfigError, LakeError, LumiError, SealError
 from lumi_pipeline.events import to_micros
 from lumi_pipeline.genesis import GENESIS_KEY, read_genesis
+from lumi_pipeline.keyring import Keyring
 from lumi_pipeline.lake import Lake, seal_prefix
 from lumi_pipeline.landing import LandingReport, land
 from lumi_pipeline.outbox import Outbox
 from lumi_pipeline.outbox.opening import open_outbox
 from lumi_pipeline.pending import Pending
-from lumi_pipeline.publishing import PublishReport, publish
+from lumi_pipeline.publishing import PublishReport, publish, refresh
 from lumi_pipeline.rebase import Rebaser
 from lumi_pipeline.recorder import AuditRecorder
+from lumi_pipeline.rotating import KeyState, look_at_key, next_key
+from lumi_pipeline.rotation import Role, order_rotation
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
 from lumi_pipeline.sealing import Progress, Sealer, SealReport
 from lumi_pipeline.site import refresh_site
 from lumi_pipeline.stores.roots import open_lake
+from lumi_pipeline.succession import Succession, succeed
+from lumi_pipeline.witnessing import Cosigner, Cosigning
+from transparency.encoding import Json
 from transparency.entries import Genesis, day_at, day_index
-from transparency.keys import SigningKey
+from transparency.errors import FormatError, StoreError, VerificationError
+from transparency.keys import SigningKey, VerifierKey
 from transparency.logview import LogView
 from transparency.policy import Policy
 
@@ -78,22 +86,40 @@ class Pipeline:
         return open_outbox(self.config.outbox)
 
     @cached_property
-    def log_key(self) -> SigningKey:
-        """The key that signs checkpoints; its name has to be the configured origin."""
-        return _load_key(self.config.log_key_file, self.config.origin)
+    def keyring(self) -> Keyring:
+        """The keys that sign, and when."""
+        return Keyring(self.config, self.lake)
 
-    @cached_property
-    def evidence_key(self) -> SigningKey:
-        """The key that signs everything but checkpoints."""
-        return _load_key(self.config.evidence_key_file, f"{self.config.origin}/evidence")
+    def evidence_keys(self) -> list[SigningKey]:
+        """The keys that sign everything but checkpoints: one, or two while one is being replaced."""
+        return self.keyring.evidence_keys(self.genesis())
 
     def trust(self) -> Policy | None:
-        """What this side pins: the policy file, else the configured log key; None when there is neither."""
+        """What this side pins: the policy file, else the log keys in the key files; None when there is neither."""
         if self.config.policy_file is not None:
             return _read_policy(self.config.policy_file)
-        if self.config.log_key_file.exists():
-            return Policy.pinning(self.log_key.verifier.vkey)
-        return None
+        files = self.keyring.files[Role.LOG]
+        if not files.path.exists() and not files.next_path.exists():
+            return None
+        held = tuple(key.verifier for key in files.held())
+        try:
+            return Policy(self.keyring.known(Role.LOG, self.genesis(), held))
+        except (FormatError, StoreError, VerificationError):
+            return Policy(held)  # no more is trusted than what lies here; what is wrong with the log is not said here
+
+    def publishing_policy(self) -> Policy | None:
+        """What a day's publication is held against: as :meth:`trust`, without a quorum where it may do without one."""
+        policy = self.trust()
+        return replace(policy, quorum=None) if policy and self.config.witness_fail == OPEN else policy
+
+    def known_evidence_keys(self) -> tuple[VerifierKey, ...]:
+        """The evidence keys of this log, those included that were replaced; none where nothing says so."""
+        trust = self.trust()
+        pinned = trust.pinned_keys(self.config.origin) if trust else ()
+        try:
+            return self.keyring.known(Role.EVIDENCE, self.genesis(), pinned)
+        except (FormatError, StoreError, VerificationError) as error:
+            raise LakeError(f"the log does not tell its evidence keys; see 'lumi fsck': {error}") from None
 
     def genesis(self) -> Genesis | None:
         """The log's first entry, which fixes its origin and first day; None before the first seal."""
@@ -101,7 +127,7 @@ class Pipeline:
 
     def land(self) -> LandingReport:
         """Land what the outbox gained since the last landing."""
-        sealed = self._last_sealed()
+        sealed = self.last_sealed()
         try:
             return land(self.outbox, self.lake, sealed.tenants if sealed else None)
         except LakeError:
@@ -121,27 +147,17 @@ class Pipeline:
 
     def sealed_days(self) -> list[date]:
         """The sealed days; :class:`~lumi_pipeline.errors.LakeError` when one in between has lost its record."""
-        # The log first: a day is sealed before it is logged, so whatever the log holds by now has to be listed.
-        logged = LogView(self.lake.store).state().committed_size - 1
-        days = self.lake.sealed_days()
-        genesis = self.genesis()
-        if logged > len(days) and genesis is not None:
-            lost = next(i for i in range(1, logged + 1) if not self.lake.is_sealed(day_at(genesis.first_day, i)))
-            key = f"{seal_prefix(day_at(genesis.first_day, lost))}day.txt"
-            raise LakeError(f"{key} is missing, although the log holds that record; restore it: it is entry {lost}")
-        if not days:
-            return []
-        if genesis is None:
-            raise LakeError(
-                f"{GENESIS_KEY} is missing although {days[0]} is sealed; restore it: it is the log's entry 0"
-            )
-        if days[0] < genesis.first_day:
-            raise LakeError(f"there is a record of {days[0]}, but the log begins on {genesis.first_day}; move it away")
-        for day in sorted(set(day_range(genesis.first_day, days[-1])) - set(days)):
-            # A listing is no snapshot: it may hold a day that another run sealed just now, and not the day before.
-            if not self.lake.is_sealed(day):
-                raise LakeError(f"the record of {day} is missing although {days[-1]} is sealed; restore it")
-        return list(day_range(genesis.first_day, days[-1]))
+        return self._days()[1]
+
+    def lake_days(self) -> list[date]:
+        """The sealed days of the lake, in order: those of this log, and before them those of logs that it succeeds."""
+        earlier, own = self._days()
+        return [*earlier, *own]
+
+    def last_sealed(self) -> SealedDay | None:
+        """The last sealed day of the lake, which whatever comes next goes on from."""
+        days = self.lake_days()
+        return load_sealed_day(self.lake, days[-1]) if days else None
 
     def unpublished_days(self) -> list[date]:
         """The sealed days that the log doesn't hold yet, in order."""
@@ -168,7 +184,8 @@ class Pipeline:
     def verify_sealed(self, day: date, progress: Progress | None = None) -> SealReport:
         """Recompute one sealed day from its stored bytes, on top of the stored day before it."""
         genesis = self._require_genesis()
-        before = None if day == genesis.first_day else load_sealed_day(self.lake, day - timedelta(days=1))
+        is_first = day == genesis.first_day and genesis.previous is None
+        before = None if is_first else load_sealed_day(self.lake, day - timedelta(days=1))
         return self.sealer(genesis).verify(day, before, progress)[1]
 
     def sealer(self, genesis: Genesis) -> Sealer:
@@ -177,10 +194,30 @@ class Pipeline:
 
     def publish(self) -> PublishReport:
         """Publish every sealed day that the log doesn't hold yet, under one checkpoint; keep the site up to date."""
-        report = publish(self.lake, self.log_key, self._require_genesis(), self.sealed_days())
+        cosigner = self._cosigner(required=self.config.witness_fail != OPEN)
+        report = publish(self.lake, self.keyring, self._require_genesis(), self.sealed_days(), cosigner)
         # A crash before this leaves the page of before, or none, until the next run.
         refresh_site(self.lake.store, self.config.record_due)
         return report
+
+    def witness_policy(self) -> Policy | None:
+        """The policy, if it names witnesses."""
+        policy = None if self.config.policy_file is None else _read_policy(self.config.policy_file)
+        return policy if policy and policy.witnesses else None
+
+    def submit(self) -> Cosigning:
+        """Show the newest checkpoint to the witnesses once more, and publish it with what they sign.
+
+        What is public stays public, whoever answers; the report says whether the replies make a quorum.
+        """
+        genesis = self._require_genesis()
+        cosigner = self._cosigner(required=False)
+        if cosigner is None:
+            raise ConfigError("no witness is configured; 'policy_file' names a policy with their keys and addresses")
+        refresh(self.lake, self.keyring, genesis, cosigner)
+        if cosigner.last is None:
+            raise LakeError("nothing is published yet; 'lumi publish' does, and asks the witnesses")
+        return cosigner.last
 
     def run(self, through: date | None = None, on_sealed: Callable[[SealReport], None] | None = None) -> RunReport:
         """Land, seal and publish every complete day up to ``through`` that is missing.
@@ -217,25 +254,66 @@ class Pipeline:
         if not reason.strip():
             raise SealError("an acknowledgement needs a reason that an auditor can read")
         report = open_report(self.lake, day)
-        with closing(self.outbox.connect()) as connection, self.outbox.explained():
-            event = AuditRecorder(connection, clock=self.clock).record(
-                tenant_id=self.config.operator_tenant,
-                action="DAY_ACKNOWLEDGED",
-                entity_type="day",
-                entity_id=day.isoformat(),
-                actor_type="system",
-                actor_id="lumi-pipeline",
-                after_state={"day": day.isoformat(), "reason": reason, "report": report.sha256},
-            )
-            connection.commit()
-        acknowledge(self.lake, report, event.event_id, reason)
+        state = {"day": day.isoformat(), "reason": reason, "report": report.sha256}
+        event_id = self._record_of_operator(DAY_ACKNOWLEDGED, "day", day.isoformat(), state)
+        acknowledge(self.lake, report, event_id, reason)
         return report.sha256
+
+    def key_state(self, role: Role) -> KeyState:
+        """How far the replacement of one key is."""
+        days = self.sealed_days()
+        return look_at_key(self.lake, self.keyring, self.genesis(), role, days[-1] if days else None)
+
+    def succeed(self, before: Lake, checkpoint: bytes | None, *, discard: bool) -> Succession:
+        """Begin this log as the successor of the one in the lake ``before``, of which this lake is a copy."""
+        log, evidence = (files.current().verifier for files in self.keyring.files.values())
+        return succeed(self.lake, before, (log, evidence), checkpoint, discard=discard)
+
+    def rotate(self, role: Role) -> KeyState:
+        """Make the key that takes over from the one of this role, and order its announcement by the next sealed day.
+
+        The order is first an event of the operator's own chain. A crash before the lake knows of it leaves the key file
+        and that event; rotating again uses the file, and records another.
+        """
+        genesis = self._require_genesis()
+        state = self.key_state(role)
+        key = next_key(state)
+        self._record_of_operator(
+            LOG_KEY_ROTATED,
+            "log_key",
+            key.verifier.vkey,
+            {"next": key.verifier.vkey, "present": state.signs[-1].vkey, "role": role.value},
+        )
+        days = self.sealed_days()
+        first = days[-1] + timedelta(days=1) if days else genesis.first_day
+        order_rotation(self.lake, role, first, key.verifier)
+        return self.key_state(role)
 
     def rebaser(self) -> Rebaser:
         """What compares the outbox with everything landed, and accepts it when it was restored."""
-        days = self.sealed_days()
+        days = self.lake_days()
         sealed = load_sealed_day(self.lake, days[-1]).tenants if days else None
         return Rebaser(self.outbox, self.lake, days, sealed, self.config.operator_tenant, self.clock)
+
+    def _record_of_operator(self, action: str, entity_type: str, entity_id: str, state: Mapping[str, Json]) -> str:
+        """Record what the operator does as an event of the operator's own chain; return its id."""
+        with closing(self.outbox.connect()) as connection, self.outbox.explained():
+            event = AuditRecorder(connection, clock=self.clock).record(
+                tenant_id=self.config.operator_tenant,
+                action=action,
+                entity_type=entity_type,
+                entity_id=entity_id,
+                actor_type="system",
+                actor_id="lumi-pipeline",
+                after_state=dict(state),
+            )
+            connection.commit()
+        return event.event_id
+
+    def _cosigner(self, *, required: bool) -> Cosigner | None:
+        """Who asks the witnesses of the policy; None without any."""
+        policy = self.witness_policy()
+        return Cosigner(policy, LogView(self.lake.store), self.clock, required=required) if policy else None
 
     def _seal_fresh(self, days: Sequence[date], done: date | None) -> Iterator[SealReport]:
         """Seal days when ``done`` is the last one sealed."""
@@ -247,7 +325,7 @@ class Pipeline:
         self.outbox.close_day(days[-1])
         self.land()
         try:
-            before = self._last_sealed()
+            before = self.last_sealed()
             with Pending(self.lake, before.tenants.landing_floor if before else 0) as pending:
                 genesis = self._log_to_seal(pending)
                 expected = before.tenants.day + timedelta(days=1) if before else genesis.first_day
@@ -259,6 +337,34 @@ class Pipeline:
         except (LakeError, SealError):
             self._check_overtaken(done)
             raise
+
+    def _days(self) -> tuple[list[date], list[date]]:
+        """The sealed days before this log, if it succeeds another, and its own."""
+        # The log first: a day is sealed before it is logged, so whatever the log holds by now has to be listed.
+        logged = LogView(self.lake.store).state().committed_size - 1
+        days = self.lake.sealed_days()
+        genesis = self.genesis()
+        earlier: list[date] = []
+        if genesis is not None and genesis.previous is not None:
+            earlier = [day for day in days if day < genesis.first_day]
+            days = days[len(earlier) :]
+        if logged > len(days) and genesis is not None:
+            lost = next(i for i in range(1, logged + 1) if not self.lake.is_sealed(day_at(genesis.first_day, i)))
+            key = f"{seal_prefix(day_at(genesis.first_day, lost))}day.txt"
+            raise LakeError(f"{key} is missing, although the log holds that record; restore it: it is entry {lost}")
+        if not days:
+            return earlier, []
+        if genesis is None:
+            raise LakeError(
+                f"{GENESIS_KEY} is missing although {days[0]} is sealed; restore it: it is the log's entry 0"
+            )
+        if days[0] < genesis.first_day:
+            raise LakeError(f"there is a record of {days[0]}, but the log begins on {genesis.first_day}; move it away")
+        for day in sorted(set(day_range(genesis.first_day, days[-1])) - set(days)):
+            # A listing is no snapshot: it may hold a day that another run sealed just now, and not the day before.
+            if not self.lake.is_sealed(day):
+                raise LakeError(f"the record of {day} is missing although {days[-1]} is sealed; restore it")
+        return earlier, list(day_range(genesis.first_day, days[-1]))
 
     def _check_overtaken(self, done: date | None) -> None:
         """Tell another run's work from damage: what that sealed past ``done``, ours finds taken or cleared away."""
@@ -284,7 +390,8 @@ class Pipeline:
         age = (self.clock().date() - first).days
         if self.config.first_day is None and age > _PLAUSIBLE_DAYS:
             raise SealError(f"the first event is of {first}, {age:,} days ago; if that is right, set 'first_day' to it")
-        return Genesis(self.config.origin, first, self.log_key.verifier, self.evidence_key.verifier)
+        log, evidence = (files.current().verifier for files in self.keyring.files.values())
+        return Genesis(self.config.origin, first, log, evidence)
 
     def _require_genesis(self) -> Genesis:
         genesis = self.genesis()
@@ -312,21 +419,6 @@ class Pipeline:
         if through is not None and through > complete and day_end(through) > to_micros(self.clock()):
             raise SealError(f"{through} is not over yet; the last complete day is {complete}")
         return complete if through is None else through
-
-    def _last_sealed(self) -> SealedDay | None:
-        days = self.sealed_days()
-        return load_sealed_day(self.lake, days[-1]) if days else None
-
-
-def _load_key(path: Path, name: str) -> SigningKey:
-    if not path.exists():
-        raise ConfigError(f"there is no key at {path}; make one with 'lumi keys new', or set where it is")
-    key = SigningKey.load(path)
-    if key.name != name:
-        raise ConfigError(
-            f"the key in {path} is the key of {key.name}, but {name} is needed; correct 'origin' or the file"
-        )
-    return key
 
 
 def _read_policy(path: Path) -> Policy:

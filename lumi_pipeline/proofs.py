@@ -27,8 +27,10 @@ from lumi_pipeline.events import (
     Event,
 )
 from lumi_pipeline.hashing import event_integrity_hash, event_leaf, event_payload_hash, tenant_key
+from lumi_pipeline.keyadvice import explain_proof
 from lumi_pipeline.records import TenantDay
 from lumi_pipeline.verdict import Status, Verdict
+from transparency.checkpoint import parse_signed_checkpoint
 from transparency.encoding import (
     Json,
     b64decode,
@@ -84,7 +86,7 @@ def verify_proof(data: bytes, policy: Policy | None, subject: str) -> Verdict:
         )
         verdict = _verify_content(extra, day, subject)
     except VerificationError as error:
-        return Verdict(subject, Status.FAILED, error.reason, (str(error),))
+        return _failed(data, policy, subject, error)
     except (FormatError, RecordError) as error:
         return Verdict(subject, Status.FAILED, "malformed", (f"{subject} is a proof file, but damaged: {error}",))
     if policy is None and verdict.status is Status.VERIFIED:
@@ -100,6 +102,21 @@ def verify_proof(data: bytes, policy: Policy | None, subject: str) -> Verdict:
             verdict.facts,
         )
     return verdict
+
+
+def _failed(data: bytes, policy: Policy | None, subject: str, error: VerificationError) -> Verdict:
+    """Say why a proof does not verify; without a policy, an unknown signature is not false, it could not be checked."""
+    explanation = None
+    if error.reason == "checkpoint-signature":
+        proof = TlogProof.parse(data)
+        genesis = Genesis.parse(_text(_parse_extra(proof), "genesis").encode())
+        signed = parse_signed_checkpoint(proof.checkpoint)
+        given = policy.pinned_keys(genesis.origin) if policy else ()
+        explanation = explain_proof(signed, genesis.key, given)
+    if explanation and policy is None:
+        return Verdict(subject, Status.INCOMPLETE, "key-unconfirmed", (f"Nothing could be checked. {explanation}",))
+    lines = (str(error), explanation) if explanation else (str(error),)
+    return Verdict(subject, Status.FAILED, error.reason, lines)
 
 
 def _verify_content(extra: Mapping[str, Json], day: VerifiedDay, subject: str) -> Verdict:

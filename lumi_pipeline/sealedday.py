@@ -23,6 +23,11 @@ class SealedDay:
     breaks: tuple[Break, ...] = ()
 
 
+def read_day_record(lake: Lake, day: date) -> DayRecord:
+    """The public record of a sealed day; :class:`~transparency.errors.ObjectMissing` when it isn't sealed."""
+    return DayRecord.parse(lake.store.get(f"{seal_prefix(day)}day.txt"))
+
+
 def load_sealed_day(lake: Lake, day: date) -> SealedDay:
     """Read a sealed day's record, manifest and tenants, checked against each other (the events are not read)."""
     key = f"{seal_prefix(day)}day.txt"

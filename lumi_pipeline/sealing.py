@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Final
 
 import pyarrow as pa
@@ -28,10 +29,12 @@ from lumi_pipeline.hashing import genesis_hash, tenant_key
 from lumi_pipeline.lake import Lake, describe_parquet, events_prefix, in_parts, seal_prefix
 from lumi_pipeline.pending import DayRange, Pending
 from lumi_pipeline.records import Manifest, StoredFile, TenantDay
+from lumi_pipeline.rotation import Role, due, pending_rotations
 from lumi_pipeline.sealedday import SealedDay, load_manifest, load_sealed_day
 from lumi_pipeline.tenantdays import DayTenants, SealedTenant, read_day_tenants, stored_tenants
 from transparency.entries import DayRecord, Genesis, day_index
 from transparency.errors import ObjectConflict, ObjectMissing
+from transparency.keys import VerifierKey
 
 SHOWN_BREAKS: Final = 5
 """How many breaks an error message spells out; the report holds them all."""
@@ -84,13 +87,18 @@ class Sealer:
         Raises :class:`~lumi_pipeline.errors.ChainBroken` when a day's chains are broken and nobody accepted that, and
         :class:`~lumi_pipeline.errors.ConcurrentRun` when another run sealed a day first.
         """
+        # Keys that were ordered to take over: the first record announces them. Which record that is, is decided by who
+        # creates it; a run that finds it made without them announces them in the next.
+        ordered = pending_rotations(self._lake, before.record.day if before else None)
         for stretch in _stretches(days, pending):
             drafts: list[_Draft] = []
             failure: LumiError | None = None
             try:
                 for day in stretch:
-                    drafts.append(self._draft(day, before, pending))
+                    announced = due(ordered, day)
+                    drafts.append(self._draft(day, before, pending, announced))
                     before = drafts[-1].sealed
+                    ordered = [rotation for rotation in ordered if announced.get(rotation.role) != rotation.key]
             except LumiError as error:
                 failure = error  # the days before the one that failed are sealed all the same
             if drafts and drafts[0].sealed.record.day == self._genesis.first_day:
@@ -154,7 +162,9 @@ class Sealer:
         _check_totals(manifest, fold, tenants, breaks)
         return tenants, breaks
 
-    def _draft(self, day: date, before: SealedDay | None, pending: Pending) -> "_Draft":
+    def _draft(
+        self, day: date, before: SealedDay | None, pending: Pending, announced: Mapping[Role, VerifierKey]
+    ) -> "_Draft":
         """Work out a day from its landed rows. Writes event files, which count for nothing until they are listed."""
         started = time.monotonic()
         try:
@@ -168,7 +178,7 @@ class Sealer:
             _check_holds_landed(tenants, _ranges(day, before, pending), pending)
             if breaks:
                 self._require_acknowledgement(day, breaks)
-            record = self._record(day, before, tenants, manifest)
+            record = self._record(day, before, tenants, manifest, announced=announced)
             return _Draft(SealedDay(tenants, record, manifest, breaks), None, None, started)
         stored, data = describe_parquet(f"{seal_prefix(day)}tenant_days", tenants.table())
         manifest = Manifest(
@@ -179,7 +189,7 @@ class Sealer:
             tuple(sorted([*files, stored])),
             _software(),
         )
-        record = self._record(day, before, tenants, manifest)
+        record = self._record(day, before, tenants, manifest, announced=announced)
         return _Draft(
             SealedDay(tenants, record, manifest, breaks),
             (stored.path, data),
@@ -276,8 +286,9 @@ class Sealer:
         manifest: Manifest,
         *,
         sealed: DayRecord | None = None,
+        announced: Mapping[Role, VerifierKey] = MappingProxyType({}),
     ) -> DayRecord:
-        """The day's public record; ``sealed`` gives an existing record's own choices (time, announced keys)."""
+        """The day's public record, which announces these keys; ``sealed`` gives an existing record's own choices."""
         midnight = from_micros(day_end(day))
         earliest = max(midnight, before.record.sealed) if before else midnight
         return DayRecord(
@@ -288,8 +299,8 @@ class Sealer:
             manifest=hashlib.sha256(manifest.encode()).digest(),
             breaks=manifest.breaks,
             sealed=max(sealed.sealed if sealed else self._clock().astimezone(UTC), earliest),
-            next_key=sealed.next_key if sealed else None,
-            next_evidence_key=sealed.next_evidence_key if sealed else None,
+            next_key=sealed.next_key if sealed else announced.get(Role.LOG),
+            next_evidence_key=sealed.next_evidence_key if sealed else announced.get(Role.EVIDENCE),
         )
 
 

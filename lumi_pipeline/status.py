@@ -9,7 +9,6 @@ from lumi_pipeline.acknowledging import waiting_reports
 from lumi_pipeline.errors import LumiError
 from lumi_pipeline.landing import read_cursors
 from lumi_pipeline.pipeline import Pipeline
-from lumi_pipeline.sealedday import load_sealed_day
 from lumi_pipeline.siem.exports import Exports
 from transparency.checkpoint import parse_signed_checkpoint
 from transparency.encoding import Json, b64encode
@@ -98,7 +97,8 @@ def _look_at_outbox(pipeline: Pipeline, status: PipelineStatus) -> None:
 
 def _look_at_lake(pipeline: Pipeline, status: PipelineStatus) -> None:
     days = pipeline.sealed_days()
-    last = load_sealed_day(pipeline.lake, days[-1]).tenants if days else None
+    sealed = pipeline.last_sealed()
+    last = sealed.tenants if sealed else None
     status.sealed = sum(tenant.record.next for tenant in last.tenants.values()) if last else 0
     status.landed = sum(cursor.next_seq for cursor in read_cursors(pipeline.lake, last).values())
     status.missing = pipeline.missing_days()

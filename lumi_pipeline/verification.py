@@ -29,9 +29,11 @@ from lumi_pipeline.lake import Lake, events_prefix, seal_prefix
 from lumi_pipeline.landing import Cursor, heads_ahead, landing_key, landings, read_cursors
 from lumi_pipeline.outbox import Outbox, Snapshot
 from lumi_pipeline.pending import DayRange, Pending
+from lumi_pipeline.rotation import ORDERS, Role, read_rotations
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
 from lumi_pipeline.sealing import Progress, Sealer, SealReport
 from lumi_pipeline.site import SiteState, site_state
+from lumi_pipeline.succession import earlier_logs
 from lumi_pipeline.tenantdays import DayTenants
 from lumi_pipeline.verdict import Status, Verdict
 from transparency.audit import check_journal
@@ -61,7 +63,12 @@ def verify_published(lake: Lake, policy: Policy, progress: Callable[[int, int], 
     def check() -> _Found:
         report = fsck(lake.store, policy, progress=progress)
         log = report.log
-        problems = [*report.problems, *check_journal(lake.store, log.checkpoint, policy), *_check_entries(lake, log)]
+        problems = [
+            *report.problems,
+            *check_journal(lake.store, log.checkpoint, policy),
+            *_check_entries(lake, log),
+            *_check_orders(lake, log),
+        ]
         if problems:
             found = "\n".join(f"  {problem.key}: {problem.message}" for problem in problems)
             raise VerificationError("log-object", f"{len(problems)} object(s) of the log are wrong:\n{found}")
@@ -84,7 +91,7 @@ def verify_days(
     before: SealedDay | None = None
     for day in days:
         eve = day - timedelta(days=1)
-        if day == genesis.first_day:
+        if day == genesis.first_day and genesis.previous is None:
             before = None
         elif before is None or before.record.day != eve:
             try:
@@ -108,8 +115,10 @@ def verify_folders(lake: Lake, genesis: Genesis | None) -> Iterator[Verdict]:
     What lies under a day that is not sealed yet counts for nothing: an interrupted seal leaves it, and the next one
     clears it away.
     """
+    logs = [] if genesis is None else [genesis, *(earlier for earlier, _ in earlier_logs(lake, genesis))]
+    first = logs[-1].first_day if logs else None
     strays = [
-        key for prefix in ("events/", "seals/") for key in lake.store.list(prefix) if not _is_of_a_day(key, genesis)
+        key for prefix in ("events/", "seals/") for key in lake.store.list(prefix) if not _is_of_a_day(key, first)
     ]
     if strays:
         found = (f"{key} lies under no day of the log; move it away" for key in strays)
@@ -223,6 +232,18 @@ def _check_entries(lake: Lake, log: LogVerdict) -> Iterator[Problem]:
             yield Problem(key, "is missing, although the log holds it; restore it from the log")
 
 
+def _check_orders(lake: Lake, log: LogVerdict) -> Iterator[Problem]:
+    """For every key that the log announces there is the order, by which publishing finds out who signs."""
+    known = {(r.role, r.key, r.takeover.announced) for r in read_rotations(lake, log.last_day) if r.takeover}
+    for role, takeovers in ((Role.LOG, log.takeovers), (Role.EVIDENCE, log.evidence_takeovers)):
+        for takeover in takeovers:
+            if (role, takeover.key, takeover.announced) not in known:
+                yield Problem(
+                    f"{ORDERS}{takeover.announced}-{role.value}",
+                    f"is missing, although the record of {takeover.announced} announces a key; restore it",
+                )
+
+
 def _day_verdict(report: SealReport) -> Verdict:
     line = f"{report.day}: {report.rows} event(s) of {report.tenants} tenant(s) give the sealed root at {report.index}."
     facts = {"day": str(report.day), "events": str(report.rows), "index": str(report.index)}
@@ -244,10 +265,10 @@ def _check_partition(lake: Lake, sealed: SealedDay) -> None:
                 raise LakeError(f"{key} is not part of the sealed day: its manifest does not list it; move it away")
 
 
-def _is_of_a_day(key: str, genesis: Genesis | None) -> bool:
+def _is_of_a_day(key: str, first: date | None) -> bool:
     match = _OF_A_DAY.fullmatch(key)
     try:
-        return match is not None and (genesis is None or parse_day(match[1]) >= genesis.first_day)
+        return match is not None and (first is None or parse_day(match[1]) >= first)
     except EncodingError:
         return False
 

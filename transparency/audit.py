@@ -25,8 +25,8 @@ def check_journal(
 
     Every commit must lead from the one before to a size of the public tree, with the root the tree has at that size;
     for every commit there is a kept checkpoint that says the same, signed as the policy asks, and every tile of its
-    size; and nothing else is there. An append that is committed but not published yet is a problem too: the next run
-    completes it.
+    size; so say those that were refreshed; and nothing else is there. An append that is committed but not published
+    yet is a problem too: the next run completes it.
     """
     journal = Journal(store, private_prefix)
     tree = TileReader(lambda path: store.get(public_prefix + path), checkpoint.size, checkpoint.root)
@@ -41,6 +41,10 @@ def check_journal(
             known |= {key, journal.cosigned_key(commit.new_size)}
             key = journal.cosigned_key(commit.new_size)
             _check_kept(journal.cosigned(commit.new_size), commit, checkpoint.origin, policy)
+            for number in journal.refreshed(commit.new_size):
+                key = journal.refreshed_key(commit.new_size, number)
+                known.add(key)
+                _check_kept(store.get(key), commit, checkpoint.origin, policy)
         except TransparencyError as error:
             if isinstance(error, StoreError) and not isinstance(error, ObjectMissing):
                 raise  # it could not be read, which says nothing of what it holds
@@ -50,7 +54,7 @@ def check_journal(
             if public_prefix + tile.path not in published:
                 yield Problem(public_prefix + tile.path, f"is missing, although size {commit.new_size} was published")
         size = commit.new_size
-    for folder in ("commits/", "cosigned/", "staging/"):
+    for folder in ("commits/", "cosigned/", "refreshed/", "staging/"):
         for key in store.list(private_prefix + folder):
             if key not in known:
                 yield Problem(key, "belongs to no published append; if the next run does not clear it, move it away")

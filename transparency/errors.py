@@ -88,3 +88,11 @@ class LogError(TransparencyError):
 
 class ConcurrentAppend(LogError):
     """Another run committed this tree size first; nothing of ours was signed or published."""
+
+
+class WitnessError(TransparencyError):
+    """A witness did not cosign a checkpoint: it refused, or what it answered is no cosignature of its own."""
+
+
+class WitnessConflict(WitnessError):
+    """A witness has cosigned a history of this log that is not the one here: a fork, a stolen key, a log set back."""

@@ -1,40 +1,46 @@
-"""What the entries of a log have to be: each by itself and in its place, and one after the other.
+"""What the entries of a log say, one after the other: the rules that hold between them, and what they add up to."""
 
-The rules are those of docs/formats.md, "Verifying a whole log". The reasons: ``genesis``, ``genesis-origin``,
-``day-record``, ``day-origin``, ``day-index``, ``day-sealed``, ``log-key``.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 
 from transparency.entries import DayRecord, Genesis, day_index
-from transparency.errors import EntryError, VerificationError
+from transparency.errors import EntryError, TileError, VerificationError
 from transparency.keys import VerifierKey
+from transparency.rotation import Takeover
+from transparency.tiles import TileReader
 
 
+@dataclass(slots=True)
 class History:
-    """What the entries read so far say: the rules that hold between them, and what they add up to.
+    """A genesis and the day records read so far. What does not follow the rules is a VerificationError.
 
-    ``last`` is the newest day record, None while there is only the genesis. ``log_keys`` and ``evidence_keys`` are
-    those of the genesis and then the announced ones, in order; ``breaks`` and ``broken_days`` are what this object
-    was given.
+    ``takeovers`` are the log keys that records announced, in order, ``evidence_takeovers`` the evidence keys.
     """
 
-    def __init__(
-        self,
-        genesis: Genesis,
-        *,
-        last: DayRecord | None = None,
-        log_keys: Sequence[VerifierKey] = (),
-        evidence_keys: Sequence[VerifierKey] = (),
-    ) -> None:
-        """Begin with the genesis, or go on after ``last``; the keys are then those of a history that came this far."""
-        self.genesis = genesis
-        self.last = last
-        self.breaks = 0
-        self.broken_days: list[date] = []
-        self.log_keys = list(log_keys) or [genesis.key]
-        self.evidence_keys = list(evidence_keys) or [genesis.evidence_key]
+    genesis: Genesis
+    last: DayRecord | None = None
+    breaks: int = 0
+    broken_days: list[date] = field(default_factory=list)
+    takeovers: list[Takeover] = field(default_factory=list)
+    evidence_takeovers: list[Takeover] = field(default_factory=list)
+
+    @classmethod
+    def resumed(cls, genesis: Genesis, last: DayRecord | None, announced: Sequence[VerifierKey]) -> "History":
+        """Go on after ``last`` with the log keys that were announced so far, in order; what breaks there were is gone.
+
+        Of evidence keys nothing is known then, nor of the days on which keys took over.
+        """
+        began = genesis.first_day
+        takeovers = [Takeover(key, began, began) for key in announced]
+        if takeovers and last is not None and last.next_key is not None:
+            takeovers[-1] = Takeover(last.next_key, last.day, None)
+        return cls(genesis, last, takeovers=takeovers)
+
+    @property
+    def announced(self) -> tuple[VerifierKey, ...]:
+        """The log keys that records announced, in order."""
+        return tuple(takeover.key for takeover in self.takeovers)
 
     def add(self, record: DayRecord) -> None:
         """Take the next day record, already checked by itself."""
@@ -46,10 +52,11 @@ class History:
         if record.breaks:
             self.breaks += record.breaks
             self.broken_days.append(record.day)
-        if record.next_key is not None:
-            self.log_keys.append(record.next_key)
-        if record.next_evidence_key is not None:
-            self.evidence_keys.append(record.next_evidence_key)
+        for takeovers, key in ((self.takeovers, record.next_key), (self.evidence_takeovers, record.next_evidence_key)):
+            if takeovers and takeovers[-1].begun is None:
+                takeovers[-1] = Takeover(takeovers[-1].key, takeovers[-1].announced, record.sealed.date())
+            if key is not None:
+                takeovers.append(Takeover(key, record.day, None))
 
     def check_signers(self, signers: Sequence[VerifierKey]) -> None:
         """Check that one of the trusted keys that signed the checkpoint was the log's to sign with.
@@ -57,14 +64,39 @@ class History:
         That is the genesis key, or one that a record announced: valid from the next record on, so not the last one's.
         No announcement ends a key: a reader who has stopped trusting one takes it out of the policy.
         """
-        announced_last = self.last is not None and self.last.next_key is not None
-        in_force = self.log_keys[:-1] if announced_last else self.log_keys
+        in_force = [self.genesis.key, *(takeover.key for takeover in self.takeovers if takeover.begun is not None)]
         if not any(key in in_force for key in signers):
             raise VerificationError(
                 "log-key",
                 f"the checkpoint is signed by {', '.join(key.vkey for key in signers)}, which is neither the first key "
                 "of the log nor announced by a record before its last",
             )
+
+
+def read_history(
+    tree: TileReader,
+    origin: str,
+    progress: Callable[[int], None] | None = None,
+    on_record: Callable[[DayRecord], None] | None = None,
+) -> History:
+    """Read every entry of a tree, checked against its root and against the rules for a log that is called ``origin``.
+
+    ``progress`` is told how many entries are done; ``on_record`` gets each day record once it is checked. Who signed
+    the root is not looked at here. Whatever is wrong is a VerificationError; what can't be fetched is the error of who
+    fetches.
+    """
+    if tree.size == 0:
+        raise VerificationError("genesis", f"the log {origin} is empty: it has no genesis")
+    entries = read_entries(tree, 0)
+    history = History(check_genesis(next(entries), origin))
+    for index, entry in enumerate(entries, start=1):
+        record = check_record(entry, index, history.genesis)
+        history.add(record)
+        if on_record is not None:
+            on_record(record)
+        if progress is not None:
+            progress(index)
+    return history
 
 
 def check_genesis(entry: bytes, origin: str) -> Genesis:
@@ -97,3 +129,11 @@ def check_record(entry: bytes, index: int, genesis: Genesis) -> DayRecord:
             f"{genesis.first_day}",
         )
     return record
+
+
+def read_entries(tree: TileReader, start: int) -> Iterator[bytes]:
+    """Yield all entries from ``start`` on; whatever is wrong with a tile or bundle fails the verification."""
+    try:
+        yield from tree.read_entries(start, tree.size)
+    except TileError as error:
+        raise VerificationError("tile", str(error)) from None

@@ -6,12 +6,14 @@ Below the log's private prefix, with sizes padded to twelve digits so that listi
     commits/<old size>                  create-only: the one append that extends the tree of this size
     cosigned/<size>                     create-only, kept for ever: the signed checkpoint of this size, with the
                                         witnesses' signatures if there were any
+    refreshed/<size>/<number>           create-only, kept for ever: the same checkpoint with fresher signatures of
+                                        witnesses, numbered from 1 on; the highest number is the one to publish
 
 Commits form a chain from size 0. The journal decides what is part of the log; everything public follows from it.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -29,6 +31,15 @@ MAX_STAGED_ENTRIES = 100_000
 MAX_STAGED_BYTES = 256 * 1024 * 1024
 _MAX_COMMIT_BYTES = 4096
 _SIZE = re.compile(rf"[0-9]{{{SIZE_DIGITS}}}")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A signed checkpoint of the journal. ``number`` is 0 as it was kept first, else that of its refreshing."""
+
+    size: int
+    number: int
+    checkpoint: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +175,25 @@ class Journal:
         """Return the largest size that a checkpoint is kept for, 0 for none."""
         return max(self._sizes("cosigned/"), default=0)
 
+    def newest_kept(self) -> Kept | None:
+        """Return the checkpoint to publish: of the largest size, the one that was refreshed last; None for none."""
+        return next(self.kept(), None)
+
+    def kept(self) -> Iterator[Kept]:
+        """Yield the checkpoint of each size as it was refreshed last, the largest size first."""
+        for size in reversed(self._sizes("cosigned/")):
+            number = max(self.refreshed(size), default=0)
+            key = self.refreshed_key(size, number) if number else self.cosigned_key(size)
+            yield Kept(size, number, self._store.get(key))
+
+    def refreshed(self, size: int) -> list[int]:
+        """Return the numbers under which the checkpoint of a size was kept again, in order."""
+        return self._sizes(f"refreshed/{_padded(size)}/")
+
+    def keep_refreshed(self, kept: Kept) -> None:
+        """Keep a checkpoint with fresher cosignatures; ObjectConflict when another run has taken its number."""
+        self._store.put_new(self.refreshed_key(kept.size, kept.number), kept.checkpoint)
+
     def first_cosigned_beyond(self, index: int) -> int | None:
         """Return the smallest size that a checkpoint is kept for and whose tree has entry ``index``."""
         return next(iter(self._sizes("cosigned/", beyond=index)), None)
@@ -172,12 +202,16 @@ class Journal:
         """Return the key of the checkpoint that is kept for a size."""
         return f"{self._prefix}cosigned/{_padded(size)}"
 
+    def refreshed_key(self, size: int, number: int) -> str:
+        """Return the key of a refreshed checkpoint."""
+        return f"{self._prefix}refreshed/{_padded(size)}/{_padded(number)}"
+
     def commit_key(self, old_size: int) -> str:
         """Return the key of the commit that extends the tree of this size."""
         return f"{self._prefix}commits/{_padded(old_size)}"
 
     def _sizes(self, folder: str, beyond: int | None = None) -> list[int]:
-        """Return the sizes after ``beyond`` that objects in this folder are named after, in order."""
+        """Return the sizes (or numbers) after ``beyond`` that objects in this folder are named after, in order."""
         prefix = self._prefix + folder
         start_after = "" if beyond is None else prefix + _padded(beyond)
         names = (key.removeprefix(prefix) for key in self._store.list(prefix, start_after=start_after))

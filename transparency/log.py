@@ -20,12 +20,15 @@ once: **never are two roots signed for one size**.
 from collections.abc import Callable, Sequence
 
 from transparency.checkpoint import Checkpoint, parse_signed_checkpoint, sign_checkpoint, verify_checkpoint
-from transparency.errors import ConcurrentAppend, LogError, ObjectConflict, VerificationError
+from transparency.cosignature import merge_cosignatures
+from transparency.errors import ConcurrentAppend, LogError, LumiError, ObjectConflict, VerificationError
 from transparency.growth import Growth, grow
-from transparency.journal import Commit
-from transparency.keys import ALG_ED25519, SigningKey
+from transparency.journal import Commit, Kept
+from transparency.keys import SigningKey
 from transparency.logview import PRIVATE_PREFIX, PUBLIC_PREFIX, LogState, LogView
 from transparency.merkle import EMPTY_ROOT
+from transparency.note import format_note, parse_note
+from transparency.signers import SameSigners, Signers
 from transparency.store import ObjectStore
 from transparency.tiles import MAX_ENTRY_SIZE
 
@@ -36,15 +39,16 @@ Cosign = Callable[[bytes], bytes]
 class Log(LogView):
     """A log that can be appended to. It knows nothing of what its entries mean: they are bytes.
 
-    ``signers`` are the secret keys of the log, all with its origin as their name: one, or two while a key is being
-    replaced. ``cosign`` is called for each new checkpoint once its tiles are public; whatever it raises is passed on
-    and leaves the append committed, for the next run to complete.
+    ``signers`` are the secret keys of the log, all with its origin as their name: those that sign every checkpoint, or
+    what says for each size who signs. ``cosign`` is called for each new checkpoint once its tiles are public; whatever
+    it raises is passed on and leaves the append committed, for the next run to complete, unless another run has
+    completed it meanwhile.
     """
 
     def __init__(
         self,
         store: ObjectStore,
-        signers: Sequence[SigningKey],
+        signers: Sequence[SigningKey] | Signers,
         *,
         cosign: Cosign | None = None,
         public_prefix: str = PUBLIC_PREFIX,
@@ -52,11 +56,8 @@ class Log(LogView):
     ) -> None:
         """Use the log in ``store``, an empty one if there is nothing; nothing is read or written yet."""
         super().__init__(store, public_prefix=public_prefix, private_prefix=private_prefix)
-        names = {key.name for key in signers}
-        if len(names) != 1 or any(key.verifier.algorithm != ALG_ED25519 for key in signers):
-            raise LogError(f"a log is signed with Ed25519 keys of one name, its origin, not of {sorted(names)}")
-        [self._origin] = names
-        self._signers = tuple(signers)
+        self._signers = SameSigners(tuple(signers)) if isinstance(signers, Sequence) else signers
+        self._origin = self._signers.origin
         self._cosign = cosign
 
     @property
@@ -84,6 +85,7 @@ class Log(LogView):
                 "or published; look at the log's state and run again"
             )
         if entries:
+            self._signers.keys(size + len(entries))  # a key that is missing is missed before anything is written
             self._check_signers(size, root)
             self._commit(grow(self.tiles(size, root), entries), entries)
         return self.state()
@@ -92,6 +94,47 @@ class Log(LogView):
         """Complete what another run committed and did not finish, if anything, and return the state."""
         self._complete_last_commit()
         return self.state()
+
+    def refresh(self) -> bytes:
+        """Ask the witnesses once more about the newest checkpoint, and publish it with what they answer.
+
+        First completes what another run left unfinished. Returns the checkpoint as it was kept last. What was kept
+        first for this size stays as it is: it says since when the checkpoint was cosigned.
+
+        Raises :class:`ConcurrentAppend` when the log grew meanwhile, :class:`LogError` when it has no checkpoint yet,
+        and what ``cosign`` raises.
+        """
+        last = self._complete_last_commit()
+        kept = self._journal.newest_kept()
+        if kept is None or self._cosign is None:
+            raise LogError("there is no checkpoint yet, or no witness to show it to")
+        try:
+            cosigned = self._checked_cosigned(kept.checkpoint, self._cosign(kept.checkpoint))
+        except LumiError:
+            if self._journal.last_commit() == last:
+                raise
+            raise ConcurrentAppend("another run extended the log meanwhile; nothing is lost: run again") from None
+        cosigned = self._keep_refreshed(kept, cosigned)
+        self._publish()
+        return cosigned
+
+    def _keep_refreshed(self, kept: Kept, cosigned: bytes) -> bytes:
+        """Keep a checkpoint that has fresher cosignatures than ``kept``; return the one that is kept last."""
+        while cosigned != kept.checkpoint:
+            fresh = Kept(kept.size, kept.number + 1, cosigned)
+            try:
+                # A crash before this loses the answers, and witnesses are asked again; after it, the next publishing
+                # makes them public.
+                self._journal.keep_refreshed(fresh)
+            except ObjectConflict:  # another run refreshed it at the same time; ours goes on top
+                kept = Kept(
+                    kept.size, fresh.number, self._store.get(self._journal.refreshed_key(kept.size, fresh.number))
+                )
+                lines = [line for line in parse_note(cosigned).signatures if line.name != self._origin]
+                cosigned = format_note(merge_cosignatures(parse_note(kept.checkpoint), lines))
+            else:
+                return cosigned
+        return cosigned
 
     def _complete_last_commit(self) -> Commit | None:
         """Step 1: make sure that the last commit is finished; return it."""
@@ -139,41 +182,58 @@ class Log(LogView):
         # 4. The signature is only in memory yet. What was signed before a crash is signed again, with the same bytes.
         checkpoint = Checkpoint(self._origin, commit.new_size, commit.new_root)
         kept = self._journal.cosigned(commit.new_size)
-        signed = sign_checkpoint(checkpoint, self._signers) if kept is None else self._checked_kept(checkpoint, kept)
+        if kept is None:
+            signed = sign_checkpoint(checkpoint, self._signers.keys(checkpoint.size))
+        else:
+            signed = self._checked_kept(checkpoint, kept)
         # 5. A crash in between leaves some tiles of a size that no checkpoint names yet.
         for path, data in growth.files.items():
             self._store.put_new(self._public + path, data)
         # 6. A crash before this has at worst troubled witnesses for a checkpoint that they will be asked about again;
         # a crash after it leaves the checkpoint as it will be published.
         if kept is None:
-            cosigned = signed if self._cosign is None else self._checked_cosigned(signed, self._cosign(signed))
+            cosigned = self._cosigned(checkpoint, signed)
             self._checked_kept(checkpoint, self._journal.keep_cosigned(commit.new_size, cosigned))
         # 7. A crash before this leaves everything public but the checkpoint; see there for one during it.
         self._publish()
         # 8. A crash before this makes the next run repeat steps 4 to 7 for nothing.
         self._journal.clear_staging(commit.old_size)
 
+    def _cosigned(self, checkpoint: Checkpoint, signed: bytes) -> bytes:
+        """Return the new checkpoint with the witnesses' signatures, or as another run has kept it meanwhile.
+
+        That run may have gone on to larger sizes, and witnesses then refuse this one, rightly.
+        """
+        if self._cosign is None:
+            return signed
+        try:
+            return self._checked_cosigned(signed, self._cosign(signed))
+        except LumiError:
+            kept = self._journal.cosigned(checkpoint.size)
+            if kept is None:
+                raise
+            return kept
+
     def _publish(self) -> None:
-        """Step 7: make the public checkpoint the highest one that is kept.
+        """Step 7: make the public checkpoint the newest one that is kept.
 
         The store has no compare-and-swap, so a slow run may put its checkpoint over a newer one. Having written, it
         looks again and puts the newer one back. A crash between the two leaves the older checkpoint public, true but
         late; the next run puts the newer one back.
         """
-        size = 0
-        while (newest := self._journal.newest_cosigned()) > size:
-            size = newest
-            kept = self._journal.cosigned(size)
-            if kept is not None and kept != self.checkpoint():
-                self._store.put(self._checkpoint_key, kept)
+        published = None
+        while (newest := self._journal.newest_kept()) not in {None, published}:
+            published = newest
+            if newest is not None and newest.checkpoint != self.checkpoint():
+                self._store.put(self._checkpoint_key, newest.checkpoint)
 
     def _check_signers(self, size: int, root: bytes) -> None:
-        """Refuse to go on from a tree that our key did not sign, before anything is committed with that key.
+        """Refuse to go on from a tree that our keys did not sign, before anything is committed with them.
 
         For the empty tree, log.vkey (for readers to compare) is what claims the log for the first key.
         """
         if size == 0:
-            key, vkey = f"{self._public}log.vkey", self._signers[0].verifier.vkey
+            key, vkey = f"{self._public}log.vkey", self._signers.verifiers(0)[0].vkey
             try:
                 # A crash after this leaves a log without entries that belongs to this key.
                 self._store.put_new(key, f"{vkey}\n".encode())
@@ -186,7 +246,7 @@ class Log(LogView):
             raise LogError(f"{key} is missing, though this size was committed and nothing is staged for it; restore it")
         signed = parse_signed_checkpoint(self._checked_kept(Checkpoint(self._origin, size, root), kept))
         try:
-            verify_checkpoint(signed, [signer.verifier for signer in self._signers])
+            verify_checkpoint(signed, self._signers.verifiers(size))
         except VerificationError as error:
             raise LogError(
                 f"the configured key did not sign the last checkpoint of this log ({key}): {error}; use the log's own "
@@ -202,11 +262,13 @@ class Log(LogView):
             )
         return kept
 
-    @staticmethod
-    def _checked_cosigned(signed: bytes, cosigned: bytes) -> bytes:
-        """Return what cosigning gave, having checked that it only added signature lines."""
+    def _checked_cosigned(self, signed: bytes, cosigned: bytes) -> bytes:
+        """Return what cosigning gave, having checked that it only added signature lines, or replaced witnesses'."""
         before, after = parse_signed_checkpoint(signed).note, parse_signed_checkpoint(cosigned).note
-        if after.text != before.text or not set(before.signatures) <= set(after.signatures):
+        signers = {(line.name, line.key_id) for line in after.signatures}
+        own = {line for line in before.signatures if line.name == self._origin}
+        complete = all((line.name, line.key_id) in signers for line in before.signatures)
+        if after.text != before.text or not complete or not own <= set(after.signatures):
             raise LogError("cosigning returned another checkpoint than it was given; it was not published")
         return cosigned
 

@@ -1,5 +1,6 @@
 """Reading a log from the operator's own store: its state, its checkpoints and its tree. Needs no secret key."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from transparency.checkpoint import parse_signed_checkpoint
@@ -63,6 +64,13 @@ class LogView:
         """
         size = self._journal.first_cosigned_beyond(index)
         return None if size is None else self._journal.cosigned(size)
+
+    def kept_checkpoints(self) -> Iterator[bytes]:
+        """Yield the checkpoint that is kept for each size, the newest first, with the freshest cosignatures there are.
+
+        They are read as they are asked for, and not verified.
+        """
+        return (kept.checkpoint for kept in self._journal.kept())
 
     def tiles(self, size: int, root: bytes) -> TileReader:
         """Return a reader of the tree with this size and root, which checks everything it reads against the root."""

@@ -17,13 +17,13 @@ from transparency.checkpoint import Checkpoint, SignedCheckpoint, parse_signed_c
 from transparency.encoding import Json, b64encode, canonical_json, excerpt, parse_canonical_json
 from transparency.entries import DayRecord, Genesis
 from transparency.errors import EncodingError, FormatError, StoreError, TileError, VerificationError
-from transparency.history import History, check_genesis, check_record
+from transparency.history import History, check_genesis, check_record, read_entries
 from transparency.keys import VerifierKey
 from transparency.merkle import consistency_proof, verify_consistency
 from transparency.note import MAX_NOTE_SIZE
 from transparency.policy import Policy, PolicyVerdict
 from transparency.tiles import MAX_ENTRY_SIZE, TILE_WIDTH, TileReader
-from transparency.verify import Fetch, Progress, check_checkpoint, open_tree, read_entries
+from transparency.verify import Fetch, Progress, check_checkpoint, open_tree
 
 _FORMAT = "lumi/followed/v1"
 _MAX_STATE = 8 * (MAX_NOTE_SIZE + 2 * MAX_ENTRY_SIZE)
@@ -73,7 +73,7 @@ class Followed:
         """The history that the next entry has to follow."""
         genesis = Genesis.parse(self.genesis)
         last = None if self.last_record is None else DayRecord.parse(self.last_record)
-        return History(genesis, last=last, log_keys=(genesis.key, *self.announced))
+        return History.resumed(genesis, last, self.announced)
 
     def encode(self) -> bytes:
         """Write it as :meth:`parse` reads it: canonical JSON and a line feed."""
@@ -233,4 +233,4 @@ def _read_on(
         records.append(record)
         if progress is not None and index % TILE_WIDTH == 0:
             progress(index, head.size)
-    return tuple(records), Followed(signed.data, genesis, last, tuple(history.log_keys[1:])), history
+    return tuple(records), Followed(signed.data, genesis, last, history.announced), history

@@ -22,6 +22,9 @@ MAX_NOTE_SIZE = 1024 * 1024
 MAX_SIGNATURES = 100
 """More than the 16 that C2SP asks for, few enough that a hostile note costs little to check."""
 
+_SHOWN = 5
+"""Signers that an error names."""
+
 _LINE_START = "\u2014 "  # an em dash and a space
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
@@ -122,8 +125,11 @@ def verify_note(note: Note, keys: Sequence[VerifierKey]) -> list[VerifierKey]:
             raise VerificationError("note-signature", f"the signature by {key.name} ({key.vkey}) does not verify")
         signed_by.append(key)
     if not signed_by:
-        wanted = ", ".join(key.vkey for key in keys) or "no key was given"
-        raise VerificationError("note-signature", f"the note is not signed by a trusted key ({wanted})")
+        wanted = ", ".join(key.vkey for key in keys) or "none"
+        present = ", ".join(f"{excerpt(line.name)} ({line.key_id.hex()})" for line in note.signatures[:_SHOWN])
+        raise VerificationError(
+            "note-signature", f"the note is not signed by a trusted key, but by {present}; trusted: {wanted}"
+        )
     return signed_by
 
 

@@ -12,7 +12,7 @@ Several ``log`` lines of one origin pin the old and the new key of a rotation.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import NoReturn, TypeAlias
 
@@ -86,6 +86,10 @@ class Policy:
         """The trusted keys of one log."""
         return tuple(key for key in self.log_keys if key.name == origin)
 
+    def has_quorum(self, cosigners: Collection[VerifierKey]) -> bool:
+        """Tell whether cosignatures by these keys are enough."""
+        return self.quorum is None or _has_witnessed(self.quorum, cosigners)
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyVerdict:
@@ -120,7 +124,7 @@ def evaluate(policy: Policy, signed: SignedCheckpoint, *, require_quorum: bool =
     log_keys = tuple(verify_checkpoint(signed, policy.log_keys))
     cosignatures = verify_cosignatures(signed.note, [witness.key for witness in policy.witnesses])
     cosigners = {cosignature.witness for cosignature in cosignatures}
-    quorum_met = policy.quorum is None or _has_witnessed(policy.quorum, cosigners)
+    quorum_met = policy.has_quorum(cosigners)
     if require_quorum and not quorum_met:
         present = (
             ", ".join(sorted(witness.name for witness in policy.witnesses if witness.key in cosigners)) or "nobody"
@@ -128,7 +132,7 @@ def evaluate(policy: Policy, signed: SignedCheckpoint, *, require_quorum: bool =
         raise VerificationError(
             "witness-quorum",
             f"checkpoint {signed.checkpoint.size} of {signed.checkpoint.origin} lacks the policy's quorum of "
-            f"witnesses: {_describe_quorum(policy.quorum)} needed, cosigned by {excerpt(present, 400)}",
+            f"witnesses: {describe_quorum(policy.quorum)} needed, cosigned by {excerpt(present, 400)}",
         )
     others = {witness.key for witness in policy.witnesses} - cosigners
     return PolicyVerdict(
@@ -139,7 +143,7 @@ def evaluate(policy: Policy, signed: SignedCheckpoint, *, require_quorum: bool =
     )
 
 
-def _describe_quorum(quorum: Quorum | None) -> str:
+def describe_quorum(quorum: Quorum | None) -> str:
     """Say in words what a quorum asks for."""
     if quorum is None:
         return "no witness"
@@ -148,7 +152,7 @@ def _describe_quorum(quorum: Quorum | None) -> str:
     return f"{quorum.threshold} of the {len(quorum.members)} members of group {excerpt(quorum.name)}"
 
 
-def _has_witnessed(quorum: Quorum, cosigners: set[VerifierKey]) -> bool:
+def _has_witnessed(quorum: Quorum, cosigners: Collection[VerifierKey]) -> bool:
     """Tell whether these witnesses are enough. No deeper than the number of groups: none can contain itself."""
     if isinstance(quorum, Witness):
         return quorum.key in cosigners

@@ -10,17 +10,18 @@ fetches. docs/formats.md gives the rules and their order. The reasons:
 ``day-origin``, ``day-index``, ``day-sealed``, ``log-key``.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from transparency.checkpoint import Checkpoint, SignedCheckpoint, parse_signed_checkpoint
 from transparency.entries import DayRecord, Genesis
 from transparency.errors import FormatError, ObjectMissing, TileError, VerificationError
-from transparency.history import History, check_genesis, check_record
+from transparency.history import check_genesis, check_record, read_history
 from transparency.keys import VerifierKey
 from transparency.merkle import leaf_hash, verify_inclusion
 from transparency.policy import Policy, PolicyVerdict, evaluate
+from transparency.rotation import Takeover
 from transparency.store import ObjectStore
 from transparency.tiles import TILE_HEIGHT, TILE_WIDTH, Tile, TileReader, encode_bundle, encode_hashes
 
@@ -49,8 +50,8 @@ class LogVerdict:
     the policy's verdict for whether others may have been shown another log.
 
     ``last_day`` is None for a log that has only its genesis. ``breaks`` is the sum over all days and ``broken_days``
-    names those that declare any: they verify, and are a finding. ``log_keys`` and ``evidence_keys`` are the keys of
-    the genesis and those announced since, in order.
+    names those that declare any: they verify, and are a finding. ``takeovers`` and ``evidence_takeovers`` are the keys
+    announced since the genesis, in order.
     """
 
     checkpoint: Checkpoint
@@ -59,8 +60,18 @@ class LogVerdict:
     last_day: date | None
     breaks: int
     broken_days: tuple[date, ...]
-    log_keys: tuple[VerifierKey, ...]
-    evidence_keys: tuple[VerifierKey, ...]
+    takeovers: tuple[Takeover, ...]
+    evidence_takeovers: tuple[Takeover, ...]
+
+    @property
+    def log_keys(self) -> tuple[VerifierKey, ...]:
+        """The key of the genesis and those announced since, in order."""
+        return (self.genesis.key, *(takeover.key for takeover in self.takeovers))
+
+    @property
+    def evidence_keys(self) -> tuple[VerifierKey, ...]:
+        """The same of the evidence key."""
+        return (self.genesis.evidence_key, *(takeover.key for takeover in self.evidence_takeovers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +115,6 @@ def open_tree(fetch: Fetch, head: Checkpoint) -> TileReader:
             raise VerificationError("tile", f"{path} is missing, and the checkpoint's size needs it") from None
 
     return TileReader(fetch_present, head.size, head.root)
-
-
-def read_entries(tree: TileReader, start: int) -> Iterator[bytes]:
-    """Yield all entries from ``start`` on; whatever is wrong with a tile or bundle fails the verification."""
-    try:
-        yield from tree.read_entries(start, tree.size)
-    except TileError as error:
-        raise VerificationError("tile", str(error)) from None
 
 
 def verify_day_inclusion(  # noqa: PLR0917 - the parts of a proof, in the order in which they are checked
@@ -161,17 +164,12 @@ def verify_log(
     """
     signed, verdict = check_checkpoint(fetch("checkpoint"), policy)
     head = signed.checkpoint
-    if head.size == 0:
-        raise VerificationError("genesis", f"the log {head.origin} is empty: it has no genesis")
-    entries = read_entries(open_tree(fetch, head), 0)
-    history = History(check_genesis(next(entries), head.origin))
-    for index, entry in enumerate(entries, start=1):
-        record = check_record(entry, index, history.genesis)
-        history.add(record)
-        if on_record is not None:
-            on_record(record)
+
+    def reached(index: int) -> None:
         if progress is not None and index % TILE_WIDTH == 0:
             progress(index, head.size)
+
+    history = read_history(open_tree(fetch, head), head.origin, reached, on_record)
     history.check_signers(verdict.log_keys)
     if progress is not None:
         progress(head.size, head.size)
@@ -182,8 +180,8 @@ def verify_log(
         history.last.day if history.last is not None else None,
         history.breaks,
         tuple(history.broken_days),
-        tuple(history.log_keys),
-        tuple(history.evidence_keys),
+        tuple(history.takeovers),
+        tuple(history.evidence_takeovers),
     )
 
 
@@ -198,7 +196,7 @@ def fsck(store: ObjectStore, policy: Policy, prefix: str = "log/", progress: Pro
         return store.get(prefix + path)
 
     log = verify_log(fetch, policy, progress)
-    published = _Published(log, policy, TileReader(fetch, log.checkpoint.size, log.checkpoint.root))
+    published = _Published(log, TileReader(fetch, log.checkpoint.size, log.checkpoint.root))
     problems = []
     objects = 0
     vkey_seen = False
@@ -217,9 +215,9 @@ def fsck(store: ObjectStore, policy: Policy, prefix: str = "log/", progress: Pro
 class _Published:
     """Says of any object under the public prefix whether it belongs there and is right."""
 
-    def __init__(self, log: LogVerdict, policy: Policy, reader: TileReader) -> None:
+    def __init__(self, log: LogVerdict, reader: TileReader) -> None:
         self._size = log.checkpoint.size
-        self._keys = {*log.log_keys, *policy.pinned_keys(log.checkpoint.origin)}
+        self._first_key = log.genesis.key
         self._reader = reader
         self._bundle_index = -1
         self._bundle: list[bytes] = []
@@ -229,8 +227,8 @@ class _Published:
         if path in {"checkpoint", "index.html"}:  # the one is verified already, the other is no evidence
             return None
         if path == "log.vkey":
-            right = any(fetch(path) == f"{key.vkey}\n".encode() for key in self._keys)
-            return None if right else "not a key of this log"
+            right = fetch(path) == f"{self._first_key.vkey}\n".encode()
+            return None if right else "not the first key of this log, which is what it has to be for ever"
         try:
             tile = Tile.parse(path)
         except TileError:

@@ -31,6 +31,7 @@ from lumi_pipeline.cli.site import log
 from lumi_pipeline.cli.status import status
 from lumi_pipeline.cli.tour import tour
 from lumi_pipeline.cli.verify import verify
+from lumi_pipeline.cli.witness import witness
 
 
 class _InOrder(click.Group):
@@ -81,6 +82,7 @@ for _command in (
     monitor,
     log,
     drill,
+    witness,
     siem,
     feed,
     status,

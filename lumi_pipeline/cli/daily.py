@@ -12,6 +12,7 @@ from lumi_pipeline.cli.options import DAY, Given, config_option, json_option
 from lumi_pipeline.cli.output import count, note, rate, say, say_json, size
 from lumi_pipeline.cli.progress import progress
 from lumi_pipeline.cli.siemshow import delivery_json, say_delivery
+from lumi_pipeline.cli.witness import cosigning_json, say_cosigning
 from lumi_pipeline.errors import LumiError
 from transparency.encoding import b64encode
 
@@ -204,6 +205,10 @@ def _say_publication(report: "PublishReport") -> None:
     else:
         say("Every sealed day is published.")
     say(f"The log has {count(report.size, 'entry', 'entries')}, root {b64encode(report.root)}.")
+    if report.cosigning is not None:
+        say_cosigning(report.cosigning)
+        if not report.cosigning.quorum_met:
+            note(f"Published without the policy's quorum ({report.cosigning.quorum}); try again: lumi witness submit")
 
 
 def _note_breaks(breaks: "Sequence[Break]") -> None:
@@ -242,6 +247,7 @@ def _seal(report: "SealReport") -> dict[str, object]:
 def _publication(report: "PublishReport") -> dict[str, object]:
     return {
         "checkpoint": report.checkpoint,
+        "cosigning": None if report.cosigning is None else cosigning_json(report.cosigning),
         "days": [day.isoformat() for day in report.days],
         "root": b64encode(report.root),
         "seconds": round(report.seconds, 3),

@@ -31,7 +31,7 @@ def feed(ctx: click.Context, /, tenants: tuple[str, ...], as_json: bool) -> None
     chosen = list(dict.fromkeys(tenants)) or list(pipeline.config.feeds)
     if not chosen:
         raise click.UsageError('no tenant has a feed: give --tenant, or list tenants in lumi.toml: feeds = ["acme"]')
-    source = Source.open(pipeline.lake, tuple(pipeline.sealed_days()))
+    source = Source.open(pipeline.lake, tuple(pipeline.lake_days()))
     unknown = [tenant for tenant in tenants if tenant not in source.cursors]
     if unknown:
         raise Stop(f"no event of {unknown[0]!r} was landed yet, so there is nothing to publish", ExitCode.FAILURE)

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 
-from lumi_pipeline.cli.logs import claimed_key, unconfirmed
+from lumi_pipeline.cli.logs import unconfirmed
 from lumi_pipeline.cli.progress import progress
 from lumi_pipeline.errors import LumiError
+from lumi_pipeline.keyadvice import claimed_keys
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.sealedday import load_sealed_day
+from lumi_pipeline.succession import earlier_logs, verify_earlier
 from lumi_pipeline.tenantdays import DayTenants
 from lumi_pipeline.verdict import Status, Verdict
 from lumi_pipeline.verification import (
@@ -18,6 +20,7 @@ from lumi_pipeline.verification import (
     verify_outbox,
     verify_published,
 )
+from transparency.entries import Genesis
 from transparency.policy import Policy
 
 
@@ -29,13 +32,27 @@ def judge_history(
     try:
         days = pipeline.sealed_days()
         genesis = pipeline.genesis()
+        earlier = earlier_logs(pipeline.lake, genesis) if genesis else []
     except LumiError as error:
         yield failure("lake", error)
         return
-    chosen = [day for day in days if (first is None or day >= first) and (last is None or day <= last)]
-    if genesis is not None and chosen:
-        yield from _judge_days(pipeline, chosen)
-    elif first or last:
+
+    def chosen(days: Sequence[date]) -> list[date]:
+        return [day for day in days if (first is None or day >= first) and (last is None or day <= last)]
+
+    for log, pinned in reversed(earlier):
+        try:
+            of_before = verify_earlier(pipeline.lake, log, pinned)
+        except LumiError as error:
+            yield failure(log.origin, error)
+            continue
+        line = f"{log.origin}, {pinned.size} entries, {of_before[0]} to {of_before[-1]}: as this log's genesis pins it."
+        yield Verdict(log.origin, Status.VERIFIED, "ok", (line,))
+        yield from _judge_days(pipeline, log, chosen(of_before))
+        days = [*of_before, *days]
+    if genesis is not None:
+        yield from _judge_days(pipeline, genesis, chosen([day for day in days if day >= genesis.first_day]))
+    if (first or last) and not chosen(days):
         yield Verdict("lake", Status.INCOMPLETE, "no-days", ("No day of that period is sealed.",))
     yield from verify_folders(pipeline.lake, genesis)
     yield _on_what_is_sealed(pipeline, "landings", lambda sealed: verify_landings(pipeline.lake, sealed))
@@ -48,9 +65,9 @@ def judge_history(
 def _on_what_is_sealed(pipeline: Pipeline, subject: str, check: Callable[[DayTenants | None], Verdict]) -> Verdict:
     """Check what builds on the last sealed day. When a day is sealed meanwhile, check once more, on top of that one."""
     try:
-        before = pipeline.sealed_days()
+        before = pipeline.lake_days()
         verdict = check(load_sealed_day(pipeline.lake, before[-1]).tenants if before else None)
-        after = pipeline.sealed_days()
+        after = pipeline.lake_days()
         if verdict.status is Status.VERIFIED or after == before:
             return verdict
         return check(load_sealed_day(pipeline.lake, after[-1]).tenants)
@@ -66,19 +83,17 @@ def judge_published(pipeline: Pipeline, policy: Policy | None) -> Verdict:
             True for prefix in ("log/", "log-private/commits/", "log-private/cosigned/") for _ in store.list(prefix)
         ):
             return Verdict("log", Status.INCOMPLETE, "unpublished", ("Nothing was published yet.",))
-        trusted = policy or claimed_key(lambda path: store.get(f"log/{path}"))
+        trusted = policy or claimed_keys(lambda path: store.get(f"log/{path}"))
     except LumiError as error:
         return failure("log", error)
     with progress("Log", "entries") as meter:
         verdict = verify_published(pipeline.lake, trusted, meter.reach)
     if policy is None and verdict.status is Status.VERIFIED:
-        return unconfirmed(verdict, trusted.log_keys[0])
+        return unconfirmed(verdict, trusted.log_keys[-1])
     return verdict
 
 
-def _judge_days(pipeline: Pipeline, days: Sequence[date]) -> Iterator[Verdict]:
-    genesis = pipeline.genesis()
-    if genesis is None:
-        return
-    with progress("Days", "events") as meter:
-        yield from verify_days(pipeline.lake, pipeline.sealer(genesis), genesis, days, meter.advance)
+def _judge_days(pipeline: Pipeline, genesis: Genesis, days: Sequence[date]) -> Iterator[Verdict]:
+    if days:
+        with progress("Days", "events") as meter:
+            yield from verify_days(pipeline.lake, pipeline.sealer(genesis), genesis, days, meter.advance)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from lumi_pipeline.cli.fetch import CHECKPOINT, Fetch
 from lumi_pipeline.cli.output import count
+from lumi_pipeline.keyadvice import claimed_keys, explain_log
 from lumi_pipeline.verdict import Status, Verdict
 from transparency.errors import FormatError, ObjectMissing, StoreError, VerificationError
 from transparency.keys import VerifierKey
@@ -28,11 +29,11 @@ def judge_log(fetch: Fetch, policy: Policy | None, subject: str, progress: Progr
     try:
         if not is_checkpoint(fetch(CHECKPOINT)):
             return Verdict(subject, Status.UNRECOGNISED, "unrecognised", ("Its checkpoint is not a signed note.",))
-        log = verify_log(fetch, policy or claimed_key(fetch), progress)
+        log = verify_log(fetch, policy or claimed_keys(fetch), progress)
     except ObjectMissing as error:
         return Verdict(subject, Status.UNRECOGNISED, "unrecognised", (f"Not a log: {error}.",))
     except (VerificationError, FormatError, StoreError) as error:
-        return failed(subject, error)
+        return _explained(failed(subject, error), fetch, policy)
     return _verdict(log, subject, confirmed=policy is not None)
 
 
@@ -41,9 +42,12 @@ def is_checkpoint(data: bytes) -> bool:
     return _SIGNATURE_MARK in data
 
 
-def claimed_key(fetch: Fetch) -> Policy:
-    """The key that a log says is its own: good for finding contradictions, not for trust."""
-    return Policy.pinning(fetch("log.vkey").decode("utf-8", errors="replace").removesuffix("\n"))
+def _explained(verdict: Verdict, fetch: Fetch, policy: Policy | None) -> Verdict:
+    """Add what the log says of its keys, where it is not signed with one that is trusted."""
+    if policy is None or verdict.reason not in {"checkpoint-signature", "log-key"}:
+        return verdict
+    explanation = explain_log(fetch, policy)
+    return replace(verdict, lines=(*verdict.lines, explanation)) if explanation else verdict
 
 
 def failed(subject: str, error: VerificationError | FormatError | StoreError) -> Verdict:

@@ -1,11 +1,14 @@
 """What a thing to be verified is: a proof, evidence, receipts or a log, in a directory, on the web or in S3."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from lumi_pipeline.cli.fetch import (
     CHECKPOINT,
+    Fetch,
     directory_fetch,
     is_url,
     log_address,
@@ -45,6 +48,17 @@ def judge(target: str, policy: Policy | None, own: Policy | None = None) -> Verd
         return Verdict(target, Status.INCOMPLETE, "unreachable", (f"{target} can't be read: {error.strerror}.",))
     except ValueError:
         return Verdict(target, Status.UNRECOGNISED, "unrecognised", ("It is neither a path nor a URL.",))
+
+
+@contextmanager
+def log_at(target: str) -> Iterator[Fetch]:
+    """Fetch the files of the log in a directory, on the web or in S3."""
+    if is_url(target):
+        with remote_fetch(target) as fetch:
+            yield fetch
+        return
+    path = Path(target)
+    yield directory_fetch(log_directory(path) or path)
 
 
 def _judge_path(subject: str, path: Path, policy: Policy | None) -> Verdict:

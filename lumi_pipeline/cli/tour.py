@@ -24,7 +24,6 @@ def tour(given: Given) -> None:
     """Prove one event of the last sealed day and verify it, then show the way around."""
     from lumi_pipeline.proofs import verify_proof
     from lumi_pipeline.verdict import Status
-    from transparency.policy import Policy
 
     pipeline = given.pipeline()
     config = pipeline.config
@@ -33,7 +32,7 @@ def tour(given: Given) -> None:
     path = directory / f"{event_id}.tlog-proof"
     proof = make_proof(pipeline, event_id)
     write_whole(path, proof)
-    pinned = Policy.pinning(pipeline.log_key.verifier.vkey)
+    pinned = pipeline.trust()
     verdict = verify_proof(path.read_bytes(), pinned, str(path))
     if verdict.status is not Status.VERIFIED:
         raise Stop(f"{path} does not verify: {' '.join(verdict.lines)}", ExitCode.FAILURE)

@@ -59,11 +59,13 @@ def own_trust(given: Given) -> "Policy | None":
     except LumiError:
         trusted = None  # then nothing is trusted, and the verdict says so
     try:
-        evidence = Policy.pinning(pipeline.evidence_key.verifier.vkey)
+        evidence = pipeline.known_evidence_keys()
     except LumiError:
-        return trusted
+        evidence = ()
     # A key only ever speaks for what has its own name, so no log is believed for the sake of the evidence key.
-    return replace(trusted, log_keys=trusted.log_keys + evidence.log_keys) if trusted else evidence
+    if trusted is None:
+        return Policy(evidence) if evidence else None
+    return replace(trusted, log_keys=trusted.log_keys + evidence)
 
 
 def _vkey(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
     epilog=examples(
         "lumi verify receipt.tlog-proof --key log.vkey",
         "lumi verify https://audit.example.com/log --policy witnesses.policy",
+        "lumi verify https://audit.example.com/log-2 --key log-2.vkey --previous https://audit.example.com/log",
         "lumi verify --all",
     ),
 )
 @click.argument("targets", metavar="PATH-OR-URL...", nargs=-1)
 @trust_options
 @click.option("--all", "everything", is_flag=True, help="Verify our own history: lake, log and outbox.")
+@click.option("--previous", metavar="PATH-OR-URL", help="Check also the log that this one says it succeeds.")
 @click.option("--from", "first", type=DAY, help="With --all: the first day to recompute.")
 @click.option("--to", "last", type=DAY, help="With --all: the last day to recompute.")
 @config_option
@@ -40,6 +43,7 @@ def verify(
     key_texts: tuple[str, ...],
     policy_file: Path | None,
     everything: bool,
+    previous: str | None,
     first: date | None,
     last: date | None,
     as_json: bool,
@@ -58,10 +62,15 @@ def verify(
         raise click.UsageError("name what to verify, or use --all for our own history", ctx)
     if first and last and first > last:
         raise click.UsageError(f"the period would end on {last}, before it begins on {first}", ctx)
+    if previous and len(targets) != 1:
+        raise click.UsageError("--previous needs exactly one log", ctx)
     if not everything and (first or last):
         raise click.UsageError("--from and --to belong to --all", ctx)
     policy = read_trust(key_texts, policy_file or given.config().policy_file)
-    ctx.exit(show_verdicts(_verdicts(given, targets, policy, first, last), as_json=as_json))
+    verdicts = _verdicts(given, targets, policy, first, last)
+    if previous:
+        verdicts = chain(verdicts, _previous(targets[0], previous, policy))
+    ctx.exit(show_verdicts(verdicts, as_json=as_json))
 
 
 def _verdicts(
@@ -75,3 +84,9 @@ def _verdicts(
 
     pipeline = given.pipeline()
     return judge_history(pipeline, policy or pipeline.trust(), first, last)
+
+
+def _previous(target: str, previous: str, policy: "Policy | None") -> "Iterator[Verdict]":
+    from lumi_pipeline.cli.previous import judge_previous
+
+    yield judge_previous(target, previous, policy)

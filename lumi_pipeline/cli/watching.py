@@ -6,10 +6,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from lumi_pipeline.cli.fetch import CHECKPOINT, Fetch
-from lumi_pipeline.cli.logs import claimed_key, failed, is_checkpoint, unconfirmed
+from lumi_pipeline.cli.logs import failed, is_checkpoint, unconfirmed
 from lumi_pipeline.cli.output import count
 from lumi_pipeline.due import format_due
 from lumi_pipeline.following import MonitorState
+from lumi_pipeline.keyadvice import claimed_keys
 from lumi_pipeline.verdict import Status, Verdict
 from transparency.checkpoint import parse_signed_checkpoint
 from transparency.errors import FormatError, ObjectMissing, StoreError, VerificationError
@@ -82,7 +83,10 @@ class Watch:
 
     def _claimed(self, fetch: Fetch, before: Followed | None) -> Policy:
         """Stands in for trust: the keys seen before, so that nobody swaps them, or the one that the log claims."""
-        return claimed_key(fetch) if before is None else Policy(tuple(before.history().log_keys))
+        if before is None:
+            return claimed_keys(fetch)
+        history = before.history()
+        return Policy((history.genesis.key, *history.announced))
 
     def _followed(self, step: Step, *, confirmed: bool) -> Verdict:
         """What is new, who vouches for it, and which keys are announced."""

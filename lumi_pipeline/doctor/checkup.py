@@ -17,6 +17,7 @@ from lumi_pipeline.doctor.outbox import IDENTITY, OUTBOX
 from lumi_pipeline.doctor.postgresql import POSTGRESQL_CHECKS
 from lumi_pipeline.doctor.sqlite import SQLITE_CHECKS
 from lumi_pipeline.doctor.surroundings import SURROUNDING_CHECKS
+from lumi_pipeline.doctor.witnesses import WITNESS_CHECK
 from lumi_pipeline.doctor.writing import writing_checks
 from lumi_pipeline.errors import LumiError, OutboxLocked
 
@@ -35,7 +36,7 @@ def checks_of(examination: Examination) -> list[Check]:
             checks += [*writing_checks(place), *DISK_CHECKS]
         else:
             checks += [bucket_check(place), *writing_checks(place), lock_check(place), *bucket_checks(place)]
-    return [*checks, SPACE, IDENTITY, *KEY_CHECKS, *LOG_CHECKS]
+    return [*checks, SPACE, IDENTITY, *KEY_CHECKS, *LOG_CHECKS, WITNESS_CHECK]
 
 
 def examine(

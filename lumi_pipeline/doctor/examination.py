@@ -12,7 +12,7 @@ from lumi_pipeline.errors import LumiError
 from lumi_pipeline.outbox import Outbox
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.recorder import system_clock
-from lumi_pipeline.sealedday import SealedDay, load_sealed_day
+from lumi_pipeline.sealedday import SealedDay
 from lumi_pipeline.stores.lockedcopy import LockedCopyStore
 from lumi_pipeline.stores.roots import open_lake
 from transparency.errors import StoreError
@@ -75,8 +75,7 @@ class Examination:
         """The last sealed day, if there is one."""
         if self.root.s3 is not None:
             self.facts(self.root)  # which is known by now if it can't be reached
-        days = self.pipeline.sealed_days()
-        return load_sealed_day(self.pipeline.lake, days[-1]) if days else None
+        return self.pipeline.last_sealed()
 
     def facts(self, place: Place) -> "BucketFacts":
         """What is known of a place's bucket, or the :class:`~transparency.errors.StoreError` that keeps it unknown.

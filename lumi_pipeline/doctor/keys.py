@@ -8,8 +8,11 @@ from typing import Final
 
 from lumi_pipeline.doctor.examination import Examination
 from lumi_pipeline.doctor.findings import Check, Finding, not_configured, ok, problem, warning
+from lumi_pipeline.errors import ConfigError
+from lumi_pipeline.rotating import Phase
+from lumi_pipeline.rotation import KeyHistory, Role
 from transparency.encoding import excerpt
-from transparency.entries import evidence_key_name
+from transparency.entries import Genesis, evidence_key_name
 from transparency.errors import KeyFormatError, ObjectMissing
 from transparency.keys import SigningKey
 
@@ -46,22 +49,41 @@ def look_at_key(purpose: str, examination: Examination) -> Iterator[Finding]:
 
 
 def look_at_agreement(examination: Examination) -> Iterator[Finding]:
-    """Hold the keys against those that the log was begun with and that it publishes."""
-    remedy = "put back the key that this log was begun with, or correct 'root'"
-    genesis, published = examination.pipeline.genesis(), _published_vkey(examination)
-    log, evidence = examination.pipeline.log_key.verifier, examination.pipeline.evidence_key.verifier
+    """Hold the keys against those that the log signs with from here on, and the one that it publishes."""
+    genesis = examination.pipeline.genesis()
     if genesis is None:
         yield ok("there is no log yet to hold the keys against")
-    elif log != genesis.key:
-        yield problem(f"the log key is not the one that the log began with (entry 0: {genesis.key.vkey})", remedy)
-    elif evidence != genesis.evidence_key:
-        yield problem(
-            f"the evidence key is not the one that the log began with (entry 0: {genesis.evidence_key.vkey})", remedy
+        return
+    found = [*_missing(examination, genesis), *_unfinished(examination)]
+    if _published_vkey(examination) not in {None, f"{genesis.key.vkey}\n".encode()}:
+        found.append(
+            problem(
+                f"{_VKEY} is not the key that the log began with, which it has to be for ever",
+                f"write it again: {genesis.key.vkey}",
+            )
         )
-    elif published not in {None, f"{log.vkey}\n".encode()}:
-        yield problem(f"{_VKEY} is not the log key's, which the log began with", f"write it again: {log.vkey}")
-    else:
-        yield ok("both are those that the log was begun with, and that it publishes")
+    yield from found or [ok("these are the keys that the log signs with, and it publishes its first one")]
+
+
+def _missing(examination: Examination, genesis: Genesis) -> Iterator[Finding]:
+    pipeline = examination.pipeline
+    history, size = KeyHistory(pipeline.lake, genesis), 1 + len(pipeline.sealed_days())
+    for role in Role:
+        for key in history.keys(role, size):
+            try:
+                pipeline.keyring.find(role, key)
+            except ConfigError as error:
+                yield problem(
+                    f"the {role.value} key is not the one that the log signs with: {error}",
+                    "put back the key that the log signs with, or correct 'root'",
+                )
+
+
+def _unfinished(examination: Examination) -> Iterator[Finding]:
+    for role in Role:
+        state = examination.pipeline.key_state(role)
+        if state.phase in {Phase.MADE, Phase.ALONE}:
+            yield warning(f"the replacement of the {role.value} key is not finished", state.advice() or "")
 
 
 def look_at_policy(examination: Examination) -> Iterator[Finding]:

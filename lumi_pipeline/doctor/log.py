@@ -8,6 +8,7 @@ from lumi_pipeline.acknowledging import waiting_reports
 from lumi_pipeline.doctor.clocks import NOTABLE
 from lumi_pipeline.doctor.examination import Examination
 from lumi_pipeline.doctor.findings import Check, Finding, ok, problem, warning
+from lumi_pipeline.rotation import Role
 from transparency.checkpoint import open_checkpoint
 from transparency.errors import FormatError, VerificationError
 from transparency.logview import LogView
@@ -16,13 +17,14 @@ _DETAILS: Final = "lumi fsck tells more; restore the log's public files from its
 
 
 def look_at_log(examination: Examination) -> Iterator[Finding]:
-    """Verify the public checkpoint under the key of this side, and compare it with the last commit."""
+    """Verify the public checkpoint under the keys of this side, and compare it with the last commit."""
     published = LogView(examination.root.store).checkpoint()
     if published is None:
         yield ok("nothing is published yet")
         return
     try:
-        signed = open_checkpoint(published, [examination.pipeline.log_key.verifier])
+        keyring = examination.pipeline.keyring
+        signed = open_checkpoint(published, [key.verifier for key in keyring.files[Role.LOG].held()])
     except (FormatError, VerificationError) as error:
         yield problem(f"log/checkpoint does not verify: {error}", _DETAILS)
         return

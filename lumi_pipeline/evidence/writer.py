@@ -19,6 +19,7 @@ from lumi_pipeline.evidence.workfolder import put_in_place, working_folder
 from lumi_pipeline.evidence.zipping import write_zip
 from lumi_pipeline.pages import verifier_page
 from lumi_pipeline.pipeline import Pipeline
+from lumi_pipeline.rotation import Role
 from lumi_pipeline.sealedday import load_sealed_day
 from lumi_pipeline.verdict import Status, Verdict
 from transparency.encoding import Json
@@ -70,12 +71,12 @@ def write_bundle(
     with working_folder(target, asked.name) as folder:
         counts = _write_events(pipeline, asked, chain_id, log, folder, progress)
         run = Run(secrets.token_hex(8), pipeline.clock())
-        fingerprint = pipeline.log_key.verifier.fingerprint
-        (folder / README).write_bytes(readme(asked, run, log.checkpoint, fingerprint, counts))
-        (folder / VKEY).write_bytes(f"{pipeline.log_key.verifier.vkey}\n".encode())
+        log_key = pipeline.keyring.files[Role.LOG].current().verifier
+        (folder / README).write_bytes(readme(asked, run, log.checkpoint, log_key.fingerprint, counts))
+        (folder / VKEY).write_bytes(f"{log_key.vkey}\n".encode())
         (folder / PAGE).write_bytes(verifier_page())
         (folder / SCRIPT).write_bytes(standalone_verifier())
-        _sign(folder, [pipeline.evidence_key])
+        _sign(folder, pipeline.evidence_keys())
         made = folder
         if zipped:
             made = folder / f"{asked.name}.zip"

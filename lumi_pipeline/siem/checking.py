@@ -35,7 +35,7 @@ def verify_receipts(data: bytes, keys: Sequence[VerifierKey] | None, subject: st
         if keys is None:
             return Verdict(subject, Status.INCOMPLETE, "key-unconfirmed", _unconfirmed(note, facts), facts)
         if not signatures_by(note, keys):
-            return _failed(subject, UNKNOWN_SIGNER, f"it is not signed by a trusted key, but by {_signers(note)}")
+            return _failed(subject, UNKNOWN_SIGNER, _unknown(note, keys))
         signer = verify_note(note, keys)[0]
     except VerificationError as error:
         return _failed(subject, error.reason, str(error))
@@ -128,6 +128,18 @@ def _unconfirmed(note: Note, facts: Mapping[str, Json]) -> tuple[str, ...]:
 
 def _signers(note: Note) -> str:
     return ", ".join(f"{signature.name} ({signature.key_id.hex()})" for signature in note.signatures)
+
+
+def _unknown(note: Note, keys: Sequence[VerifierKey]) -> str:
+    said = f"it is not signed by a trusted key, but by {_signers(note)}"
+    names = {signature.name for signature in note.signatures}
+    namesake = next((key for key in keys if key.name in names), None)
+    if namesake is None:
+        return said
+    return (
+        f"{said}. The key you trust, {namesake.vkey}, is another one of that name: if the log has replaced its "
+        "evidence key, its day records say so, and its operator gives you the other one"
+    )
 
 
 def _failed(subject: str, reason: str, line: str) -> Verdict:

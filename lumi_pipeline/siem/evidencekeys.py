@@ -1,30 +1,28 @@
-"""The evidence keys of a pipeline: the one that signs now, and all that may have signed what was kept so far.
+"""The evidence keys of a pipeline: those that sign now, and all that may have signed what was kept so far.
 
 A key that was replaced stays good for what it signed (docs/formats.md, "Key rotation"). Which keys there were says the
-log: its genesis, and the day records that announced another. It is read when the configured key is not the signer.
+log: its genesis, and the day records that announced another. It is read when no key that signs now is the signer.
 """
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 
 from lumi_pipeline.errors import LedgerError, LumiError
 from lumi_pipeline.pipeline import Pipeline
-from transparency.errors import NoteError, ObjectMissing, VerificationError
+from transparency.errors import NoteError, VerificationError
 from transparency.keys import SigningKey, VerifierKey
-from transparency.logview import PUBLIC_PREFIX
 from transparency.note import parse_note, signatures_by, verify_note
-from transparency.policy import Policy
-from transparency.verify import verify_log
 
 
 class EvidenceKeys:
     """What signs receipts, and what checks them.
 
-    ``signing`` loads the key that signs now; ``announced`` finds those that the log knows, and is asked once at most.
+    ``signing`` loads the keys that sign now: one, or two while one is being replaced. ``announced`` finds those that
+    the log knows, and is asked once at most.
     """
 
     def __init__(
-        self, signing: Callable[[], SigningKey], announced: Callable[[], Sequence[VerifierKey]] = tuple
+        self, signing: Callable[[], Sequence[SigningKey]], announced: Callable[[], Sequence[VerifierKey]] = tuple
     ) -> None:
         self.signing = signing
         self._announced = announced
@@ -32,7 +30,7 @@ class EvidenceKeys:
     @classmethod
     def of(cls, pipeline: Pipeline) -> "EvidenceKeys":
         """The evidence keys of a pipeline; nothing is read yet."""
-        return cls(lambda: pipeline.evidence_key, lambda: announced_keys(pipeline))
+        return cls(cache(pipeline.evidence_keys), pipeline.known_evidence_keys)
 
     def check(self, data: bytes, text: str) -> None:
         """Check a note: that it has this text, and that one of the keys has signed it.
@@ -44,7 +42,7 @@ class EvidenceKeys:
             if note.text != text:
                 raise LedgerError("the note at its end is about other lines than these")
             try:
-                current: tuple[VerifierKey, ...] = (self.signing().verifier,)
+                current = tuple(key.verifier for key in self.signing())
             except LumiError as error:  # whoever only looks needs no secret: the log knows the keys as well
                 current, reason = (), f" ({error})"
             else:
@@ -60,22 +58,3 @@ class EvidenceKeys:
     @cached_property
     def _known(self) -> tuple[VerifierKey, ...]:
         return tuple(self._announced())
-
-
-def announced_keys(pipeline: Pipeline) -> tuple[VerifierKey, ...]:
-    """The evidence keys that the published log names, verified under the keys that are trusted here; none without it.
-
-    Witnesses are not asked for: it is the operator's own word that says which keys are its own.
-    """
-    trust = pipeline.trust()
-    pinned = trust.pinned_keys(pipeline.config.origin) if trust else ()
-    if not pinned:
-        return ()
-    try:
-        return verify_log(lambda path: pipeline.lake.store.get(PUBLIC_PREFIX + path), Policy(pinned)).evidence_keys
-    except ObjectMissing:
-        return ()
-    except VerificationError as error:
-        raise LedgerError(
-            f"the log, which says what evidence keys there were, does not verify; see 'lumi fsck': {error}"
-        ) from None

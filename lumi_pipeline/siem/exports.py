@@ -69,7 +69,7 @@ class Exports:
     @cached_property
     def source(self) -> Source:
         """The lake as it was when it was first needed."""
-        return Source.open(self.lake, tuple(self._pipeline.sealed_days()))
+        return Source.open(self.lake, tuple(self._pipeline.lake_days()))
 
     def wants(self, name: str, tenant_id: str) -> bool:
         """Whether a destination gets events of a tenant: of the operator's own only where that is named."""

@@ -174,7 +174,7 @@ class ReceiptBook:
         pending = list(ledger.receipts_since(first))
         while pending:
             lines, pending = pending[:_PER_FILE], pending[_PER_FILE:]
-            note = sign_note(note_text(self._destination, lines), [self._keys.signing()])
+            note = sign_note(note_text(self._destination, lines), self._keys.signing())
             data = "".join(f"{line}\n" for line in lines).encode() + note
             try:
                 self.journal.append(number, data)

@@ -85,16 +85,16 @@ class Statement:
         value |= {name: str(self.counts[name]) for name in _COUNTS if name not in {"duplicates", "missing"}}
         return canonical_json({**value, "unaccounted": str(self.counts["missing"])})
 
-    def signed(self, key: SigningKey) -> bytes:
+    def signed(self, keys: Sequence[SigningKey]) -> bytes:
         """The statement as a file that 'lumi verify' takes."""
         line = self.line()
-        return f"{line}\n".encode() + sign_note(note_text(self.destination, [line]), [key])
+        return f"{line}\n".encode() + sign_note(note_text(self.destination, [line]), keys)
 
 
-def keep_statement(lake: Lake, statement: Statement, key: Callable[[], SigningKey]) -> str:
+def keep_statement(lake: Lake, statement: Statement, keys: Callable[[], Sequence[SigningKey]]) -> str:
     """Store a signed statement; return its key."""
     journal = Journal(lake.store, f"siem/{statement.destination}/statements/", ".jsonl")
-    data = statement.signed(key())
+    data = statement.signed(keys())
     while True:
         last = journal.last()
         number = 0 if last is None else last + 1

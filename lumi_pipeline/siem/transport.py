@@ -13,17 +13,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import SplitResult, urlsplit
 
 import httpcore
 
 from lumi_pipeline.siem.addresses import literal
 from lumi_pipeline.siem.connecting import Exchange, GuardedBackend, NotAllowed, NotSent, check_address
-from lumi_pipeline.siem.settings import DestinationSettings
 
-__all__ = ["MAX_ANSWER", "MAX_PAUSE", "Answer", "NotAllowed", "NotSent", "Transport", "Unanswered"]
+__all__ = ["MAX_ANSWER", "MAX_PAUSE", "Answer", "NotAllowed", "NotSent", "Reach", "Transport", "Unanswered"]
 
 MAX_ANSWER: Final = 1 << 16
 """Bytes of an answer's body that are read; the rest is not waited for."""
@@ -60,10 +60,28 @@ class Answer:
         return min(max((moment - now).total_seconds(), 0.0), MAX_PAUSE)
 
 
+class Reach(Protocol):
+    """Whom to reach, and how: ``timeout`` in seconds for a whole request, ``concurrency`` requests at a time.
+
+    The settings of a destination are one.
+    """
+
+    @property
+    def timeout(self) -> float: ...  # noqa: D102
+    @property
+    def concurrency(self) -> int: ...  # noqa: D102
+    @property
+    def allow_private(self) -> bool: ...  # noqa: D102
+    @property
+    def ca_file(self) -> Path | None: ...  # noqa: D102
+    @property
+    def proxy(self) -> str | None: ...  # noqa: D102
+
+
 class Transport:
     """Sends requests as one destination's settings say. Threads may share it."""
 
-    def __init__(self, settings: DestinationSettings) -> None:
+    def __init__(self, settings: Reach) -> None:
         self._settings = settings
         self._exchange = Exchange()
         self._lock = Lock()
@@ -111,9 +129,9 @@ class Transport:
             _ = parts.port
             url.encode("ascii")
         except ValueError:
-            raise NotAllowed("the destination's URL is not one") from None
+            raise NotAllowed("the URL is not one") from None
         if parts.scheme not in {"https", "http"} or not host:
-            raise NotAllowed("the destination's URL does not begin with https://")
+            raise NotAllowed("the URL does not begin with https://")
         if self._settings.proxy is not None:
             # The proxy looks the name up, so its rules count; what needs no name server is still ours to refuse.
             if parts.scheme != "https":

@@ -65,13 +65,14 @@ def test_the_golden_list() -> None:
             "siem_deliveries.deliveries_reconcile": False,
             "tenant_evidence.bundles_verify": False,
         },
-        "jobs": ["audit_everything", "daily", "landing", "monthly_evidence", "siem_delivery"],
+        "jobs": ["audit_everything", "daily", "landing", "monthly_evidence", "siem_delivery", "witness_submission"],
         "schedules": {
             "audit_schedule": ("audit_everything", "0 3 * * 0", "UTC"),
             "daily_schedule": ("daily", "15 0 * * *", "UTC"),
             "evidence_schedule": ("monthly_evidence", "0 4 2 * *", "UTC"),
             "landing_schedule": ("landing", "*/5 * * * *", "UTC"),
             "siem_reconcile_schedule": ("siem_delivery", "30 1 * * *", "UTC"),
+            "witness_schedule": ("witness_submission", "15 6,12,18 * * *", "UTC"),
         },
         "sensors": {
             "failure_alert": "RunStatusSensorDefinition",

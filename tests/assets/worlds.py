@@ -21,10 +21,8 @@ class WorldPipeline(PipelineResource):
     def open(self) -> Pipeline:
         known = _WORLDS[self.directory]
         world = World(known.directory, known.place, datetime.fromisoformat(self.now))
-        config = known.config
-        return world.pipeline(
-            destinations=config.destinations, feeds=config.feeds, evidence_tenants=config.evidence_tenants
-        )
+        settings = ("destinations", "feeds", "evidence_tenants", "policy_file", "witness_fail")
+        return world.pipeline(**{name: getattr(known.config, name) for name in settings})
 
 
 _WORLDS: dict[str, World] = {}

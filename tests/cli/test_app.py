@@ -98,7 +98,7 @@ def test_the_nearer_option_wins(recorded: System, lumi: Lumi, monkeypatch: pytes
     assert "log.test/lumi" in lumi("--config", other, "keys", "show", "--config", "lumi.toml").out
     monkeypatch.setenv("LUMI_CONFIG", str(other))
     assert "other.test/log" in lumi("keys", "show").out
-    assert "is log.test/lumi" in lumi("--origin", "log.test/lumi", "keys", "show").err
+    assert "log.test/lumi is needed" in lumi("--origin", "log.test/lumi", "keys", "show").err
 
 
 def environment() -> dict[str, str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.system import Lumi
+from tests.cli.system import Lumi, System
 from transparency.keys import SigningKey
 
 
@@ -59,3 +59,52 @@ def test_show_prints_public_halves_only(here: Path, lumi: Lumi) -> None:
     (here / "data/local/keys/log.key").chmod(0o644)
     readable = lumi("keys", "show")
     assert (readable.code, "chmod 600" in readable.err) == (1, True)
+
+
+def test_a_key_is_replaced_in_steps_that_show_tells_of(recorded: System, lumi: Lumi) -> None:
+    assert lumi("run", "--through", recorded.days[0]).code == 0
+    steady = lumi("keys", "show", "--json").json
+    assert (steady["log"]["phase"], steady["log"]["next"], steady["log"]["to_do"]) == ("steady", None, None)  # type: ignore[index]
+    ran = lumi("keys", "rotate", "--log")
+    assert ran.code == 0
+    path = recorded.directory / "keys/log.key.next"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    key = SigningKey.load(path)
+    assert key.verifier.vkey in ran.out
+    assert f"log key in {path}" in ran.out
+    assert "back that file up before" in ran.out
+    assert "evidence" not in ran.out
+    assert "PRIVATE" not in ran.out + ran.err
+    again = lumi("keys", "rotate", "--log")
+    assert (again.code, "is being replaced already" in again.err) == (2, True)
+
+    assert lumi("run").code == 0
+    shown = lumi("keys", "show", "--json").json["log"]
+    assert isinstance(shown, dict)
+    assert (shown["phase"], shown["next"]["vkey"]) == ("both", key.verifier.vkey)
+    assert shown["signs"] == [shown["vkey"], key.verifier.vkey]
+    told = lumi("keys", "show").out
+    assert f"alone from the record of {shown['alone_from']} on" in told
+    assert lumi("verify", "--all").code == 0
+    assert lumi("verify", "lake/log", "--key", key.verifier.vkey).code == 0
+    assert lumi("verify", "lake/log", "--key", "lake/log/log.vkey").code == 0
+
+    path.rename(path.with_suffix(".away"))
+    alone = lumi("doctor")
+    assert "signs with log.test/lumi+" in alone.out
+    path.with_suffix(".away").rename(path)
+    assert "keys of this log" in lumi("doctor").out
+
+
+def test_keys_are_shown_where_the_log_cannot_be_read(published: System, lumi: Lumi) -> None:
+    (published.root / "log-private/genesis.txt").write_text("nonsense")
+    ran = lumi("keys", "show")
+    assert (ran.code, "vkey" in ran.out, "is not known" in ran.err) == (0, True, True)
+    assert lumi("keys", "show", "--json").json["log"]["phase"] is None  # type: ignore[index]
+
+
+def test_before_there_is_a_log_there_is_nothing_to_replace(recorded: System, lumi: Lumi) -> None:
+    assert recorded.directory.exists()
+    ran = lumi("keys", "rotate")
+    assert (ran.code, "nothing is sealed yet" in ran.err) == (1, True)
+    assert not (recorded.directory / "keys/log.key.next").exists()

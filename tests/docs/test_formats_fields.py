@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -27,16 +28,20 @@ from lumi_pipeline.landing import Landing
 from lumi_pipeline.rebaserecords import Rebase, finish_rebase
 from lumi_pipeline.rebasing import Finding, Kind
 from lumi_pipeline.records import Manifest, StoredFile, TenantDay
+from lumi_pipeline.rotation import Role
 from lumi_pipeline.siem import receipts
 from lumi_pipeline.siem.checking import UNKNOWN_SIGNER
+from lumi_pipeline.succession import succeed
 from lumi_pipeline.verdict import Status
 from tests.crashing import CrashingStore
 from tests.docs.delivering import DELIVERY_FORMS, NAME, deliver
 from tests.docs.formats_page import EXAMPLES, FORMS, REPOSITORY, TEXT, code, tables
+from tests.lake.witnesses import running
 from tests.lake.world import World, at
 from transparency import encoding, keys, note, patricia, policy, proof, tiles
 from transparency.checkpoint import parse_signed_checkpoint
 from transparency.entries import DayRecord, Genesis, PreviousLog
+from transparency.filestore import FileStore
 from transparency.journal import Commit, Journal
 from transparency.keys import SigningKey
 from transparency.memorystore import MemoryStore
@@ -258,7 +263,7 @@ def test_fields_of_proofs() -> None:
     assert {code(row[0])[0] for row in event} == proofs["lumi/event-proof/v1"]["event"].keys()
 
 
-NEVER_A_VERDICT = {"consistency"}
+NEVER_A_VERDICT = {"consistency", "misplaced"}
 """Reasons that functions of the library give, and that no verification passes on."""
 
 JUDGES = (
@@ -372,6 +377,15 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     assert list(look_at_store(Place("root", recording(world.store), None, has_lock=False), Examination(world.config)))
     [key] = world.store.list(f"seals/day={at(1).date()}/tenant_days-")
     schemas["tenant_days"] = pq.read_schema(world.parquet(key))
+    world.pipeline(recording).rotate(Role.LOG)
+    with running(world, "w1") as witnesses:
+        world.clock.now = at(2, "12:00:00")
+        world.pipeline(recording, policy_file=witnesses.policy_file()).submit()
+    copy = tmp_path_factory.mktemp("successor") / "lake"
+    shutil.copytree(world.place.root, copy, ignore=shutil.ignore_patterns("log", "log-private"))
+    lake = Lake(recording(FileStore(copy)), str)
+    successor = SigningKey(ORIGIN, b"2" * 32).verifier, SigningKey(f"{ORIGIN}/evidence", b"3" * 32).verifier
+    succeed(lake, world.pipeline().lake, successor, None, discard=False)
     return Lived(frozenset(write.key for store in stores for write in store.writes), schemas)
 
 
@@ -384,6 +398,7 @@ WORDS = {
     "<name>": "[a-z0-9-]+",
     "<number>": r"\d{12}",
     "<random>": "[0-9a-f]{16}",
+    "<role>": "(?:log|evidence)",
     "<size>": r"\d{12}",
     "<suffix>": r"(?:ndjson\.gz|json\.gz|parquet)",
     "<time>": r"\d{8}T\d{6}Z",

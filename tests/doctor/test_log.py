@@ -11,6 +11,7 @@ from lumi_pipeline.recorder import system_clock
 from tests.databases import database, run
 from tests.doctor.setups import Setup, look
 from transparency.checkpoint import parse_signed_checkpoint, sign_checkpoint
+from transparency.keys import SigningKey
 from transparency.logview import LogView
 
 
@@ -51,7 +52,7 @@ def test_a_checkpoint_that_was_set_back_is_found(files: Setup) -> None:
 
 def test_a_checkpoint_that_was_never_committed_is_found(files: Setup) -> None:
     files.publish()
-    store, key = files.pipeline.lake.store, files.pipeline.log_key
+    store, key = files.pipeline.lake.store, SigningKey.load(files.config.log_key_file)
     checkpoint = parse_signed_checkpoint(store.get("log/checkpoint")).checkpoint
     for forged, said in (
         (replace(checkpoint, root=bytes(32)), "another root than was committed for 3 entries"),

@@ -12,9 +12,11 @@ from threading import Lock
 import pytest
 
 from lumi_pipeline.errors import ConcurrentRun
+from lumi_pipeline.keyring import Keyring
 from lumi_pipeline.landing import LandingReport
 from lumi_pipeline.pipeline import Pipeline, RunReport
 from lumi_pipeline.publishing import PublishReport
+from lumi_pipeline.rotation import Role
 from lumi_pipeline.sealing import SealReport
 from lumi_pipeline.verdict import Status
 from tests.crashing import Killed
@@ -26,6 +28,7 @@ from tests.lake.world import ORIGIN, Clock, World, at, day
 from tests.logs import RecordingKey
 from transparency.checkpoint import parse_signed_checkpoint
 from transparency.errors import ObjectMissing
+from transparency.keys import SigningKey, VerifierKey
 from transparency.store import ObjectStore
 from transparency.verify import verify_log
 
@@ -117,7 +120,7 @@ class Race:
             if self._arrival and number == 1:
                 self.world.record("globex", at(2, "00:05:00"))
             pipeline = self.world.pipeline(lambda _: store)
-            pipeline.log_key = self.keys[number]
+            pipeline.keyring = RecordingKeyring(pipeline, self.keys[number])
             return self._acts[number](pipeline)
 
         return perform
@@ -136,6 +139,17 @@ class Race:
         else:
             kept = store.get(f"log-private/cosigned/{verdict.checkpoint.size:012}")
             assert parse_signed_checkpoint(kept).checkpoint == verdict.checkpoint
+
+
+class RecordingKeyring(Keyring):
+    """The keys of a run, of which the log's notes what it signs."""
+
+    def __init__(self, pipeline: Pipeline, key: RecordingKey) -> None:
+        super().__init__(pipeline.config, pipeline.lake)
+        self._key = key
+
+    def find(self, role: Role, key: VerifierKey) -> SigningKey:
+        return self._key if key == self._key.verifier else super().find(role, key)
 
 
 class Serial:

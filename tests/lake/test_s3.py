@@ -21,7 +21,7 @@ from lumi_pipeline.stores.lockedcopy import LockedCopyStore
 from lumi_pipeline.stores.objectlock import LOCKED_PREFIXES, Retention
 from lumi_pipeline.stores.s3 import S3Store
 from lumi_pipeline.stores.s3client import Limits, S3Connection
-from tests.lake.world import World, at, day
+from tests.lake.world import LOG_KEY, World, at, day
 from tests.logs import snapshot
 from tests.s3 import S3
 from tests.s3answers import DROPPED, Answer, answering, refusal
@@ -73,7 +73,7 @@ def test_the_commands_do_on_s3_what_they_do_on_a_disk(s3: S3, lumi: Lumi, record
     proof = tmp_path / "proof.tlog-proof"
     lumi(root, "prove", str(event_id), "-o", str(proof))
     key = str(tmp_path / "log.vkey")
-    Path(key).write_text(recorded.pipeline().log_key.verifier.vkey + "\n")
+    Path(key).write_text(LOG_KEY.verifier.vkey + "\n")
     assert "verified" in lumi(root, "verify", str(proof), "--key", key)
     assert lumi(root, "verify", "--all").count("verified:") == 7
     assert lumi(root, "fsck")

@@ -5,6 +5,7 @@ They were made by an implementation that shares nothing with this one, so these 
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from lumi_pipeline.hashing import (
     genesis_hash,
     tenant_key,
 )
+from lumi_pipeline.keyring import Keyring
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.outbox.head import ChainHead
 from lumi_pipeline.pending import Pending
@@ -156,6 +158,15 @@ def vector_world(tmp_path: Path, new_place: NewPlace) -> tuple[World, list[Seale
     return world, [load_sealed_day(lake, day) for day in DAYS]
 
 
+def keyring(world: World) -> Keyring:
+    """The keys of the vectors' log."""
+    key = SigningKey.parse(LOG["secret_key"])
+    path = world.directory / "vectors.key"
+    if not path.exists():
+        key.save_new(path)
+    return Keyring(replace(world.config, origin=key.name, log_key_file=path), world.pipeline().lake)
+
+
 def test_the_whole_way_gives_the_vectors_records(vector_world: tuple[World, list[SealedDay]]) -> None:
     world, sealed = vector_world
     for day, entry, day_entry in zip(sealed, VECTORS["days"], LOG["entries"][1:], strict=True):
@@ -172,7 +183,7 @@ def test_the_whole_way_gives_the_vectors_records(vector_world: tuple[World, list
         [_raw(event) for event in EVENTS if event.recorded_at.date() == day] for day in DAYS
     ]
     genesis = Genesis.parse(LOG["entries"][0].encode())
-    publish(lake, SigningKey.parse(LOG["secret_key"]), genesis, DAYS)
+    publish(lake, keyring(world), genesis, DAYS)
     for event in EVENTS:
         for redact in (False, True):
             verdict = verify_proof(prove_event(lake, genesis, event.event_id, redact=redact), POLICY, "proof")
@@ -188,7 +199,7 @@ def test_our_proof_of_the_vectors_event_holds_what_theirs_holds(vector_world: tu
     world, _ = vector_world
     lake = world.pipeline().lake
     genesis = Genesis.parse(LOG["entries"][0].encode())
-    publish(lake, SigningKey.parse(LOG["secret_key"]), genesis, DAYS)
+    publish(lake, keyring(world), genesis, DAYS)
     for name, redact in (("event", False), ("event_redacted", True)):
         theirs = _extra(VECTORS["proofs"][name])
         fields = theirs["event"]["fields"]

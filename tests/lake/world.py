@@ -100,8 +100,8 @@ class World:
     def copy(self, directory: Path) -> "World":
         """The same world in another directory, with a clock of its own."""
         directory.mkdir(parents=True)
-        for key in ("log.key", "evidence.key"):
-            shutil.copy(self.directory / key, directory)
+        for key in self.directory.glob("*.key*"):
+            shutil.copy(key, directory)
         return World(directory, self.place.copy(directory), self.clock.now)
 
     def _settings(self) -> dict[str, str | None]:

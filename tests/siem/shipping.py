@@ -36,7 +36,7 @@ from transparency.note import parse_note, verify_note
 from transparency.store import ObjectStore
 
 NAME = "siem"
-KEYS = EvidenceKeys(lambda: EVIDENCE_KEY)
+KEYS = EvidenceKeys(lambda: [EVIDENCE_KEY])
 LIMITS = Limits(1_000_000, 4, 100_000)
 """Four events a request."""
 

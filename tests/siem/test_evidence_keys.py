@@ -1,23 +1,21 @@
-"""Which keys receipts are checked with: the configured one, and all that the log began with or announced."""
+"""Which keys sign receipts, and which they are checked with: all that the log began with or announced."""
 
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from lumi_pipeline.errors import LumiError
-from lumi_pipeline.pipeline import Pipeline
+from lumi_pipeline.errors import ConfigError, LumiError
+from lumi_pipeline.rotation import Role
 from lumi_pipeline.siem.account import Period
-from lumi_pipeline.siem.backfill import backfill, find_gap
-from lumi_pipeline.siem.evidencekeys import announced_keys
+from lumi_pipeline.siem.backfill import find_gap
+from lumi_pipeline.siem.evidencekeys import EvidenceKeys
 from lumi_pipeline.siem.exports import Exports
 from tests.lake.world import EVIDENCE_KEY, World, at, day
-from transparency.entries import DayRecord
 from transparency.keys import SigningKey
-from transparency.note import parse_note, verify_note
+from transparency.note import parse_note
 
-SECOND, THIRD = (SigningKey(EVIDENCE_KEY.name, bytes([number]) * 32) for number in (1, 2))
+STRANGER = SigningKey(EVIDENCE_KEY.name, b"\1" * 32)
 PERIOD = Period(day(0), day(1))
 
 
@@ -52,46 +50,60 @@ def deliver(world: World) -> Exports:
     return exports
 
 
-def announcing(pipeline: Pipeline, key: SigningKey, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
-    """A pipeline whose next day record names the evidence key that is to follow."""
-    encode = DayRecord.encode
-
-    def announce(record: DayRecord) -> bytes:
-        return encode(replace(record, next_evidence_key=key.verifier))
-
-    monkeypatch.setattr(DayRecord, "encode", announce)
-    return pipeline
+def next_key(world: World) -> SigningKey:
+    return SigningKey.load(world.directory / "evidence.key.next")
 
 
-def configure(world: World, key: SigningKey) -> None:
-    path = world.directory / f"{key.verifier.key_id.hex()}.key"
-    key.save_new(path)
-    world.config = replace(world.config, evidence_key_file=path)
-
-
-def test_after_two_replacements_all_receipts_still_verify(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        announcing(world.pipeline(), SECOND, patch).run()
-    assert announced_keys(world.pipeline()) == (EVIDENCE_KEY.verifier, SECOND.verifier)
-    configure(world, SECOND)
+def after_midnight(world: World, number: int) -> None:
+    """Seal and publish what is over shortly after day ``number`` has begun, and deliver."""
+    world.clock.now = at(number, "01:00:00")
+    world.pipeline().run()
     deliver(world)
-    # The third is configured before a record announces it, and the file of the second is not its own.
-    configure(world, THIRD)
-    world.record("acme", at(2, "00:30:00"))
-    world.pipeline().land()
-    exports = deliver(world)
-    notes = [parse_note(exports.receipts("files").read(number).note) for number in range(3)]
-    for note, key in zip(notes, (EVIDENCE_KEY, SECOND, THIRD), strict=True):
-        assert verify_note(note, [key.verifier]) == [key.verifier]
-    statement = exports.statement("files", Period(day(0), day(2)))
-    assert (statement.counts["delivered"], statement.counts["missing"]) == (3, 0)
+
+
+def signers(exports: Exports, number: int) -> list[bytes]:
+    return [line.key_id for line in parse_note(exports.receipts("files").read(number).note).signatures]
+
+
+def test_through_a_replacement_all_receipts_verify_and_both_keys_sign_in_between(world: World) -> None:
+    after_midnight(world, 2)
+    world.pipeline().rotate(Role.EVIDENCE)
+    new = next_key(world)
+    world.record("acme", at(2))
+    after_midnight(world, 3)  # the record that announces it
+    world.record("acme", at(3))
+    after_midnight(world, 4)
+    assert world.pipeline().known_evidence_keys() == (EVIDENCE_KEY.verifier, new.verifier)
+    world.record("acme", at(34))
+    after_midnight(world, 35)
+    (world.directory / "evidence.key.next").rename(world.directory / "evidence.key")
+    assert world.pipeline().known_evidence_keys() == (new.verifier, EVIDENCE_KEY.verifier)
+
+    exports = Exports(world.pipeline())
+    old = EVIDENCE_KEY.verifier.key_id
+    assert [signers(exports, number) for number in range(5)] == [
+        [old], [old], [old], [old, new.verifier.key_id], [new.verifier.key_id],
+    ]  # fmt: skip
+    statement = exports.statement("files", Period(day(0), day(34)))
+    assert (statement.counts["delivered"], statement.counts["missing"]) == (5, 0)
+
+
+def test_a_key_that_is_not_the_logs_signs_nothing(world: World) -> None:
+    world.pipeline().run()
+    stranger = world.directory / "stranger.key"
+    STRANGER.save_new(stranger)
+    exports = Exports(world.pipeline(evidence_key_file=stranger))
+    list(exports.plan("files"))
+    with pytest.raises(ConfigError, match=r"signs with .*; use that key"):
+        exports.deliver("files")
 
 
 def test_a_key_that_nothing_announced_stops_all_that_rests_on_receipts(world: World) -> None:
-    configure(world, SECOND)
     world.pipeline().run()
-    deliver(world)
-    configure(world, THIRD)
+    forging = Exports(world.pipeline())
+    forging.keys = EvidenceKeys(lambda: [STRANGER], lambda: [EVIDENCE_KEY.verifier])
+    list(forging.plan("files"))
+    forging.deliver("files")
     exports = Exports(world.pipeline())
     refused = r"siem/files/receipts/000000000001\.jsonl: it is signed by .*no evidence key of this log.*restore"
     for act in (
@@ -118,16 +130,8 @@ def test_who_only_looks_needs_no_secret(world: World) -> None:
 
 def test_a_log_that_does_not_verify_names_no_keys(world: World) -> None:
     world.pipeline().run()
+    deliver(world)
     *_, bundle = world.store.list("log/tile/entries/")
-    configure(world, SECOND)
     world.overwrite(bundle, world.store.get(bundle)[:-1] + b"x")
     with pytest.raises(LumiError, match="lumi fsck"):
-        Exports(world.pipeline()).statement("files", PERIOD)
-
-
-def test_a_backfill_with_another_key_verifies_what_was_sent_before(world: World) -> None:
-    world.pipeline().run()
-    configure(world, SECOND)
-    exports = Exports(world.pipeline())
-    report = backfill(exports, "files", find_gap(exports, "files", PERIOD), timedelta(0))
-    assert (report.delivery.events, report.statement.counts["delivered"]) == (1, 2)
+        Exports(world.pipeline(evidence_key_file=world.directory / "missing.key")).status("files")

@@ -186,10 +186,10 @@ def test_a_key_that_was_replaced_still_speaks_for_what_it_signed(shipping: Shipp
         asked.append(True)
         return [EVIDENCE_KEY.verifier, other.verifier]
 
-    keys = EvidenceKeys(lambda: other, announced)
+    keys = EvidenceKeys(lambda: [other], announced)
     book, ledger = ReceiptBook(lake_of(shipping.store), "siem", keys), LedgerBook(lake_of(shipping.store), "siem")
     assert len(list(book.about(ledger, 0))) == 6
     assert book.end() == (1, 6)
     assert asked == [True], "the log is read once"
     with pytest.raises(LedgerError, match="no evidence key of this log"):
-        ReceiptBook(lake_of(shipping.store), "siem", EvidenceKeys(lambda: other)).end()
+        ReceiptBook(lake_of(shipping.store), "siem", EvidenceKeys(lambda: [other])).end()

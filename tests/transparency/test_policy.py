@@ -156,9 +156,11 @@ def test_both_keys_of_a_rotation_can_be_pinned() -> None:
     assert evaluate(policy, cosigned_by(keys=(KEY, NEW_KEY))).log_keys == (KEY.verifier, NEW_KEY.verifier)
 
 
-def test_pinning_takes_log_keys() -> None:
-    with pytest.raises(PolicyError, match="witness"):
-        Policy.pinning(A)
+def test_pinning_takes_keys_of_logs_and_of_witnesses() -> None:
+    pinned = Policy.pinning(A, B)
+    assert [witness.key.vkey for witness in pinned.witnesses] == [A, B]
+    assert pinned.quorum == Group("any witness", 1, pinned.witnesses)
+    assert Policy.pinning().quorum is None
     with pytest.raises(KeyFormatError):
         Policy.pinning("nonsense")
 
