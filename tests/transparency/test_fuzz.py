@@ -52,6 +52,7 @@ from transparency.errors import (
 from transparency.journal import Commit
 from transparency.keys import SigningKey, VerifierKey
 from transparency.merkle import verify_consistency, verify_inclusion
+from transparency.monitor import Followed
 from transparency.note import Signature, format_note, parse_note, parse_signature_lines
 from transparency.patricia import verify_absence, verify_presence
 from transparency.policy import Policy
@@ -63,6 +64,8 @@ VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "l
 LOG = VECTORS["log"]
 ENTRIES = [entry.encode() for entry in LOG["entries"]]
 SIGNED = [checkpoint["cosigned"].encode() for checkpoint in LOG["checkpoints"]]
+ANNOUNCED = tuple(record.next_key for record in map(DayRecord.parse, ENTRIES[1:]) if record.next_key is not None)
+FOLLOWED = [Followed(SIGNED[-1], ENTRIES[0], ENTRIES[-1], ANNOUNCED).encode()]
 PROOFS = [proof.encode() for proof in VECTORS["proofs"].values()]
 EXTRAS = [TlogProof.parse(proof).extra or b"" for proof in PROOFS]
 POLICY = f"# ours\nlog {LOG['vkey']} https://log.example/\nwitness a {LOG['witness_vkey']}\n\ngroup g any a\nquorum g\n"
@@ -181,6 +184,9 @@ PARSERS = {
         encode_bundle,
     ),
     "tiles.decode_hashes": Parser(lambda data: decode_hashes(data, 3), (TileError,), [bytes(96)], encode_hashes),
+    "monitor.Followed.parse": Parser(
+        Followed.parse, (FormatError, VerificationError), FOLLOWED, lambda followed: followed.encode()
+    ),
 }
 
 NOISE = st.binary(max_size=80) | st.text(max_size=40).map(str.encode)
