@@ -156,9 +156,16 @@ def test_both_keys_of_a_rotation_can_be_pinned() -> None:
     assert evaluate(policy, cosigned_by(keys=(KEY, NEW_KEY))).log_keys == (KEY.verifier, NEW_KEY.verifier)
 
 
-def test_pinning_takes_log_keys() -> None:
-    with pytest.raises(PolicyError, match="witness"):
-        Policy.pinning(A)
+def test_of_pinned_witnesses_any_one_is_enough() -> None:
+    policy = Policy.pinning(A, KEY.verifier.vkey, B, A)
+    assert (policy.log_keys, [witness.key.vkey for witness in policy.witnesses]) == ((KEY.verifier,), [A, B])
+    assert evaluate(policy, cosigned_by(1)).quorum_met
+    with pytest.raises(VerificationError) as caught:
+        evaluate(policy, cosigned_by(2))
+    assert caught.value.reason == "witness-quorum"
+
+
+def test_pinning_takes_keys_alone() -> None:
     with pytest.raises(KeyFormatError):
         Policy.pinning("nonsense")
 
