@@ -25,7 +25,7 @@ from lumi_pipeline.events import (
     TENANT_ID_SYNTAX,
     TEXT_COLUMNS,
 )
-from lumi_pipeline.evidence.csvform import FORMAT, MAX_RECORD, CsvFault, Row, check_header, read_record, read_row
+from lumi_pipeline.evidence.csvform import CsvFault, Row, read_header, read_record, read_row
 from lumi_pipeline.kernels.engine import WORTH_LOADING, engine
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ _SLOW_ROWS: Final = 8192
 _SYNTAX: Final = {"tenant_id": TENANT_ID_SYNTAX, "event_id": EVENT_ID_SYNTAX, "action": ACTION_SYNTAX}
 _CHOICES: Final = {"outcome": OUTCOMES, "actor_type": ACTOR_TYPES}
 _WIDTH: Final = len(COLUMNS)
+_TEXTS: Final = np.array([number for number, name in enumerate(COLUMNS) if name in TEXT_COLUMNS], np.int64)
+_REQUIRED: Final = [number for number, name in enumerate(COLUMNS) if name not in NULLABLE_COLUMNS]
 
 
 def read_events(file: Readable, size: int, *, block: int = BLOCK, compiled: bool | None = None) -> Iterator[pa.Table]:
@@ -67,15 +69,13 @@ def read_events(file: Readable, size: int, *, block: int = BLOCK, compiled: bool
         data += read
         final = not read
         if not begun:
-            if b"\n" not in data and not final and len(data) <= MAX_RECORD:
+            start = read_header(data, final=final)
+            if start is None:
                 continue
-            data, begun = data[check_header(data) :], True
-        rest = yield from reader.take(data, final=final)
-        data = data[rest:]
+            data, begun = data[start:], True
+        data = data[(yield from reader.take(data, final=final)) :]
         if final:
             return
-        if len(data) > MAX_RECORD:
-            raise CsvFault(FORMAT, reader.records + 1, f"it has more than {MAX_RECORD:,} bytes")
 
 
 class _Reader:
@@ -152,30 +152,42 @@ class _Cells:
 
     def table(self) -> pa.Table | None:
         """Return them as events, or None if any value is in doubt."""
+        nulls = self._kinds == self._cells.NULL
+        if nulls[:, _REQUIRED].any():
+            return None
+        texts = self._texts(nulls)
+        if texts is None:
+            return None
         columns: list[pa.Array[Any]] = []
         for number, name in enumerate(COLUMNS):
-            nulls = self._kinds[:, number] == self._cells.NULL
-            if name not in NULLABLE_COLUMNS and nulls.any():
-                return None
-            column = self._text(number, nulls) if name in TEXT_COLUMNS else self._value(number, name, nulls)
+            column = texts[name] if name in texts else self._value(number, name, nulls[:, number])
             if column is None:
                 return None
             columns.append(column)
         table = pa.Table.from_arrays(columns, schema=EVENT_SCHEMA)
         return table if _within_limits(table) else None
 
-    def _text(self, number: int, nulls: npt.NDArray[np.bool_]) -> "pa.Array[Any] | None":
-        sizes = self._sizes[number : self._records * _WIDTH : _WIDTH]
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-        out = np.empty(int(offsets[-1]), np.uint8)
-        self._cells.gather(self._data, self._starts, self._kinds.reshape(-1), number, _WIDTH, offsets, out)
-        buffers = [_validity(nulls), pa.py_buffer(offsets.astype(np.int32).data), pa.py_buffer(out.data)]
-        array = pa.Array.from_buffers(pa.string(), self._records, buffers)
-        try:
-            array.validate(full=True)
-        except pa.ArrowInvalid:  # not UTF-8
-            return None
-        return array
+    def _texts(self, nulls: npt.NDArray[np.bool_]) -> "dict[str, pa.Array[Any]] | None":
+        """Copy the texts of all columns together, so that bytes are fetched once; None if they are not UTF-8."""
+        sizes = self._sizes[: self._records * _WIDTH].reshape(-1, _WIDTH)[:, _TEXTS]
+        offsets = np.zeros((len(_TEXTS), self._records + 1), np.int32)
+        np.cumsum(sizes.T, axis=1, out=offsets[:, 1:])
+        ends = np.cumsum(offsets[:, -1], dtype=np.int64)
+        begins = ends - offsets[:, -1]
+        out = np.empty(int(ends[-1]), np.uint8)
+        self._cells.gather(self._data, self._starts, self._sizes, self._kinds, _TEXTS, begins.copy(), out)
+        content = pa.py_buffer(out.data)
+        found = {}
+        for place, (number, begin) in enumerate(zip(_TEXTS, begins, strict=True)):
+            text = content.slice(int(begin), int(offsets[place, -1]))
+            buffers = [_validity(nulls[:, number]), pa.py_buffer(offsets[place].data), text]
+            array = pa.Array.from_buffers(pa.string(), self._records, buffers)
+            try:
+                array.validate(full=True)
+            except pa.ArrowInvalid:  # not UTF-8
+                return None
+            found[COLUMNS[number]] = array
+        return found
 
     def _value(self, number: int, name: str, nulls: npt.NDArray[np.bool_]) -> "pa.Array[Any] | None":
         kinds = self._kinds[:, number]

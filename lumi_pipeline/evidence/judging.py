@@ -1,9 +1,12 @@
 """The verdict on an evidence bundle, as ``lumi verify`` gives it (docs/formats.md section 9, "Checks")."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, Final
+
+import pyarrow as pa
 
 from lumi_pipeline.evidence.bundlefiles import (
     EVENTS,
@@ -72,7 +75,7 @@ def _check(bundle: Bundle, policy: Policy | None, progress: Progress | None) -> 
     total = sum(day.record.count for day in days.days if day.record is not None)
     with bundle.open(EVENTS) as opened:
         file = _Hashed(opened)
-        for table in read_events(file, bundle.size(EVENTS)):
+        for table in _ahead(read_events(file, bundle.size(EVENTS))):
             checker.add(table)
             if progress is not None:
                 progress(checker.findings.rows, total)
@@ -81,6 +84,15 @@ def _check(bundle: Bundle, policy: Policy | None, progress: Progress | None) -> 
     _check_sums(bundle, file.digest())
     signers = _check_signature(bundle, trust)
     return CheckedBundle(evidence, trust, days, findings, signers, bundle.others)
+
+
+def _ahead(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Yield them, each while a thread reads the next one: compiled loops and hashing leave Python's lock alone."""
+    with ThreadPoolExecutor(1, thread_name_prefix="evidence") as pool:
+        reading = pool.submit(next, tables, None)
+        while (table := reading.result()) is not None:
+            reading = pool.submit(next, tables, None)
+            yield table
 
 
 class _Hashed:

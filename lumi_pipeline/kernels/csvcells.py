@@ -21,6 +21,12 @@ _COMMA, _QUOTE, _CR, _LF, _MARK = 44, 34, 13, 10, 39
 _STARTS: Final = np.zeros(256, np.bool_)
 """What a cell begins with that has to have a mark in front: ``' = + - @`` TAB CR LF."""
 _STARTS[list(b"'=+-@\t\r\n")] = True
+_ENDS: Final = np.zeros(256, np.bool_)
+"""What ends a cell without quotes, or must not be in one."""
+_ENDS[list(b',"\r\n')] = True
+_DIGITS: Final = np.full(256, 255, np.uint8)
+"""Values of lower-case hexadecimal digits."""
+_DIGITS[list(b"0123456789abcdef")] = np.arange(16)
 _WIDE: Final = np.zeros(256, np.bool_)
 """The last byte of U+FF07 U+FF0B U+FF0D U+FF1D U+FF20 in UTF-8; the two before are EF BC."""
 _WIDE[[0x87, 0x8B, 0x8D, 0x9D, 0xA0]] = True
@@ -66,7 +72,7 @@ def split(  # noqa: C901, PLR0912 - one loop over the bytes
             stop = at
             at += 1
         else:
-            while at < end and data[at] != _COMMA and data[at] != _CR and data[at] != _LF and data[at] != _QUOTE:
+            while at < end and not _ENDS[data[at]]:
                 at += 1
             stop = at
         if at + 1 >= end and not (at < end and data[at] == _COMMA):
@@ -98,21 +104,24 @@ def split(  # noqa: C901, PLR0912 - one loop over the bytes
 
 
 @kernel
-def gather(data: Data, starts: Places, kinds: Flags, first: int, step: int, offsets: Places, out: Data) -> None:
-    """Copy one column's texts to ``out``, one after the other; ``offsets`` are their n + 1 places there."""
-    for row in range(len(offsets) - 1):
-        place = first + row * step
-        at, end = offsets[row], offsets[row + 1]
-        source = starts[place]
-        if kinds[place] == ESCAPED:
-            while at < end:
-                byte = data[source]
-                out[at] = byte
-                source += 2 if byte == _QUOTE else 1
-                at += 1
-        else:
-            for byte in range(end - at):
-                out[at + byte] = data[source + byte]
+def gather(data: Data, starts: Places, sizes: Places, kinds: Flags, columns: Places, places: Places, out: Data) -> None:
+    """Copy the cells of some columns to ``out``, those of a column one after the other from its place of ``places`` on.
+
+    ``places`` are where each ends, afterwards. It goes by records, as one record's cells lie together.
+    """
+    records, width = kinds.shape
+    for record in range(records):
+        for number in range(len(columns)):
+            cell = record * width + columns[number]
+            source, size, at = starts[cell], sizes[cell], places[number]
+            if kinds[record, columns[number]] == ESCAPED:
+                for byte in range(at, at + size):
+                    out[byte] = data[source]
+                    source += 2 if data[source] == _QUOTE else 1
+            else:
+                for byte in range(size):
+                    out[at + byte] = data[source + byte]
+            places[number] = at + size
 
 
 @kernel
@@ -194,15 +203,11 @@ def read_hex(data: Data, starts: Places, sizes: Places, first: int, step: int, o
             continue
         if size != 2 * width:
             return False
+        wrong = np.uint8(0)
         for byte in range(width):
-            value = 0
-            for at in range(start + 2 * byte, start + 2 * byte + 2):
-                digit = data[at]
-                if 48 <= digit <= 57:
-                    value = value * 16 + digit - 48
-                elif 97 <= digit <= 102:
-                    value = value * 16 + digit - 87
-                else:
-                    return False
-            out[row, byte] = value
+            high, low = _DIGITS[data[start + 2 * byte]], _DIGITS[data[start + 2 * byte + 1]]
+            wrong |= high | low
+            out[row, byte] = (high << np.uint8(4)) | low
+        if wrong > 15:
+            return False
     return True

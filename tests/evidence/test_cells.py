@@ -13,10 +13,11 @@ from lumi_pipeline.evidence.cells import HEADER, LineWriter
 
 STARTS = "'=+-@\t\r\n\uff07\uff1d\uff0b\uff0d\uff20"
 WRITER = LineWriter()
+ANY = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 TEXT = st.one_of(
     st.sampled_from(["", "''", "a,b", 'a"b', "\r\n", "\r", "\n", " x ", "NULL", "null", "é", "😀", "\x01", "\u2028"]),
-    st.tuples(st.sampled_from(STARTS), st.text(max_size=5)).map("".join),
-    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12),
+    st.tuples(st.sampled_from(STARTS), st.text(ANY, max_size=5)).map("".join),
+    st.text(ANY, max_size=12),
 )
 TIME = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999), timezones=st.just(UTC))  # noqa: DTZ001
 
