@@ -27,7 +27,9 @@ def _cell(column: str) -> str:
     if column in TEXT_COLUMNS:
         # Not IN: of a list that long DuckDB makes a join, which does not keep the order of rows.
         starts = " || ".join(f"chr({ord(character)})" for character in FORMULA_STARTS)
-        defused = f"CASE WHEN {column} <> '' AND contains({starts}, {column}[1]) THEN chr(39) || {column} ELSE {column} END"
+        defused = (
+            f"CASE WHEN {column} <> '' AND contains({starts}, {column}[1]) THEN chr(39) || {column} ELSE {column} END"
+        )
         quoted = f"""concat('"', replace({defused}, '"', '""'), '"')"""
         # A carriage return or line feed inside, a comma or a quote; and the empty text, which is no null.
         apart = f"""{column} = '' OR contains({column}, ',') OR contains({column}, '"')"""

@@ -41,9 +41,7 @@ def verdict_on(checked: CheckedBundle, subject: str) -> Verdict:
         _delay(days.days),
     ]
     if checked.rows.erased:
-        lines.append(
-            f"The payload of {_count(checked.rows.erased, 'event')} was erased; their hashes are still proved."
-        )
+        lines.append(f"The payload of {_count(checked.rows.erased, 'event')} was erased; its hash is still proved.")
     if checked.others:
         more = f" and {len(checked.others) - _SHOWN:,} more" if len(checked.others) > _SHOWN else ""
         lines.append(f"Not part of the bundle, and not looked at: {', '.join(checked.others[:_SHOWN])}{more}.")
@@ -124,7 +122,7 @@ def _delay(days: tuple[CheckedDay, ...]) -> str:
     alone = len(days) - len(delays)
     if not delays:
         return (
-            "No witness you named signed when the days were first in the log: nobody but the operator vouches for when."
+            "No witness you named signed when the days came into the log: only the operator vouches for when that was."
         )
     seconds, day = max(delays)
     line = f"The longest time from the end of a day to a witness's first signature over it: {_span(seconds)} ({day})."
