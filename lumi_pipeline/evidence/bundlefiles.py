@@ -33,7 +33,7 @@ _LIMITS: Final = {PROOFS: MAX_SIZE, SUMS: MAX_SMALL, SIGNATURE: MAX_SMALL, VKEY:
 MAX_ENTRIES: Final = 16
 _PORTION: Final = _MIB
 _MAX_LIST: Final = 4 * _MIB
-"""Bytes of a ZIP file's list of files: it would have room for the names of tens of thousands, a bundle has eight."""
+"""Bytes of a ZIP file's list of files: with as many entries as there may be it is always shorter."""
 _LOCAL_HEADER: Final = struct.Struct("<4sHHHHHLLLHH")
 _DAMAGE: Final = (
     zipfile.BadZipFile,
