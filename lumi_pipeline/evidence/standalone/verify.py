@@ -26,15 +26,15 @@ Key = collections.namedtuple("Key", "name id kind public")  # of kind 1 for logs
 DAY, COUNT, HEX, SALT = "[0-9]{4}-[0-9]{2}-[0-9]{2}", "(?:0|[1-9][0-9]{0,18})", "[0-9a-f]{64}", "[0-9a-f]{32}"
 TIME, HASH = DAY + r"T(?:[01][0-9]|2[0-3])(?::[0-5][0-9]){2}\.[0-9]{6}Z", "[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]="
 BASE64 = "(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?"
-NAME, TENANT = r"[^\s+\x00-\x1f\x7f-\x9f]{1,1024}", "[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+NAME, TENANT, SIZE = r"[^\s+\x00-\x1f\x7f-\x9f]{1,1024}", "[A-Za-z0-9][A-Za-z0-9._-]{0,127}", "[1-9][0-9]{0,18}"
 LOG_KEY = r"\+[0-9a-f]{8}\+A[Q-Za-f][A-Za-z0-9+/]{42}"  # behind the name: id; a byte 1 (for witnesses 4) and 32 more
 VKEY, EVIDENCE_KEY = NAME + LOG_KEY.replace("A[Q-Za-f]", "(?:A[Q-Za-f]|B[A-P])"), "(?P=origin)/evidence" + LOG_KEY
 NOTE = f"((?!\ufeff)[^\x00-\x09\x0b-\x1f\x7f-\x9f]*\n)\n((?:\u2014 {NAME} {BASE64}\n)+)"
 def lines(tag: str, **forms: str) -> str:  # the tag, then a name and a value on each line
     return f"{tag}\n" + "".join(f"{name.replace('_', '-')} (?P<{name}>{form})\n" for name, form in forms.items())
 GENESIS = lines("lumi/log/v1", origin=NAME, first_day=DAY, key="(?P=origin)" + LOG_KEY, evidence_key=EVIDENCE_KEY)
-GENESIS += f"(?:previous {NAME} (?P<size>[1-9][0-9]{{0,18}}) {HASH}\n)?"
-DAY_RECORD = lines("lumi/day/v1", origin=NAME, day=DAY, index=COUNT, map=HASH, manifest=HASH, breaks=COUNT, sealed=TIME)
+GENESIS += f"(?:previous {NAME} (?P<size>{SIZE}) {HASH}\n)?"
+DAY_RECORD = lines("lumi/day/v1", origin=NAME, day=DAY, index=SIZE, map=HASH, manifest=HASH, breaks=COUNT, sealed=TIME)
 DAY_RECORD += f"(?:next-key (?P<key>(?P=origin){LOG_KEY})\n)?(?:next-evidence-key (?P<evidence_key>{EVIDENCE_KEY})\n)?"
 TENANT_DAY = lines("lumi/tenant-day/v1", day=DAY, tenant=HEX, first=COUNT, count=COUNT, next=COUNT, root=HASH,
                    head_before=HEX, head_after=HEX, breaks=COUNT)
@@ -56,7 +56,6 @@ def attempt(reason: str, parse: Any, *arguments: object) -> Any:  # What is in b
 def sha(*parts: bytes) -> bytes: return hashlib.sha256(b"".join(parts)).digest()  # H(part ‖ part ‖ …)
 def net(value: bytes) -> bytes: return b"-," if value == NULL else b"%d:%b," % (len(value), value)
 def b64(data: bytes) -> str: return b64encode(data).decode()
-EMPTY = b64(sha())
 def number(text: str) -> int: return int(text) if int(text) < 1 << 63 else int("larger than any number may be")
 def ordinal(day: str) -> int: return datetime.date.fromisoformat(day[:10]).toordinal()
 def read_key(vkey: str) -> Key:
@@ -66,7 +65,6 @@ def read_key(vkey: str) -> Key:
     return key
 def read_keys(given: str) -> list[Key]:  # a vkey, or the name of a file of them
     return [*map(read_key, [given] if re.fullmatch(VKEY, given) else Path(given).read_text("utf-8").split())]
-READERS = dict.fromkeys(("breaks", "count", "first", "index", "next", "size"), number)
 def read(pattern: str, text: str, limit: int = 65535) -> dict[str, Any]:  # what a text says at the names in its pattern
     match = re.fullmatch(pattern, text) if len(text.encode()) <= limit else None
     parts = {name: part for name, part in match.groupdict().items() if part} if match else {}
@@ -74,17 +72,16 @@ def read(pattern: str, text: str, limit: int = 65535) -> dict[str, Any]:  # what
     keys = {name: read_key(parts[name]) for name in ("key", "evidence_key") if name in parts}
     sound = parts and days == sorted({*days}) and len({key.public for key in keys.values()}) == len(keys)
     need("malformed", sound, f"not in form: {text[:60]!a}")
-    return {name: READERS.get(name, str)(part) for name, part in parts.items()} | keys
+    return {n: number(p) if n != "origin" and re.fullmatch(COUNT, p) else p for n, p in parts.items()} | keys
 def read_note(note: bytes, keys: Any = ()) -> tuple[str, dict[Key, int]]:  # its text, and who signed it
-    text, below = next(iter(re.findall(rf"\A{NOTE}\Z", note.decode())), ("", ""))
+    text, below = next(iter(re.findall(rf"\A{NOTE}\Z", note.decode() if len(note) <= 1 << 20 else "")), ("", ""))
     signed, signatures = {}, [(name, b64decode(data)) for name, data in re.findall("\u2014 (\\S+) (\\S+)\n", below)]
     distinct = {(name, data[:4]) for name, data in signatures if data[4:]}
-    need("malformed", text and len(note) <= 1 << 20 and len(distinct) == len(signatures) <= 100, "not a signed note")
+    need("malformed", text and len(distinct) == len(signatures) <= 100, "not a signed note")
     for key, data in [(key, data[4:]) for name, data in signatures for key in keys if key[:2] == (name, data[:4])]:
-        time, signature = (number(str(int.from_bytes(data[:8]))), data[8:]) if key.kind == 4 else (0, data)
-        message = f"cosignature/v1\ntime {time}\n{text}" if key.kind == 4 else text
-        nacl.signing.VerifyKey(key.public).verify(message.encode(), signature)
-        signed[key] = time
+        signed[key] = time = number(str(int.from_bytes(data[:8]))) if key.kind == 4 else 0
+        before = f"cosignature/v1\ntime {time}\n" if key.kind == 4 else ""
+        nacl.signing.VerifyKey(key.public).verify(f"{before}{text}".encode(), data[8:] if key.kind == 4 else data)
     return text, signed
 def by_log(keys: Any) -> set[str]: return {key.name for key in keys if key.kind == 1}
 def read_checkpoint(note: str, keys: Any = ()) -> argparse.Namespace:
@@ -106,18 +103,23 @@ def map_root(leaf: bytes, value: bytes, path: bytes, key: bytes) -> bytes:  # lo
         side, want = (int.from_bytes(each) >> 255 - bit & 1 for each in (leaf, key))
         node, above, here = sha(b"\1", varint, *((other, node) if side else (node, other))), bit, here and side == want
     return node if here else b""
-def hexdigest(file: Any) -> str: return hashlib.file_digest(file, "sha256").hexdigest()
-def content(opener: Any, read: Any = lambda file: file.read()) -> Any:
-    with opener() as file: return read(file)
+def content(opener: Any, digest: bool = False) -> Any:
+    with opener() as file: return hashlib.file_digest(file, "sha256").hexdigest() if digest else file.read()
 def open_files(path: Path, archive: Any) -> dict[str, Any]:
     zipped, listed = (archive.filelist, []) if archive else ([], [p for p in path.iterdir() if p.name in FILES])
     found: list[Any] = [(p.name, p.lstat().st_mode >> 12, p.lstat().st_size, lambda p=p: p.open("rb")) for p in listed]
     found += [(i.orig_filename, i.external_attr >> 28, i.file_size, lambda i=i: archive.open(i)) for i in zipped]
-    files = {name: opener for name, _, _, opener in found}
+    files, end = {name: opener for name, _, _, opener in found}, 0
     need("unrecognised", {"events.csv", "evidence.json"} & files.keys(), "there is no events.csv and no evidence.json")
     sound = all(kind in {0, 8} and size <= LIMITS.get(name, size) for name, kind, size, _ in found)  # 8: a regular file
     sound = sound and len(found) == len(files) and files.keys() <= FILES and {i.compress_type for i in zipped} <= {0, 8}
-    need("bundle-format", sound and not (archive and attempt("bundle-format", archive.testzip)), "damaged or odd files")
+    sound = sound and not (archive and attempt("bundle-format", archive.testzip))
+    for i in sorted(zipped if sound else [], key=lambda i: i.header_offset):  # headers agree, and share no bytes
+        archive.fp.seek(i.header_offset)
+        flags, method, name, more = struct.unpack("<6x2H16x2H", archive.fp.read(30))
+        sound = sound and (flags, method) == (i.flag_bits, i.compress_type) and end <= i.header_offset
+        end = i.header_offset + 30 + name + more + i.compress_size
+    need("bundle-format", sound, "a link, or a damaged, too large or other file")
     ours = "evidence.json" not in files or b"lumi/evidence/" in content(files["evidence.json"])
     need("unrecognised", ours, "evidence.json is something else")
     need("missing-file", files.keys() == FILES, f"missing: {', '.join(sorted(FILES - files.keys()))}")
@@ -165,11 +167,11 @@ def check_day(bundle: Any, day: Any, before: Any, keys: list[Key]) -> None:
 COLUMNS = (b"tenant_id seq event_id recorded_at occurred_at action entity_type entity_id outcome actor_type actor_id"
            b" auth_method actor_name ip user_agent request_id before_state after_state payload_salt payload_hash"
            b" prev_hash integrity_hash erased_at").split()
-NULL, QUOTES = b"\0", {b"", b'"', b"'"}  # NULL stands for a null, for no text has this character
+NULL, QUOTES, EMPTY = b"\0", {b"", b'"', b"'"}, b64(sha())  # NULL stands for a null, for no text has this character
 LEAD = "(?:['=+@\t\r\n-]|\uff07|\uff1d|\uff0b|\uff0d|\uff20)"  # only behind a ', for spreadsheets take it for a formula
-GUARDED = f"(?:'(?={LEAD})|(?!{LEAD}))"
-CELL = f"(\"{GUARDED}(?:[^\"]++|\"\")*+\"|(?:(?=\r\n)|{GUARDED})[^\",\r\n]*+)".encode()
-RECORD = re.compile(b",".join([CELL] * len(COLUMNS)) + b"\r\n")
+PLAIN = rb'(?:"(?:[^"]++|"")*+"|[^",\r\n]*+)'
+CELL = f"((?=\r\n|\"?+(?:'(?={LEAD})|(?!{LEAD})))".encode() + PLAIN + b")"
+RECORD, BARE = re.compile(b",".join([CELL] * len(COLUMNS)) + b"\r\n"), re.compile(PLAIN + b"(?:," + PLAIN + b")*+\n")
 MARKED = re.compile(f"{COUNT}\n{TIME}\n{TIME}\n(?:{SALT}|\0)\n{HEX}\n{HEX}\n{HEX}\n(?:{TIME}|\0)".encode())
 OTHERS = re.compile(TENANT.encode() + rb"\n[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\n[A-Z][A-Z0-9_]{0,127}\n"
                     rb"(?:success|failure|unknown)\n(?:user|service|system|support)")
@@ -178,8 +180,8 @@ def text_of(cell: bytes) -> bytes:  # without quotes and '
     return (cell[1:-1].replace(b'""', b'"') if cell[:1] == b'"' else cell or NULL).removeprefix(b"'")
 def read_row(record: bytes, number: int) -> list[bytes]:
     marks = re.match(b"\xef\xbb\xbf|\xff\xfe|\xfe\xff|[^,]*[;\t][^,]*$", record) if number == 1 else None
-    whole = not marks and (record[-1:] != b"\n" or record[-2:] == b"\r\n")
-    need("csv-resaved", whole, f"record {number}: a byte order mark, other signs than commas, or a line end without CR")
+    bare = marks or (record[-2:] != b"\r\n" and BARE.fullmatch(record))
+    need("csv-resaved", not bare, f"record {number}: a byte order mark, no commas, or LF for CRLF")
     match = RECORD.fullmatch(record)
     sound = len(record) <= 16 << 20 and NULL not in record and record.decode(errors="ignore").encode() == record
     row = [cell if cell[:1] not in QUOTES else text_of(cell) for cell in (match.groups() if match and sound else ())]
@@ -193,14 +195,14 @@ def read_row(record: bytes, number: int) -> list[bytes]:
     need("csv-format", fits and sum(sizes) <= 4 << 20, f"record {number}: a value that its column can't have")
     return row
 def read_rows(file: Any, digest: Any) -> Any:
-    parts, number, odd, size = list[bytes](), 1, 0, 0
-    while (line := file.readline(16 << 20)) or parts or number == 1:
+    record, number, odd = bytearray(), 1, 0
+    while (line := file.readline(16 << 20)) or record or number == 1:
         digest.update(line)
-        parts.append(line)
-        odd, size = odd ^ line.count(b'"') & 1, size + len(line)
-        if odd and line and size <= 16 << 20: continue  # a line end within quotes does not end the record
-        yield from [attempt("csv-resaved", read_row, b"".join(parts), number)][number == 1:]  # but not the header
-        parts, number, odd, size = [], number + 1, 0, 0
+        record += line
+        odd ^= line.count(b'"') & 1
+        if odd and line and len(record) <= 16 << 20: continue  # a line end within quotes does not end the record
+        yield from [attempt("csv-resaved", read_row, bytes(record), number)][number == 1:]  # but not the header
+        record, number, odd = bytearray(), number + 1, 0
 def check_rows(rows: Any, tenant: bytes, days: list[Any]) -> None:
     findings, ends, highest, seen = dict[str, str](), [day.own["next"] for day in days], -1, {0: 0}  # a bit for a seq
     def find(reason: str, wrong: object, day: Any, place: int, sentence: str) -> None:
@@ -237,15 +239,14 @@ def check_rows(rows: Any, tenant: bytes, days: list[Any]) -> None:
         find("event-tree", (root, day.count) != (own["root"], own["count"]), day, end, "not the rows that were sealed")
         find("breaks", sorted(day.found) != day.breaks or len(day.breaks) != own["breaks"], day, end, "not as declared")
     for reason in ORDER: need(reason, reason not in findings, findings.get(reason, ""))
-# ---- Section 9, check by check ----
-def check(files: dict[str, Any], keys: list[Key], facts: dict[str, Any]) -> str:
+def check(files: dict[str, Any], keys: list[Key], facts: dict[str, Any]) -> str:  # ---- Section 9, check by check ----
     bundle = attempt("malformed", read_evidence, content(files["evidence.json"]))
-    witnesses, trusted = {k for k in keys if k.kind == 4}, [k for k in keys if k.name != f"{bundle.origin}/evidence"]
+    latest = bundle.latest = attempt("checkpoint-format", read_checkpoint, bundle.checkpoint)
+    witnesses, trusted = {k for k in keys if k.kind == 4}, [k for k in keys if k.name != f"{latest.origin}/evidence"]
     pinned, vkeys = {*trusted} - witnesses, content(files["log.vkey"]).decode(errors="replace")
     stated = "\n".join([bundle.genesis, vkeys, *(day.day_record for day in bundle.days)])
     for vkey in [] if pinned else re.findall(f"(?m)^(?:key |next-key |)({NAME}{LOG_KEY})$", stated):
         with contextlib.suppress(ValueError): trusted.append(read_key(vkey))  # stands in for what the reader lacks
-    latest = bundle.latest = attempt("checkpoint-format", read_checkpoint, bundle.checkpoint)
     need("checkpoint-origin", latest.origin in by_log(trusted), f"no key is of the log {latest.origin!a}")
     signed = attempt("checkpoint-signature", read_checkpoint, bundle.checkpoint, {*trusted} - witnesses).signed
     need("checkpoint-signature", latest.origin in by_log(signed), "no key that you trust signed the checkpoint")
@@ -260,11 +261,10 @@ def check(files: dict[str, Any], keys: list[Key], facts: dict[str, Any]) -> str:
         except Failure as failure: raise Failure(failure.args[0], f"{day.day}: {failure.args[1]}") from None
     digest, sums = hashlib.sha256(), content(files["SHA256SUMS"]).decode(errors="replace")
     with files["events.csv"]() as file: check_rows(read_rows(file, digest), bundle.tenant_id.encode(), bundle.days)
-    hashes = {name: content(files[name], hexdigest) for name in SUMMED} | {"events.csv": digest.hexdigest()}
+    hashes = {name: content(files[name], digest=True) for name in SUMMED} | {"events.csv": digest.hexdigest()}
     listed = re.findall(r"(?m)^([0-9a-f]{64})  events\.csv$", sums) or hashes.values()
     need("csv-resaved", hashes["events.csv"] in listed, "all rows are right, but a program saved the file again")
-    wrong = [name for name in SUMMED if f"{hashes[name]}  {name}\n" not in sums]
-    wanted = "".join(f"{hashes[name]}  {name}\n" for name in SUMMED)
+    wrong, wanted = [n for n in SUMMED if hashes[n] not in sums], "".join(f"{hashes[n]}  {n}\n" for n in SUMMED)
     need("checksums", wanted == sums, f"SHA256SUMS does not fit {', '.join(wrong) or 'its form'}")
     announced = {day.log["evidence_key"] for day in bundle.days if "evidence_key" in day.log}
     evidence_keys = {*keys} - {*trusted} | {bundle.first["evidence_key"]} | announced

@@ -242,6 +242,12 @@ def _broken_archives(files: Files) -> Iterator[Case]:
     yield Case(
         "zip-two-names", "another name in front of the bytes than in the list", 1, "bundle-format", archive=renamed
     )
+    flagged = _patched(whole, 6, struct.pack("<H", 1 << 3))
+    yield Case("zip-two-flags", "other flags", 1, "bundle-format", archive=flagged)
+    listed = packed.index(b"PK\x01\x02")
+    (size,) = struct.unpack_from("<I", packed, listed + 20)
+    sharing = _patched(packed, listed + 20, struct.pack("<I", size + 2))
+    yield Case("zip-shared-bytes", "a file that reaches into the next", 1, "bundle-format", archive=sharing)
     cut = whole[: len(whole) - 30]
     yield Case("zip-cut", "cut off", 2, "unrecognised", archive=cut)
     yield Case("zip-commented", "with a comment at its end", 0, "ok", archive=_commented(files))

@@ -138,8 +138,6 @@ def _misformed(plain: Bundle) -> Iterator[Case]:
         ("overlong", "a letter in more bytes than it needs", csv.replace(b"rec-7", b"rec\xc0\xad7", 1)),
     ):
         yield from _csv(f"csv-{name}", description, plain, data, "csv-format")
-    only_header = HEADER
-    yield from _csv("csv-header-only", "no rows", plain, only_header, "row-missing")
 
 
 def _guards(hostile: Bundle) -> Iterator[Case]:

@@ -12,15 +12,17 @@ NOTE, COSIGNATURE = 1, 4
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key whose secret is the hash of ``seed``, by default of its name."""
+    """A key whose ``secret`` is by default the hash of ``seed``, and that its name."""
 
     name: str
     kind: int = NOTE
     seed: str = ""
+    secret: bytes = b""
     _secret: SigningKey = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_secret", SigningKey(sha(f"corpus key {self.seed or self.name}".encode())))
+        secret = self.secret or sha(f"corpus key {self.seed or self.name}".encode())
+        object.__setattr__(self, "_secret", SigningKey(secret))
 
     @property
     def material(self) -> bytes:
