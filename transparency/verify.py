@@ -33,6 +33,15 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
+class VerifiedGenesis:
+    """A signed checkpoint, how it stands under the policy, and the genesis of the log that signed it."""
+
+    checkpoint: Checkpoint
+    policy: PolicyVerdict
+    genesis: Genesis
+
+
+@dataclass(frozen=True, slots=True)
 class VerifiedDay:
     """A day record that is in the log where it must be, with all that was checked on the way to it."""
 
@@ -134,6 +143,12 @@ def verify_day_inclusion(  # noqa: PLR0917 - the parts of a proof, in the order 
     first day. Its key must be one that the policy pins for the log: a reader follows the replacement of a key by
     pinning both.
     """
+    start = verify_genesis(policy, checkpoint, genesis, genesis_path)
+    return VerifiedDay(start.checkpoint, start.policy, start.genesis, verify_day_record(start, day_record, index, path))
+
+
+def verify_genesis(policy: Policy, checkpoint: bytes, genesis: bytes, genesis_path: Sequence[bytes]) -> VerifiedGenesis:
+    """Check that a log of this policy signed the checkpoint, and that the log begins with this genesis."""
     signed, verdict = check_checkpoint(checkpoint, policy)
     head = signed.checkpoint
     _verify_inclusion(genesis, 0, genesis_path, head, "genesis-inclusion")
@@ -144,8 +159,13 @@ def verify_day_inclusion(  # noqa: PLR0917 - the parts of a proof, in the order 
             f"the log began with the key {start.key.vkey}, which is not trusted; if the log has replaced its key, "
             "trust the old one as well, or verify the whole log, which follows the announcement",
         )
-    _verify_inclusion(day_record, index, path, head, "day-inclusion")
-    return VerifiedDay(head, verdict, start, check_record(day_record, index, start))
+    return VerifiedGenesis(head, verdict, start)
+
+
+def verify_day_record(start: VerifiedGenesis, day_record: bytes, index: int, path: Sequence[bytes]) -> DayRecord:
+    """Check that the log whose beginning is verified has this day record at ``index``, and may have it there."""
+    _verify_inclusion(day_record, index, path, start.checkpoint, "day-inclusion")
+    return check_record(day_record, index, start.genesis)
 
 
 def verify_log(

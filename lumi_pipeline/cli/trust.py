@@ -25,7 +25,11 @@ def trust_options(function: _Function) -> _Function:
         "--policy", "policy_file", metavar="FILE", type=PATH, help="Trust the keys and witnesses of this tlog-policy."
     )(function)
     return click.option(
-        "--key", "key_texts", metavar="VKEY-OR-FILE", multiple=True, help="Trust this log key, or the one in this file."
+        "--key",
+        "key_texts",
+        metavar="VKEY-OR-FILE",
+        multiple=True,
+        help="Trust this key (of a log, of evidence, of a witness), or those in this file.",
     )(function)
 
 
@@ -36,11 +40,16 @@ def read_trust(key_texts: Sequence[str], policy_file: Path | None) -> "Policy | 
     if not key_texts and policy_file is None:
         return None
     try:
-        pinned = Policy.pinning(*(_vkey(text) for text in key_texts))
+        pinned = Policy.pinning(*(vkey for text in key_texts for vkey in _vkeys(text)))
     except LumiError as error:
         raise Stop(f"--key: {error}", ExitCode.USAGE) from None
     if policy_file is None:
         return pinned
+    if pinned.witnesses:
+        raise Stop(
+            "--key: with a policy, name witnesses in the policy, which says how many of them have to cosign",
+            ExitCode.USAGE,
+        )
     try:
         policy = Policy.parse(_read(policy_file))
     except LumiError as error:
@@ -68,12 +77,12 @@ def own_trust(given: Given) -> "Policy | None":
     return replace(trusted, log_keys=trusted.log_keys + evidence)
 
 
-def _vkey(text: str) -> str:
-    """Return the vkey itself: the text, or what the file of that name holds."""
+def _vkeys(text: str) -> list[str]:
+    """Return the vkey itself, or those that the file of that name holds, one a line."""
     if "+" in text and not Path(text).is_file():
-        return text
+        return [text]
     try:
-        return _read(Path(text)).decode("utf-8").strip()
+        return _read(Path(text)).decode("utf-8").strip().split("\n")
     except UnicodeDecodeError:
         raise Stop(f"--key: {text} does not hold a vkey", ExitCode.USAGE) from None
 

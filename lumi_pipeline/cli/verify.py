@@ -1,4 +1,4 @@
-"""``lumi verify``: offline verification of proofs and logs, or of our own whole history."""
+"""``lumi verify``: offline verification of evidence, proofs and logs, or of our own whole history."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.command(
     cls=VerifyingCommand,
     epilog=examples(
+        "lumi verify evidence-acme-2026-10-01-2026-12-31.zip --key log.vkey",
         "lumi verify receipt.tlog-proof --key log.vkey",
         "lumi verify https://audit.example.com/log --policy witnesses.policy",
         "lumi verify https://audit.example.com/log-2 --key log-2.vkey --previous https://audit.example.com/log",
@@ -48,10 +49,11 @@ def verify(
     last: date | None,
     as_json: bool,
 ) -> None:
-    """Verify proof files and logs, offline.
+    """Verify evidence bundles, proof files and logs, offline.
 
-    Nothing is believed of whoever made them. Trust comes from your side: a log key you were given another way, or a
-    policy file that names witnesses too. Without either the best verdict is "consistent, key unconfirmed".
+    Nothing is believed of whoever made them. Trust comes from your side: keys you were given another way (of the log,
+    and if you like of witnesses, any one of which then has to have cosigned), or a policy file that says whose
+    signatures you ask for. Without a log's key the best verdict is "consistent, key unconfirmed".
 
     \b
     Exit code: 0 verified; 1 altered, or with declared breaks; 2 usage, or

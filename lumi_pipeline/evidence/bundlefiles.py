@@ -1,5 +1,6 @@
 """A bundle as somebody handed it over, a folder or a ZIP file, not trusted (docs/formats.md section 9)."""
 
+import errno
 import os
 import stat
 import struct
@@ -31,8 +32,19 @@ MAX_SMALL: Final = _MIB
 _LIMITS: Final = {PROOFS: MAX_SIZE, SUMS: MAX_SMALL, SIGNATURE: MAX_SMALL, VKEY: MAX_SMALL}
 MAX_ENTRIES: Final = 16
 _PORTION: Final = _MIB
+_MAX_LIST: Final = 4 * _MIB
+"""Bytes of a ZIP file's list of files: with as many entries as there may be it is always shorter."""
 _LOCAL_HEADER: Final = struct.Struct("<4sHHHHHLLLHH")
-_DAMAGE: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error, ValueError)
+_DAMAGE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
 """What reading a ZIP file that is none, or is damaged, ends with (Python's documentation of zipfile)."""
 
 
@@ -73,36 +85,45 @@ def open_bundle(path: Path) -> Iterator[Bundle]:
     """
     if path.is_dir():
         yield _Folder(path)
-    elif path.name in {EVENTS, PROOFS} and path.is_file():
+    elif path.is_file() and path.name in {EVENTS, PROOFS}:
         yield _Folder(path.parent)
+    elif path.exists() and not path.is_file():
+        raise Unrecognised(f"{path.name} is neither a folder nor a file")
     else:
         with path.open("rb") as file:
             if not zipfile.is_zipfile(file):
                 raise Unrecognised(f"{path.name} is neither a folder nor a ZIP file")
-            file.seek(0)
-            yield from _archive(file)
+            yield _open_archive(file)
 
 
-def _archive(file: BinaryIO) -> Iterator[Bundle]:
+def _open_archive(file: BinaryIO) -> "_Archive":
     try:
-        with zipfile.ZipFile(file) as archive:
-            bundle = _Archive(archive, file)
-            bundle.check()
-            yield bundle
+        sparing = _Sparing(file)
+        archive = zipfile.ZipFile(cast("BinaryIO", sparing))
+        sparing.opening = False
+        return _Archive(archive, file)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise _damaged("it names a place that there is not") from None  # where a size or an offset in it led
     except _DAMAGE as error:
-        raise VerificationError("bundle-format", f"the ZIP file is damaged: {error}") from None
+        raise _damaged(str(error)) from None
+
+
+def _damaged(why: str) -> VerificationError:
+    return VerificationError("bundle-format", f"the ZIP file is damaged, or no bundle's: {why}")
 
 
 def looks_like_bundle(path: Path) -> bool:
     """Whether somebody meant this to be a bundle."""
     if path.is_dir():
         return any((path / name).exists() for name in (EVENTS, PROOFS))
-    if path.name in {EVENTS, PROOFS}:
-        return True
     if not path.is_file():
         return False
+    if path.name in {EVENTS, PROOFS}:
+        return True
     with path.open("rb") as file:
-        return file.read(4) in {b"PK\x03\x04", b"PK\x05\x06"}
+        return file.read(4) in {b"PK\x03\x04", b"PK\x05\x06"} or zipfile.is_zipfile(file)
 
 
 class _Folder:
@@ -128,7 +149,25 @@ class _Folder:
         return self._sizes[name]
 
     def open(self, name: str) -> BinaryIO:
-        return (self._path / name).open("rb")
+        # Should somebody put a link there meanwhile, it is not followed.
+        return os.fdopen(os.open(self._path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
+
+
+class _Sparing:
+    """A file of which not much is read at once while it is opened: the list in a ZIP file is, however long it says."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.opening = True
+        self._file = file
+        self.seek = file.seek
+        self.tell = file.tell
+        self.seekable = file.seekable
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read so many bytes."""
+        if self.opening and size > _MAX_LIST:
+            raise zipfile.BadZipFile("the list of its files is too long")
+        return self._file.read(size)
 
 
 class _Archive:
@@ -140,9 +179,10 @@ class _Archive:
         self._entries = archive.infolist()
         self._by_name = {entry.filename: entry for entry in self._entries}
         self.others: tuple[str, ...] = ()
+        self._check()
 
-    def check(self) -> None:
-        """Check names, sizes and kinds, that no two entries share bytes, and that each can be read to its end."""
+    def _check(self) -> None:
+        """Check names, sizes and kinds, that no byte belongs to two files, and that each unpacks to what it says."""
         if not {EVENTS, PROOFS} & self._by_name.keys():
             raise Unrecognised(f"the ZIP file holds neither {EVENTS} nor {PROOFS}")
         if len(self._entries) > MAX_ENTRIES:
@@ -150,6 +190,7 @@ class _Archive:
         if len(self._by_name) < len(self._entries):
             raise ValueError("it holds a file twice")
         end = 0
+        places = {}
         for entry in sorted(self._entries, key=lambda one: one.header_offset):
             if entry.filename not in NAMES:
                 raise ValueError(f"it holds {entry.filename!r}, which is no file of a bundle")
@@ -157,11 +198,39 @@ class _Archive:
             _check_kind(entry)
             if entry.header_offset < end:
                 raise ValueError("two of its files share bytes")
-            end = self._checked_header(entry) + entry.compress_size
+            places[entry.filename] = self._checked_header(entry)
+            end = places[entry.filename] + entry.compress_size
+        if end > self._archive.start_dir:
+            raise ValueError("a file shares bytes with the list of files")
         for entry in self._entries:
-            with self._archive.open(entry) as content:  # the CRC is compared at the end
-                while content.read(_PORTION):
-                    pass
+            self._check_content(entry, places[entry.filename])
+
+    def _check_content(self, entry: zipfile.ZipInfo, start: int) -> None:
+        """Unpack a file to its end: more bytes than are listed would be unpacked by other programs, and not by us."""
+        self._file.seek(start)
+        left, size, crc = entry.compress_size, 0, 0
+        inflating = zlib.decompressobj(-zlib.MAX_WBITS) if entry.compress_type == zipfile.ZIP_DEFLATED else None
+        packed = b""
+        while left or packed:
+            if not packed:
+                packed = self._file.read(min(left, _PORTION))
+                left -= len(packed)
+                if not packed:
+                    raise EOFError(f"{entry.filename} is cut off")
+            if inflating is None:
+                data, packed = packed, b""
+            else:
+                data = inflating.decompress(packed, _PORTION)
+                packed = inflating.unconsumed_tail
+                if inflating.eof and (packed or inflating.unused_data or left):
+                    raise ValueError(f"there is more behind {entry.filename}")
+            size, crc = size + len(data), zlib.crc32(data, crc)
+            if size > entry.file_size:
+                break
+        while inflating is not None and size <= entry.file_size and (data := inflating.decompress(b"", _PORTION)):
+            size, crc = size + len(data), zlib.crc32(data, crc)  # what was left within when the input had ended
+        if (size, crc) != (entry.file_size, entry.CRC) or (inflating is not None and not inflating.eof):
+            raise ValueError(f"{entry.filename} is not what the list says")
 
     def _checked_header(self, entry: zipfile.ZipInfo) -> int:
         """Compare the header before a file's bytes with the list at the end; return where the bytes begin."""

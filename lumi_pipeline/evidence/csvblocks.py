@@ -5,18 +5,16 @@ doubt is read once more record by record (csvform.py): that reader decides, and 
 """
 
 from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from lumi_pipeline.events import (
     ACTION_SYNTAX,
     ACTOR_TYPES,
     COLUMNS,
-    EVENT_ID_SYNTAX,
     EVENT_SCHEMA,
     MAX_EVENT_BYTES,
     MAX_TEXT_BYTES,
@@ -25,11 +23,8 @@ from lumi_pipeline.events import (
     TENANT_ID_SYNTAX,
     TEXT_COLUMNS,
 )
-from lumi_pipeline.evidence.csvform import FORMAT, MAX_RECORD, CsvFault, Row, check_header, read_record, read_row
-from lumi_pipeline.kernels.engine import WORTH_LOADING, engine
-
-if TYPE_CHECKING:
-    from types import ModuleType
+from lumi_pipeline.evidence.csvform import CsvFault, Row, read_header, read_record, read_row
+from lumi_pipeline.kernels.engine import WORTH_LOADING, Engine, engine
 
 
 class Readable(Protocol):
@@ -48,9 +43,13 @@ _COMPILED_FROM: Final = 8 << 20
 
 _TYPICAL_RECORD: Final = 256
 _SLOW_ROWS: Final = 8192
-_SYNTAX: Final = {"tenant_id": TENANT_ID_SYNTAX, "event_id": EVENT_ID_SYNTAX, "action": ACTION_SYNTAX}
+_SYNTAX: Final = {"tenant_id": TENANT_ID_SYNTAX, "action": ACTION_SYNTAX}
 _CHOICES: Final = {"outcome": OUTCOMES, "actor_type": ACTOR_TYPES}
 _WIDTH: Final = len(COLUMNS)
+_TEXTS: Final = np.array([number for number, name in enumerate(COLUMNS) if name in TEXT_COLUMNS], np.int64)
+_VALUES: Final = [number for number, name in enumerate(COLUMNS) if name not in TEXT_COLUMNS]
+_EVENT_ID: Final = COLUMNS.index("event_id")
+_REQUIRED: Final = [number for number, name in enumerate(COLUMNS) if name not in NULLABLE_COLUMNS]
 
 
 def read_events(file: Readable, size: int, *, block: int = BLOCK, compiled: bool | None = None) -> Iterator[pa.Table]:
@@ -60,34 +59,32 @@ def read_events(file: Readable, size: int, *, block: int = BLOCK, compiled: bool
     """
     wanted = size >= _COMPILED_FROM if compiled is None else compiled
     kernels = engine(WORTH_LOADING) if wanted else None
-    reader = _Reader(kernels.cells if kernels else None)
+    reader = _Reader(kernels)
     data, begun = b"", False
     while True:
         read = file.read(block)
         data += read
         final = not read
         if not begun:
-            if b"\n" not in data and not final and len(data) <= MAX_RECORD:
+            start = read_header(data, final=final)
+            if start is None:
                 continue
-            data, begun = data[check_header(data) :], True
-        rest = yield from reader.take(data, final=final)
-        data = data[rest:]
+            data, begun = data[start:], True
+        data = data[(yield from reader.take(data, final=final)) :]
         if final:
             return
-        if len(data) > MAX_RECORD:
-            raise CsvFault(FORMAT, reader.records + 1, f"it has more than {MAX_RECORD:,} bytes")
 
 
 class _Reader:
-    def __init__(self, cells: "ModuleType | None") -> None:
-        self._cells = cells
+    def __init__(self, engine: Engine | None) -> None:
+        self._engine = engine
         self.records = 0
 
     def take(self, data: bytes, *, final: bool) -> Generator[pa.Table, None, int]:
         """Yield the records that are whole; return (as a generator does) where the first byte behind them is."""
         at = 0
-        while self._cells is not None:
-            table, size = self._fast(self._cells, data, at)
+        while self._engine is not None:
+            table, size = self._fast(self._engine, np.frombuffer(data, np.uint8)[at:])
             if table is None:
                 break
             self.records += len(table)
@@ -118,17 +115,18 @@ class _Reader:
             raise fault
         return at
 
-    def _fast(self, cells: "ModuleType", data: bytes, at: int) -> tuple[pa.Table | None, int]:
+    def _fast(self, engine: Engine, data: npt.NDArray[np.uint8]) -> tuple[pa.Table | None, int]:
         """Return as many records as are beyond doubt, and how many bytes they take; None if that is none."""
-        array = np.frombuffer(data, np.uint8)[at:]
-        room = (len(array) // _TYPICAL_RECORD + 1) * _WIDTH
+        marks = np.empty(len(data), np.uint8)
+        engine.cells.mark(data, marks)
+        room = (len(data) // _TYPICAL_RECORD + 1) * _WIDTH
         starts, sizes, kinds = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.uint8)
-        records, end = cells.split(array, _WIDTH, starts, sizes, kinds)
-        if not records or not array[:end].all():
+        marked = np.flatnonzero(marks.view(np.bool_))
+        records, end = engine.cells.split(data, marked, _WIDTH, starts, sizes, kinds)
+        if not records:
             return None, 0
-        found = _Cells(cells, array, starts, sizes, kinds.reshape(-1, _WIDTH)[:records], records)
-        table = found.table()
-        return table, end
+        cells = _Cells(engine, data, starts, sizes, kinds.reshape(-1, _WIDTH)[:records], records)
+        return cells.table(), end
 
 
 class _Cells:
@@ -136,14 +134,15 @@ class _Cells:
 
     def __init__(  # noqa: PLR0917 - what the compiled loop found
         self,
-        cells: "ModuleType",
+        engine: Engine,
         data: npt.NDArray[np.uint8],
         starts: npt.NDArray[np.int64],
         sizes: npt.NDArray[np.int64],
         kinds: npt.NDArray[np.uint8],
         records: int,
     ) -> None:
-        self._cells = cells
+        self._engine = engine
+        self._cells = engine.cells
         self._data = data
         self._starts = starts
         self._sizes = sizes
@@ -152,30 +151,62 @@ class _Cells:
 
     def table(self) -> pa.Table | None:
         """Return them as events, or None if any value is in doubt."""
-        columns: list[pa.Array[Any]] = []
-        for number, name in enumerate(COLUMNS):
-            nulls = self._kinds[:, number] == self._cells.NULL
-            if name not in NULLABLE_COLUMNS and nulls.any():
-                return None
-            column = self._text(number, nulls) if name in TEXT_COLUMNS else self._value(number, name, nulls)
-            if column is None:
-                return None
-            columns.append(column)
-        table = pa.Table.from_arrays(columns, schema=EVENT_SCHEMA)
-        return table if _within_limits(table) else None
-
-    def _text(self, number: int, nulls: npt.NDArray[np.bool_]) -> "pa.Array[Any] | None":
-        sizes = self._sizes[number : self._records * _WIDTH : _WIDTH]
-        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-        out = np.empty(int(offsets[-1]), np.uint8)
-        self._cells.gather(self._data, self._starts, self._kinds.reshape(-1), number, _WIDTH, offsets, out)
-        buffers = [_validity(nulls), pa.py_buffer(offsets.astype(np.int32).data), pa.py_buffer(out.data)]
-        array = pa.Array.from_buffers(pa.string(), self._records, buffers)
-        try:
-            array.validate(full=True)
-        except pa.ArrowInvalid:  # not UTF-8
+        nulls = self._kinds == self._cells.NULL
+        if nulls[:, _REQUIRED].any():
             return None
-        return array
+        found: dict[str, pa.Array[Any] | None] = {}
+
+        def read(number: int) -> None:
+            """Read a column that is no text; of number -1, all that are."""
+            if number < 0:
+                found.update(self._texts(nulls))
+            else:
+                found[COLUMNS[number]] = self._value(number, COLUMNS[number], nulls[:, number])
+
+        self._engine.share(read, [-1, *_VALUES])
+        columns = [column for name in COLUMNS if (column := found.get(name)) is not None]
+        if len(columns) < _WIDTH:
+            return None
+        table = pa.Table.from_arrays(columns, schema=EVENT_SCHEMA)
+        return table if self._have_syntax(table) else None
+
+    def _have_syntax(self, table: pa.Table) -> bool:
+        """Whether every column of text has its syntax and no text or event is too large."""
+        sizes = self._sizes[: self._records * _WIDTH].reshape(-1, _WIDTH)[:, _TEXTS]
+        if sizes.max() > MAX_TEXT_BYTES or sizes.sum(axis=1).max() > MAX_EVENT_BYTES:
+            return False
+        for name, syntax in _SYNTAX.items():
+            if not all(syntax.fullmatch(str(text)) for text in table.column(name).unique().to_pylist()):
+                return False
+        for name, choices in _CHOICES.items():
+            if not set(table.column(name).unique().to_pylist()) <= set(choices):
+                return False
+        kinds = self._kinds[:, _EVENT_ID]
+        return not (kinds == self._cells.ESCAPED).any() and bool(
+            self._cells.are_uuids(self._data, self._starts, self._sizes, _EVENT_ID, _WIDTH, self._records)
+        )
+
+    def _texts(self, nulls: npt.NDArray[np.bool_]) -> "dict[str, pa.Array[Any]]":
+        """Copy the texts of all columns together, so that bytes are fetched once; without those that are not UTF-8."""
+        sizes = self._sizes[: self._records * _WIDTH].reshape(-1, _WIDTH)[:, _TEXTS]
+        offsets = np.zeros((len(_TEXTS), self._records + 1), np.int32)
+        np.cumsum(sizes.T, axis=1, out=offsets[:, 1:])
+        ends = np.cumsum(offsets[:, -1], dtype=np.int64)
+        begins = ends - offsets[:, -1]
+        out = np.empty(int(ends[-1]), np.uint8)
+        self._cells.gather(self._data, self._starts, self._sizes, self._kinds, _TEXTS, begins.copy(), out)
+        content = pa.py_buffer(out.data)
+        found = {}
+        for place, (number, begin) in enumerate(zip(_TEXTS, begins, strict=True)):
+            text = content.slice(int(begin), int(offsets[place, -1]))
+            buffers = [_validity(nulls[:, number]), pa.py_buffer(offsets[place].data), text]
+            array = pa.Array.from_buffers(pa.string(), self._records, buffers)
+            try:
+                array.validate(full=True)
+            except pa.ArrowInvalid:  # not UTF-8
+                continue
+            found[COLUMNS[number]] = array
+        return found
 
     def _value(self, number: int, name: str, nulls: npt.NDArray[np.bool_]) -> "pa.Array[Any] | None":
         kinds = self._kinds[:, number]
@@ -200,23 +231,3 @@ class _Cells:
 
 def _validity(nulls: npt.NDArray[np.bool_]) -> pa.Buffer | None:
     return pa.py_buffer(np.packbits(~nulls, bitorder="little").data) if nulls.any() else None
-
-
-def _within_limits(table: pa.Table) -> bool:
-    """Whether every column of text has its syntax and no text or event is too large."""
-    for name, syntax in _SYNTAX.items():
-        matches = pc.call_function(
-            "match_substring_regex", [table.column(name)], pc.MatchSubstringOptions(f"^(?:{syntax.pattern})$")
-        )
-        if not pc.all(matches).as_py():
-            return False
-    for name, choices in _CHOICES.items():
-        if not pc.all(pc.is_in(table.column(name), pa.array(choices, pa.string()))).as_py():
-            return False
-    total = np.zeros(len(table), np.int64)
-    for name in TEXT_COLUMNS:
-        lengths = np.asarray(pc.fill_null(pc.binary_length(table.column(name)), 0).to_numpy(), np.int64)
-        if lengths.max(initial=0) > MAX_TEXT_BYTES:
-            return False
-        total += lengths
-    return int(total.max(initial=0)) <= MAX_EVENT_BYTES

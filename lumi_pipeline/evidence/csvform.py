@@ -60,11 +60,15 @@ def read_record(data: bytes, start: int, number: int, *, final: bool) -> tuple[l
     try:
         cells, end, ending = _split(data, start)
     except _Incomplete:
+        if len(data) - start > MAX_RECORD:
+            raise CsvFault(FORMAT, number, f"it has more than {MAX_RECORD:,} bytes") from None
         if not final:
             return None
         raise CsvFault(FORMAT, number, "the file ends within a record") from None
     except ValueError as error:
         raise CsvFault(FORMAT, number, str(error)) from None
+    if end - start > MAX_RECORD:
+        raise CsvFault(FORMAT, number, f"it has more than {MAX_RECORD:,} bytes")
     if ending == b"\n":
         raise CsvFault(RESAVED, number, "its line end is LF without CR")
     return [_text(cell, number) for cell in cells], end
@@ -156,15 +160,19 @@ def _check_texts(row: Row, number: int) -> None:
         raise CsvFault(FORMAT, number, f"its texts have {total:,} bytes; an event has at most {MAX_EVENT_BYTES:,}")
 
 
-def check_header(data: bytes) -> int:
-    """Check the first record; return where the next one begins. ``data`` holds it whole, or the whole file."""
+def read_header(data: bytes, *, final: bool) -> int | None:
+    """Check the first record; return where the next one begins, or None if ``data`` end within it and more may come."""
+    if b"\n" not in data and not final and len(data) <= MAX_RECORD:
+        return None
     for mark in (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"):
         if data.startswith(mark):
             raise CsvFault(RESAVED, 0, "it begins with a byte order mark")
-    line = data.split(b"\n", 1)[0]
+    line = data.partition(b"\n")[0]
     if b"," not in line and (b";" in line or b"\t" in line):
         raise CsvFault(RESAVED, 0, "its columns are separated by ; or TAB")
-    found = read_record(data, 0, 0, final=True)
-    if found is None or tuple(found[0]) != COLUMNS:
+    found = read_record(data, 0, 0, final=final)
+    if found is None:
+        return None
+    if tuple(found[0]) != COLUMNS:
         raise CsvFault(FORMAT, 0, "its first line is not the names of an event's columns")
     return found[1]

@@ -3,11 +3,10 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 
 from lumi_pipeline.days import day_end, day_range
 from lumi_pipeline.errors import RecordError
-from lumi_pipeline.events import from_micros
 from lumi_pipeline.evidence.proofsfile import Evidence, EvidenceDay
 from lumi_pipeline.hashing import genesis_hash, tenant_key
 from lumi_pipeline.proofs import check_agreement
@@ -18,25 +17,25 @@ from transparency.errors import FormatError, VerificationError
 from transparency.merkle import leaf_hash, verify_inclusion
 from transparency.patricia import verify_absence, verify_presence
 from transparency.policy import Policy, PolicyVerdict, evaluate
-from transparency.verify import VerifiedDay, verify_day_inclusion
+from transparency.verify import VerifiedGenesis, verify_day_record, verify_genesis
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedDay:
     """A day that the log holds: the tenant's record of it, if any, and when a witness first signed for it.
 
-    ``cosigned`` is the earliest time at which a trusted witness had signed a checkpoint with the day in it.
+    ``cosigned`` is the earliest time (POSIX seconds) at which a trusted witness had signed its first checkpoint.
     """
 
     day: date
     record: TenantDay | None
     declared: tuple[tuple[int, str], ...]
-    cosigned: datetime | None
+    cosigned: int | None
 
     @property
-    def delay(self) -> timedelta | None:
-        """From the end of the day to that time."""
-        return None if self.cosigned is None else self.cosigned - from_micros(day_end(self.day))
+    def delay(self) -> int | None:
+        """Seconds from the end of the day to that time; below zero where a witness's clock says so."""
+        return None if self.cosigned is None else self.cosigned - day_end(self.day) // 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ class CheckedDays:
 
 def check_days(evidence: Evidence, policy: Policy) -> CheckedDays:
     """Verify every day; VerificationError names the first check that fails, FormatError is malformed content."""
-    head = _check_head(evidence, policy)
+    start = _check_start(evidence, policy)
     # Their number first: the file is short, and a period may be of ten thousand years.
     count = (evidence.last - evidence.first).days + 1
     if not 0 < count == len(evidence.days) or any(
@@ -64,61 +63,44 @@ def check_days(evidence: Evidence, policy: Policy) -> CheckedDays:
     checked = []
     sealed: datetime | None = None
     for day in evidence.days:
-        verified = _check_log(evidence, policy, day)
-        if sealed is not None and verified.record.sealed < sealed:
+        logged = _check_record(start, day)
+        if sealed is not None and logged.sealed < sealed:
             raise VerificationError("day-sealed", f"{day.day} was sealed before the day before it was")
-        sealed = verified.record.sealed
-        cosigned = _check_first(evidence, policy, day, head.checkpoint)
-        record = _check_tenant(evidence, day, verified.record)
+        sealed = logged.sealed
+        cosigned = _check_first(start, policy, day)
+        record = _check_tenant(evidence, day, logged)
         chain.follow(day.day, record)
         checked.append(CheckedDay(day.day, record, day.breaks, cosigned))
-    return CheckedDays(head.checkpoint, head.policy, tuple(checked))
+    return CheckedDays(start.checkpoint, start.policy, tuple(checked))
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
-    checkpoint: Checkpoint
-    policy: PolicyVerdict
-
-
-def _check_head(evidence: Evidence, policy: Policy) -> _Head:
-    """The latest checkpoint and the genesis: what holds for all days, also where there are none."""
+def _check_start(evidence: Evidence, policy: Policy) -> VerifiedGenesis:
+    """Check what holds for all days, once, as signatures take time: the latest checkpoint and the genesis."""
     try:
-        signed = parse_signed_checkpoint(evidence.checkpoint)
-    except FormatError as error:
-        raise VerificationError("checkpoint-format", str(error)) from None
-    verdict = evaluate(policy, signed)
-    head = signed.checkpoint
-    try:
-        verify_inclusion(leaf_hash(evidence.genesis_text), 0, head.size, evidence.genesis_path, head.root)
+        start = verify_genesis(policy, evidence.checkpoint, evidence.genesis_text, evidence.genesis_path)
     except VerificationError as error:
-        raise VerificationError("genesis-inclusion", f"the genesis is not entry 0 of {head.origin}: {error}") from None
-    if evidence.genesis.origin != head.origin or evidence.origin != head.origin:
-        raise VerificationError("genesis-origin", f"the genesis or the origin is not of the log {head.origin}")
-    if evidence.genesis.key not in policy.pinned_keys(head.origin):
-        raise VerificationError(
-            "genesis-key",
-            f"the log began with the key {evidence.genesis.key.vkey}, which is not trusted; if the log has replaced "
-            "its key, trust the old one as well",
-        )
-    return _Head(head, verdict)
+        if error.reason == "genesis-key":  # the last check there: by then the checkpoint is of the genesis's log
+            _check_origin(evidence, evidence.genesis.origin)
+        raise
+    _check_origin(evidence, start.checkpoint.origin)
+    return start
 
 
-def _check_log(evidence: Evidence, policy: Policy, day: EvidenceDay) -> VerifiedDay:
-    if day.day < evidence.genesis.first_day:
+def _check_origin(evidence: Evidence, origin: str) -> None:
+    if evidence.origin != origin:
+        raise VerificationError("genesis-origin", f"the evidence says it is of another log than {origin}")
+
+
+def _check_record(start: VerifiedGenesis, day: EvidenceDay) -> DayRecord:
+    if day.day < start.genesis.first_day:
         raise VerificationError("day-inclusion", f"{day.day} is before the log's first day")
-    index = day_index(evidence.genesis.first_day, day.day)
-    verified = verify_day_inclusion(
-        policy, evidence.checkpoint, evidence.genesis_text, evidence.genesis_path, day.day_record, index, day.path
-    )
-    if verified.record.day != day.day:
-        raise VerificationError("day-index", f"the record at the index of {day.day} is that of {verified.record.day}")
-    return verified
+    return verify_day_record(start, day.day_record, day_index(start.genesis.first_day, day.day), day.path)
 
 
-def _check_first(evidence: Evidence, policy: Policy, day: EvidenceDay, latest: Checkpoint) -> datetime | None:
-    """Check the first checkpoint of a day; return when a trusted witness had signed it."""
-    index = day_index(evidence.genesis.first_day, day.day)
+def _check_first(start: VerifiedGenesis, policy: Policy, day: EvidenceDay) -> int | None:
+    """Check the first checkpoint of a day; return when (POSIX seconds) a trusted witness had signed it."""
+    latest = start.checkpoint
+    index = day_index(start.genesis.first_day, day.day)
     try:
         signed = parse_signed_checkpoint(day.first_checkpoint)
         first = signed.checkpoint
@@ -130,8 +112,7 @@ def _check_first(evidence: Evidence, policy: Policy, day: EvidenceDay, latest: C
         verify_inclusion(leaf_hash(day.day_record), index, first.size, day.first_path, first.root)
     except (VerificationError, FormatError) as error:
         raise VerificationError("first-checkpoint", f"the first checkpoint of {day.day}: {error}") from None
-    times = [time for _, time in verdict.cosigned_by]
-    return datetime.fromtimestamp(min(times), UTC) if times else None
+    return min((time for _, time in verdict.cosigned_by), default=None)
 
 
 def _check_tenant(evidence: Evidence, day: EvidenceDay, record: DayRecord) -> TenantDay | None:

@@ -1,11 +1,12 @@
 """The verdict on an evidence bundle, as ``lumi verify`` gives it (docs/formats.md section 9, "Checks")."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, Final
+
+import pyarrow as pa
 
 from lumi_pipeline.evidence.bundlefiles import (
     EVENTS,
@@ -22,13 +23,14 @@ from lumi_pipeline.evidence.bundlefiles import (
 )
 from lumi_pipeline.evidence.csvblocks import read_events
 from lumi_pipeline.evidence.csvform import RESAVED, CsvFault
-from lumi_pipeline.evidence.daychecks import CheckedDay, CheckedDays, breaks_declared, check_days
-from lumi_pipeline.evidence.proofsfile import Evidence, parse_evidence
+from lumi_pipeline.evidence.daychecks import check_days
+from lumi_pipeline.evidence.proofsfile import parse_evidence
 from lumi_pipeline.evidence.readertrust import ReaderTrust, reader_trust
-from lumi_pipeline.evidence.rowchecks import RowChecker, RowFindings
+from lumi_pipeline.evidence.rowchecks import RowChecker
+from lumi_pipeline.evidence.wording import CheckedBundle, verdict_on
 from lumi_pipeline.verdict import Status, Verdict
-from transparency.encoding import Json
 from transparency.errors import FormatError, VerificationError
+from transparency.keys import VerifierKey
 from transparency.note import parse_note, signatures_by, verify_note
 from transparency.policy import Policy
 
@@ -36,16 +38,6 @@ Progress = Callable[[int, int], None]
 """Told how many rows were checked, and of how many."""
 
 _PORTION: Final = 1 << 20
-_SHOWN: Final = 5
-
-
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    evidence: Evidence
-    trust: ReaderTrust
-    days: CheckedDays
-    rows: RowFindings
-    others: tuple[str, ...]
 
 
 def judge_bundle(path: Path, policy: Policy | None, subject: str = "", progress: Progress | None = None) -> Verdict:
@@ -66,10 +58,10 @@ def judge_bundle(path: Path, policy: Policy | None, subject: str = "", progress:
         return Verdict(subject, Status.FAILED, "malformed", (f"{subject} is an evidence bundle, but damaged: {error}",))
     except CsvFault as error:
         return Verdict(subject, Status.FAILED, error.reason, (_explained(error),))
-    return _verdict(checked, subject)
+    return verdict_on(checked, subject)
 
 
-def _check(bundle: Bundle, policy: Policy | None, progress: Progress | None) -> _Checked:
+def _check(bundle: Bundle, policy: Policy | None, progress: Progress | None) -> CheckedBundle:
     data = read_whole(bundle, PROOFS) if PROOFS in bundle.names() else None
     if data is not None and b"lumi/evidence/" not in data:
         raise Unrecognised(f"its {PROOFS} is not that of a bundle")
@@ -83,15 +75,24 @@ def _check(bundle: Bundle, policy: Policy | None, progress: Progress | None) -> 
     total = sum(day.record.count for day in days.days if day.record is not None)
     with bundle.open(EVENTS) as opened:
         file = _Hashed(opened)
-        for table in read_events(file, bundle.size(EVENTS)):
+        for table in _ahead(read_events(file, bundle.size(EVENTS))):
             checker.add(table)
             if progress is not None:
                 progress(checker.findings.rows, total)
     findings = checker.finish()
     findings.check()
     _check_sums(bundle, file.digest())
-    _check_signature(bundle, trust)
-    return _Checked(evidence, trust, days, findings, bundle.others)
+    signers = _check_signature(bundle, trust)
+    return CheckedBundle(evidence, trust, days, findings, signers, bundle.others)
+
+
+def _ahead(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Yield them, each while a thread reads the next one: compiled loops and hashing leave Python's lock alone."""
+    with ThreadPoolExecutor(1, thread_name_prefix="evidence") as pool:
+        reading = pool.submit(next, tables, None)
+        while (table := reading.result()) is not None:
+            reading = pool.submit(next, tables, None)
+            yield table
 
 
 class _Hashed:
@@ -119,8 +120,8 @@ def _check_sums(bundle: Bundle, events: str) -> None:
     if stated == expected.encode():
         return
     lines = stated.decode("utf-8", errors="replace").split("\n")
-    named = [line for line in lines if line[64:] == f"  {EVENTS}" and _is_digest(line[:64])]
-    if named and named[0][:64] != events:
+    named = {line[:64] for line in lines if line[64:] == f"  {EVENTS}" and _is_digest(line[:64])}
+    if named and events not in named:
         raise VerificationError(
             RESAVED, f"every row verifies, but {EVENTS} is another file than was signed: a program saved it again"
         )
@@ -141,7 +142,8 @@ def _sha256(bundle: Bundle, name: str) -> str:
     return digest.hexdigest()
 
 
-def _check_signature(bundle: Bundle, trust: ReaderTrust) -> None:
+def _check_signature(bundle: Bundle, trust: ReaderTrust) -> tuple[VerifierKey, ...]:
+    """Check the signature of the sums; return the evidence keys that made it."""
     try:
         note = parse_note(read_whole(bundle, SIGNATURE))
         if note.text.encode() != read_whole(bundle, SUMS):
@@ -153,7 +155,7 @@ def _check_signature(bundle: Bundle, trust: ReaderTrust) -> None:
                 f"{SUMS} is signed by a key that is none of the log's evidence keys known here ({signers}); if the key "
                 "was replaced, give the new one with --key",
             )
-        verify_note(note, trust.evidence_keys)
+        return tuple(verify_note(note, trust.evidence_keys))
     except FormatError as error:
         raise VerificationError("bundle-signature", f"{SIGNATURE}: {error}") from None
     except VerificationError as error:
@@ -168,66 +170,3 @@ def _explained(fault: CsvFault) -> str:
             "was signed. Get a fresh copy; looking at it does no harm, saving it does."
         )
     return f"{EVENTS} is not in form: {fault}"
-
-
-def _verdict(checked: _Checked, subject: str) -> Verdict:
-    """Put what was found into words."""
-    days, evidence = checked.days, checked.evidence
-    key = days.policy.log_key
-    events = checked.rows.rows
-    lines = [
-        f"{evidence.tenant_id}, {evidence.first} to {evidence.last}: {events:,} events of {len(days.days):,} days.",
-        f"They are all of the tenant's and unaltered, as the log {evidence.origin} commits to.",
-        f"Signed by {key.fingerprint}. {_cosigned(days)}",
-        _delay(days.days),
-    ]
-    if checked.rows.erased:
-        lines.append(f"The payload of {checked.rows.erased:,} events was erased; their hashes are still proved.")
-    if checked.others:
-        lines.append(f"Not part of the bundle, and not looked at: {', '.join(checked.others[:_SHOWN])}.")
-    facts: dict[str, Json] = {
-        "days": len(days.days),
-        "erased": checked.rows.erased,
-        "events": str(events),
-        "from": evidence.first.isoformat(),
-        "key": key.vkey,
-        "origin": evidence.origin,
-        "tenant": evidence.tenant_id,
-        "to": evidence.last.isoformat(),
-        "type": "lumi/evidence/v1",
-    }
-    broken = breaks_declared(days.days)
-    if broken:
-        shown = "; ".join(_breaks(day) for day in broken[:_SHOWN]) + ("; …" if len(broken) > _SHOWN else "")
-        lines.append(f"Finding: days were sealed with declared breaks in this tenant's chain: {shown}.")
-        return Verdict(subject, Status.FAILED, "declared-break", tuple(lines), facts)
-    if not checked.trust.confirmed:
-        lines += [
-            "Consistent, but no trusted key was given, so anybody could have made this.",
-            f"Compare the fingerprint {key.fingerprint} with one you trust, or pass --key.",
-        ]
-        return Verdict(subject, Status.INCOMPLETE, "key-unconfirmed", tuple(lines), facts)
-    return Verdict(subject, Status.VERIFIED, "ok", tuple(lines), facts)
-
-
-def _breaks(day: CheckedDay) -> str:
-    listed = ", ".join(f"{kind} at seq {seq}" for seq, kind in day.declared[:_SHOWN])
-    more = len(day.declared) - _SHOWN
-    return f"{day.day}: {listed}" + (f" and {more:,} more" if more > 0 else "")
-
-
-def _cosigned(days: CheckedDays) -> str:
-    cosigners = ", ".join(name for name, _ in days.policy.cosigned_by)
-    witnessed = f"Cosigned by {cosigners}" if cosigners else "Not cosigned by a witness you named"
-    return f"{witnessed}{'' if days.policy.split_view_excluded else ': a split view of the log is not excluded'}."
-
-
-def _delay(days: tuple[CheckedDay, ...]) -> str:
-    delays = [(day.delay, day.day) for day in days if day.delay is not None]
-    if len(delays) < len(days):
-        return (
-            f"No witness you named signed when {len(days) - len(delays):,} of the days were first in the log, so only "
-            "the operator vouches for when that was."
-        )
-    longest, day = max(delays, default=(timedelta(), None))
-    return f"The longest time from the end of a day to a witness's first signature over it: {longest} ({day})."

@@ -37,8 +37,9 @@ def reader_trust(given: Policy | None, evidence: Evidence, vkey_file: bytes) -> 
         *(record.next_evidence_key for record in announced if record.next_evidence_key is not None),
         *policy.pinned_keys(own),
     )
-    if any(key.name != own for key in policy.log_keys):
-        return ReaderTrust(policy, evidence_keys, confirmed=True)
+    log_keys = tuple(key for key in policy.log_keys if key.name != own)
+    if log_keys:
+        return ReaderTrust(replace(policy, log_keys=log_keys), evidence_keys, confirmed=True)
     claimed = (
         evidence.genesis.key,
         *(record.next_key for record in announced if record.next_key is not None),

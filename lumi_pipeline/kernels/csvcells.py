@@ -21,6 +21,9 @@ _COMMA, _QUOTE, _CR, _LF, _MARK = 44, 34, 13, 10, 39
 _STARTS: Final = np.zeros(256, np.bool_)
 """What a cell begins with that has to have a mark in front: ``' = + - @`` TAB CR LF."""
 _STARTS[list(b"'=+-@\t\r\n")] = True
+_DIGITS: Final = np.full(256, 255, np.uint8)
+"""Values of lower-case hexadecimal digits."""
+_DIGITS[list(b"0123456789abcdef")] = np.arange(16)
 _WIDE: Final = np.zeros(256, np.bool_)
 """The last byte of U+FF07 U+FF0B U+FF0D U+FF1D U+FF20 in UTF-8; the two before are EF BC."""
 _WIDE[[0x87, 0x8B, 0x8D, 0x9D, 0xA0]] = True
@@ -37,43 +40,57 @@ def _is_formula(data: Data, start: int, end: int) -> bool:
 
 
 @kernel
-def split(  # noqa: C901, PLR0912 - one loop over the bytes
-    data: Data, columns: int, starts: Places, sizes: Places, kinds: Flags
+def mark(data: Data, marks: Flags) -> None:
+    """Set ``marks`` to 1 where there is a comma, a quote, CR, LF or NUL: all that :func:`split` looks at."""
+    for at in range(len(data)):
+        byte = data[at]
+        marks[at] = (byte == _COMMA) | (byte == _QUOTE) | (byte == _CR) | (byte == _LF) | (byte == 0)
+
+
+@kernel
+def split(  # noqa: C901, PLR0912, PLR0915 - one loop over the cells
+    data: Data, marked: Places, columns: int, starts: Places, sizes: Places, kinds: Flags
 ) -> tuple[int, int]:
     """Find the cells of as many whole, faultless records as there are and room is for.
 
-    ``starts``, ``sizes`` and ``kinds`` have a place for each cell, record by record: where its bytes begin, without
-    quotes and mark, how many it has once doubled quotes are single, and what it is. Returns the number of records, and
-    where the first byte behind them is.
+    ``marked`` are the places that :func:`mark` marks. ``starts``, ``sizes`` and ``kinds`` have a place for each cell,
+    record by record: where its bytes begin, without quotes and mark, how many it has once doubled quotes are single,
+    and what it is. Returns the number of records, and where the first byte behind them is.
     """
-    end = len(data)
-    at, cell, records, begun = 0, 0, 0, 0
+    end, signs = len(data), len(marked)
+    at, cell, records, begun, sign = 0, 0, 0, 0, 0  # the next of the marked places is marked[sign], at or after ``at``
     most = len(starts) // columns
     while at < end and records < most:
         quoted = data[at] == _QUOTE
-        start = at + 1 if quoted else at
-        doubled = 0
+        start, doubled = at, 0
         if quoted:
-            at = start
-            while True:
-                while at < end and data[at] != _QUOTE:
-                    at += 1
-                if at + 1 < end and data[at] == _QUOTE and data[at + 1] == _QUOTE:
+            start += 1
+            sign += 1
+            while sign < signs and data[marked[sign]] != 0:
+                if data[marked[sign]] != _QUOTE:
+                    sign += 1
+                elif sign + 1 < signs and marked[sign + 1] == marked[sign] + 1 and data[marked[sign + 1]] == _QUOTE:
                     doubled += 1
-                    at += 2
+                    sign += 2
                 else:
                     break
-            stop = at
-            at += 1
+            if sign == signs:
+                break  # the quotes are not closed yet
+            stop = marked[sign]
+            if data[stop] != _QUOTE:
+                break
+            at = stop + 1
+            sign += 1
         else:
-            while at < end and data[at] != _COMMA and data[at] != _CR and data[at] != _LF and data[at] != _QUOTE:
-                at += 1
-            stop = at
+            if sign == signs:
+                break
+            stop = at = marked[sign]
         if at + 1 >= end and not (at < end and data[at] == _COMMA):
             break  # the record goes on behind the end, or is cut off
         last = data[at] == _CR and data[at + 1] == _LF
         if not last and data[at] != _COMMA:
             break
+        sign += 2 if last else 1
         place = records * columns + cell
         if start < stop and data[start] == _MARK:
             if not _is_formula(data, start + 1, stop):
@@ -98,21 +115,24 @@ def split(  # noqa: C901, PLR0912 - one loop over the bytes
 
 
 @kernel
-def gather(data: Data, starts: Places, kinds: Flags, first: int, step: int, offsets: Places, out: Data) -> None:
-    """Copy one column's texts to ``out``, one after the other; ``offsets`` are their n + 1 places there."""
-    for row in range(len(offsets) - 1):
-        place = first + row * step
-        at, end = offsets[row], offsets[row + 1]
-        source = starts[place]
-        if kinds[place] == ESCAPED:
-            while at < end:
-                byte = data[source]
-                out[at] = byte
-                source += 2 if byte == _QUOTE else 1
-                at += 1
-        else:
-            for byte in range(end - at):
-                out[at + byte] = data[source + byte]
+def gather(data: Data, starts: Places, sizes: Places, kinds: Flags, columns: Places, places: Places, out: Data) -> None:
+    """Copy the cells of some columns to ``out``, those of a column one after the other from its place of ``places`` on.
+
+    ``places`` are where each ends, afterwards. It goes by records, as one record's cells lie together.
+    """
+    records, width = kinds.shape
+    for record in range(records):
+        for number in range(len(columns)):
+            cell = record * width + columns[number]
+            source, size, at = starts[cell], sizes[cell], places[number]
+            if kinds[record, columns[number]] == ESCAPED:
+                for byte in range(at, at + size):
+                    out[byte] = data[source]
+                    source += 2 if data[source] == _QUOTE else 1
+            else:
+                for byte in range(size):
+                    out[at + byte] = data[source + byte]
+            places[number] = at + size
 
 
 @kernel
@@ -194,15 +214,29 @@ def read_hex(data: Data, starts: Places, sizes: Places, first: int, step: int, o
             continue
         if size != 2 * width:
             return False
+        wrong = np.uint8(0)
         for byte in range(width):
-            value = 0
-            for at in range(start + 2 * byte, start + 2 * byte + 2):
-                digit = data[at]
-                if 48 <= digit <= 57:
-                    value = value * 16 + digit - 48
-                elif 97 <= digit <= 102:
-                    value = value * 16 + digit - 87
-                else:
-                    return False
-            out[row, byte] = value
+            high, low = _DIGITS[data[start + 2 * byte]], _DIGITS[data[start + 2 * byte + 1]]
+            wrong |= high | low
+            out[row, byte] = (high << np.uint8(4)) | low
+        if wrong > 15:
+            return False
+    return True
+
+
+@kernel
+def are_uuids(data: Data, starts: Places, sizes: Places, first: int, step: int, rows: int) -> bool:
+    """Tell whether all cells of one column are UUIDs in lower case."""
+    for row in range(rows):
+        start = starts[first + row * step]
+        if sizes[first + row * step] != 36:
+            return False
+        wrong = np.uint8(0)
+        for at in range(36):
+            if at == 8 or at == 13 or at == 18 or at == 23:  # noqa: PLR1714 - compiled
+                wrong |= np.uint8(data[start + at] != 45) << np.uint8(7)
+            else:
+                wrong |= _DIGITS[data[start + at]]
+        if wrong > 15:
+            return False
     return True

@@ -66,7 +66,7 @@ class Engine:
         def run(job: "tuple[npt.NDArray[np.int64], range, Digests]") -> None:
             self._kernels.hash_rows(job[0], tag, job[1], job[2], native=self.native)
 
-        self._share(run, jobs)
+        self.share(run, jobs)
         return out
 
     def prefixed(self, prefix: bytes, values: "npt.NDArray[np.uint8]") -> "Digests":
@@ -77,7 +77,7 @@ class Engine:
         def run(rows: range) -> None:
             self._kernels.hash_prefixed(prefix, values, rows, out, native=self.native)
 
-        self._share(run, list(_portions(len(values))))
+        self.share(run, list(_portions(len(values))))
         return out
 
     def records(self, columns: pa.RecordBatch, parts: Sequence["RecordPart"]) -> "WrittenRecords":
@@ -91,7 +91,7 @@ class Engine:
         def measure(rows: range) -> None:
             kernels.measure(counted, fixed, table, rows.start, rows.stop, lengths)
 
-        self._share(measure, _portions(len(columns)))
+        self.share(measure, _portions(len(columns)))
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
 
         def write(rows: range) -> "npt.NDArray[np.uint8]":
@@ -103,7 +103,8 @@ class Engine:
 
         return WrittenRecords(columns, offsets, write)
 
-    def _share(self, run: Callable[[_Job], None], jobs: list[_Job]) -> None:
+    def share(self, run: Callable[[_Job], None], jobs: list[_Job]) -> None:
+        """Do jobs on all processors; they leave Python's lock alone for most of their time."""
         if len(jobs) == 1:
             run(jobs[0])
         else:
