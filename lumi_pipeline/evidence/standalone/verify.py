@@ -128,6 +128,7 @@ def open_files(path: Path, archive: Any) -> dict[str, Any]:
     return files
 def read_evidence(data: bytes) -> argparse.Namespace:
     need("malformed", re.fullmatch(EVIDENCE, data.decode()), "evidence.json is not canonical, or has other fields")
+    need("malformed", sum(1 for _ in re.finditer(rf"{TEXT}|[][{{}},]", data.decode())) <= 2_000_000, "too many values")
     bundle = argparse.Namespace(**json.loads(data))
     bundle.first, bundle.period = read(GENESIS, bundle.genesis), [vars(bundle)["from"], bundle.to]
     bundle.days = [argparse.Namespace(**day, time=b"", count=0, tree=[], found=[]) for day in bundle.days]
@@ -180,7 +181,7 @@ def is_day(time: bytes) -> bool: return time == NULL or bool(datetime.date.fromi
 def plain(c: bytes) -> bytes: return (c[1:-1].replace(b'""', b'"') if c[:1] == b'"' else c or NULL).removeprefix(b"'")
 def read_row(record: bytes, number: int) -> list[bytes]:
     marks = re.match(b"\xef\xbb\xbf|\xff\xfe|\xfe\xff|[^,]*[;\t][^,]*$", record) if number == 1 else None
-    bare = marks or (record[-2:] != b"\r\n" and BARE.fullmatch(record))
+    bare = marks or (record[-2:] != b"\r\n" and BARE.fullmatch(record[:1 + (16 << 20)]))
     need("csv-resaved", not bare, f"record {number}: a byte order mark, no commas, or LF for CRLF")
     match = RECORD.fullmatch(record)
     sound = len(record) <= 16 << 20 and NULL not in record and record.decode(errors="ignore").encode() == record
@@ -266,9 +267,8 @@ def check(files: dict[str, Any], keys: list[Key], facts: dict[str, Any]) -> str:
     need("csv-resaved", hashes["events.csv"] in listed, "all rows are right, but a program saved the file again")
     wrong, wanted = [n for n in SUMMED if hashes[n] not in sums], "".join(f"{hashes[n]}  {n}\n" for n in SUMMED)
     need("checksums", wanted == sums, f"SHA256SUMS does not fit {', '.join(wrong) or 'its form'}")
-    announced = {day.log["evidence_key"] for day in bundle.days if "evidence_key" in day.log}
-    evidence_keys = {*keys} - {*trusted} | {bundle.first["evidence_key"]} | announced
-    text, signed = attempt("bundle-signature", read_note, content(files["SHA256SUMS.sig"]), evidence_keys)
+    own = {*keys} - {*trusted} | {r.get("evidence_key") for r in (bundle.first, *(d.log for d in bundle.days))} - {None}
+    text, signed = attempt("bundle-signature", read_note, content(files["SHA256SUMS.sig"]), own)
     need("bundle-signature", text == sums, "SHA256SUMS.sig is the signature of something else")
     need("evidence-key", signed, "the bundle is not signed by an evidence key of this log")
     facts.update(tenant=bundle.tenant_id, period=bundle.period, events=sum(day.count for day in bundle.days))
@@ -280,11 +280,11 @@ def check(files: dict[str, Any], keys: list[Key], facts: dict[str, Any]) -> str:
 def verify(path: Path, keys: list[str]) -> dict[str, Any]:  # for somebody who trusts these vkeys, or files of them
     facts: dict[str, Any] = {}
     try:
-        trusted = [key for given in keys for key in attempt("usage", keys_in, given)]
-        reason = "unrecognised" if path.exists() else "missing"
-        need(reason, path.is_dir() or zipfile.is_zipfile(path), f"{str(path)!a} is no folder and no ZIP file")
-        with contextlib.nullcontext() if path.is_dir() else attempt("bundle-format", zipfile.ZipFile, path) as archive:
-            reason, message = "ok", check(open_files(path, archive), trusted, facts)
+        need("unrecognised" if path.exists() else "missing", path.is_dir() or path.is_file(), f"none at {str(path)!a}")
+        with contextlib.nullcontext() if path.is_dir() else path.open("rb") as file:
+            need("unrecognised", not file or zipfile.is_zipfile(file), f"{str(path)!a} is no folder and no ZIP file")
+            files = open_files(path, file and attempt("bundle-format", zipfile.ZipFile, file))
+            reason, message = "ok", check(files, [k for given in keys for k in attempt("usage", keys_in, given)], facts)
     except Failure as failure: reason, message = failure.args
     except OSError as error: reason, message = "unreachable", str(error)
     code = EXIT_CODES.get(reason, 1)
