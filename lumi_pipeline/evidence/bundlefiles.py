@@ -98,7 +98,10 @@ def open_bundle(path: Path) -> Iterator[Bundle]:
 
 def _open_archive(file: BinaryIO) -> "_Archive":
     try:
-        return _Archive(zipfile.ZipFile(cast("BinaryIO", _Sparing(file))), file)
+        sparing = _Sparing(file)
+        archive = zipfile.ZipFile(cast("BinaryIO", sparing))
+        sparing.opening = False
+        return _Archive(archive, file)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
@@ -151,9 +154,10 @@ class _Folder:
 
 
 class _Sparing:
-    """A file that nobody reads much of at once: the list of a ZIP file's files is read whole, however long it says."""
+    """A file of which not much is read at once while it is opened: the list in a ZIP file is, however long it says."""
 
     def __init__(self, file: BinaryIO) -> None:
+        self.opening = True
         self._file = file
         self.seek = file.seek
         self.tell = file.tell
@@ -161,7 +165,7 @@ class _Sparing:
 
     def read(self, size: int = -1, /) -> bytes:
         """Read so many bytes."""
-        if size > _MAX_LIST:
+        if self.opening and size > _MAX_LIST:
             raise zipfile.BadZipFile("the list of its files is too long")
         return self._file.read(size)
 

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pytest
+
 from lumi_pipeline.cli.targets import judge
 from tests.evidence.corpus import cases
 from transparency.policy import Policy
 
 
+@pytest.mark.slow
 def test_every_case_gets_its_verdict(tmp_path: Path) -> None:
     wrong = []
     for case in cases():

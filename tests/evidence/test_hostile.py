@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lumi_pipeline.cli.targets import judge
+from lumi_pipeline.evidence.bundlefiles import open_bundle
 from lumi_pipeline.evidence.judging import judge_bundle
 from lumi_pipeline.verdict import Status
 from tests.evidence.corpus.bundle import bundle
@@ -109,6 +110,14 @@ def test_a_zip_file_with_a_list_without_end_is_not_read_whole(tmp_path: Path) ->
     listed = entry * 100_000
     end = b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 0xFFFF, 0xFFFF, len(listed), 0, 0)
     assert reached(archive(tmp_path, listed + end)) == (Status.FAILED, "bundle-format")
+
+
+def test_a_large_zip_file_is_read_in_large_pieces(tmp_path: Path) -> None:
+    data = os.urandom(9 << 20)
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        path = archive(tmp_path, zipped(FILES | {"events.csv": data}, method))
+        with open_bundle(path) as opened, opened.open("events.csv") as file:
+            assert file.read(8 << 20) + file.read(8 << 20) == data
 
 
 def test_files_that_share_bytes_are_refused(tmp_path: Path) -> None:
