@@ -63,11 +63,9 @@ def read_key(vkey: str) -> Key:
     key = Key(name, sha(name.encode(), b"\n", b64decode(material))[:4], b64decode(material)[0], b64decode(material)[1:])
     need("malformed", key.id.hex() == key_id and nacl.bindings.crypto_core_ed25519_is_valid_point(key.public), "no key")
     return key
-def read_keys(given: str) -> list[Key]:  # a vkey, or the name of a file of them
-    return [*map(read_key, [given] if re.fullmatch(VKEY, given) else Path(given).read_text("utf-8").split())]
-def read(pattern: str, text: str, limit: int = 65535) -> dict[str, Any]:  # what a text says at the names in its pattern
-    match = re.fullmatch(pattern, text) if len(text.encode()) <= limit else None
-    parts = {name: part for name, part in match.groupdict().items() if part} if match else {}
+def keys_in(k: str) -> Any: return [*map(read_key, [k] if re.fullmatch(VKEY, k) else Path(k).read_text("utf8").split())]
+def read(pattern: str, text: str) -> dict[str, Any]:  # what a text says at the names in its pattern; none can be large
+    parts = {n: p for match in re.finditer(rf"\A{pattern}\Z", text) for n, p in match.groupdict().items() if p}
     days = [ordinal(parts[name]) for name in ("first_day", "day", "sealed") if name in parts]
     keys = {name: read_key(parts[name]) for name in ("key", "evidence_key") if name in parts}
     sound = parts and days == sorted({*days}) and len({key.public for key in keys.values()}) == len(keys)
@@ -86,8 +84,7 @@ def read_note(note: bytes, keys: Any = ()) -> tuple[str, dict[Key, int]]:  # its
 def by_log(keys: Any) -> set[str]: return {key.name for key in keys if key.kind == 1}
 def read_checkpoint(note: str, keys: Any = ()) -> argparse.Namespace:
     return argparse.Namespace(**read(CHECKPOINT, read_note(note.encode())[0]), signed=read_note(note.encode(), keys)[1])
-# ---- Trees (sections 2 and 4): the root that a proof leads to, b"" where it does not fit ----
-def tree_root(node: bytes, index: int, size: int, path: list[str]) -> bytes:
+def tree_root(node: bytes, index: int, size: int, path: list[str]) -> bytes:  # ---- Trees: where a proof leads, or b""
     if size == 1 or not path: return node if (index, size, path) == (0, 1, []) else b""
     k, other = 1 << (size - 1).bit_length() - 1, b64decode(path[-1])
     inner = tree_root(node, index, k, path[:-1]) if index < k else tree_root(node, index - k, size - k, path[:-1])
@@ -105,6 +102,16 @@ def map_root(leaf: bytes, value: bytes, path: bytes, key: bytes) -> bytes:  # lo
     return node if here else b""
 def content(opener: Any, digest: bool = False) -> Any:
     with opener() as file: return hashlib.file_digest(file, "sha256").hexdigest() if digest else file.read()
+def packed_end(archive: Any, i: Any) -> int:  # where a file of a ZIP file ends, if both its headers tell the truth
+    archive.fp.seek(i.header_offset)
+    flags, method, name, more = struct.unpack("<6x2H16x2H", archive.fp.read(30))
+    archive.fp.seek(name + more, 1)
+    inflate, end = zlib.decompressobj(-15), i.header_offset + 30 + name + more + i.compress_size
+    pieces = (archive.fp.read(min(left, 1 << 16)) for left in range(i.compress_size, 0, -1 << 16))
+    size = sum(len(inflate.decompress(piece)) for piece in pieces) if method else i.compress_size
+    whole = size == i.file_size and inflate.eof == bool(method) and not inflate.unused_data and end <= archive.start_dir
+    need("malformed", whole and (flags, method) == (i.flag_bits, i.compress_type), "the ZIP file contradicts itself")
+    return int(end)
 def open_files(path: Path, archive: Any) -> dict[str, Any]:
     zipped, listed = (archive.filelist, []) if archive else ([], [p for p in path.iterdir() if p.name in FILES])
     found: list[Any] = [(p.name, p.lstat().st_mode >> 12, p.lstat().st_size, lambda p=p: p.open("rb")) for p in listed]
@@ -113,19 +120,15 @@ def open_files(path: Path, archive: Any) -> dict[str, Any]:
     need("unrecognised", {"events.csv", "evidence.json"} & files.keys(), "there is no events.csv and no evidence.json")
     sound = all(kind in {0, 8} and size <= LIMITS.get(name, size) for name, kind, size, _ in found)  # 8: a regular file
     sound = sound and len(found) == len(files) and files.keys() <= FILES and {i.compress_type for i in zipped} <= {0, 8}
-    sound = sound and not (archive and attempt("bundle-format", archive.testzip))
-    for i in sorted(zipped if sound else [], key=lambda i: i.header_offset):  # headers agree, and share no bytes
-        archive.fp.seek(i.header_offset)
-        flags, method, name, more = struct.unpack("<6x2H16x2H", archive.fp.read(30))
-        sound = sound and (flags, method) == (i.flag_bits, i.compress_type) and end <= i.header_offset
-        end = i.header_offset + 30 + name + more + i.compress_size
-    need("bundle-format", sound, "a link, or a damaged, too large or other file")
-    ours = "evidence.json" not in files or b"lumi/evidence/" in content(files["evidence.json"])
-    need("unrecognised", ours, "evidence.json is something else")
+    for i in sorted(zipped if sound else [], key=lambda i: i.header_offset):
+        sound, end = sound and end <= i.header_offset, attempt("bundle-format", packed_end, archive, i)
+    need("bundle-format", sound and not (archive and attempt("bundle-format", archive.testzip)), "damaged or odd files")
+    need("unrecognised", not (proofs := files.get("evidence.json")) or b"lumi/evidence/" in content(proofs), "not ours")
     need("missing-file", files.keys() == FILES, f"missing: {', '.join(sorted(FILES - files.keys()))}")
     return files
 def read_evidence(data: bytes) -> argparse.Namespace:
     need("malformed", re.fullmatch(EVIDENCE, data.decode()), "evidence.json is not canonical, or has other fields")
+    need("malformed", sum(1 for _ in re.finditer(rf"{TEXT}|[][{{}},]", data.decode())) <= 2_000_000, "too many values")
     bundle = argparse.Namespace(**json.loads(data))
     bundle.first, bundle.period = read(GENESIS, bundle.genesis), [vars(bundle)["from"], bundle.to]
     bundle.days = [argparse.Namespace(**day, time=b"", count=0, tree=[], found=[]) for day in bundle.days]
@@ -149,7 +152,7 @@ def check_day(bundle: Any, day: Any, before: Any, keys: list[Key]) -> None:
     text, proof, name = day.tenant_record, b64decode(day.tenant_proof), net(bundle.tenant_id.encode())
     key, head = sha(b"lumi/tenant-key/v1\n", name), sha(b"lumi/genesis/v1\n", name, net(bundle.chain_id.encode())).hex()
     own: dict[str, Any] = dict.fromkeys(("first", "count", "next", "breaks"), 0)
-    own |= {"root": EMPTY, "head_before": head, "head_after": head} if text is None else read(TENANT_DAY, text, 2048)
+    own |= {"root": EMPTY, "head_before": head, "head_after": head} if text is None else read(TENANT_DAY, text)
     need("tenant-record", not text or (own["day"], own["tenant"]) == (day.day, key.hex()), "of another day or tenant")
     leaf, value, path = (key, sha(text.encode()), proof) if text else (proof[1:33], proof[34:66], proof[66:])
     in_form = text or not proof or (len(value) == 32 and proof[:34:33] == b"\x20\x20")
@@ -163,7 +166,6 @@ def check_day(bundle: Any, day: Any, before: Any, keys: list[Key]) -> None:
     joins = joins and (text or not before or not before.tenant_record) and (own["first"] or own["head_before"] == head)
     need("tenant-chain", joins, "the record does not continue that of the day before, or not begin with chain_id")
     day.own, day.expected, day.head = own, own["first"], own["head_before"].encode()
-# ---- Section 9: events.csv ----
 COLUMNS = (b"tenant_id seq event_id recorded_at occurred_at action entity_type entity_id outcome actor_type actor_id"
            b" auth_method actor_name ip user_agent request_id before_state after_state payload_salt payload_hash"
            b" prev_hash integrity_hash erased_at").split()
@@ -176,15 +178,14 @@ MARKED = re.compile(f"{COUNT}\n{TIME}\n{TIME}\n(?:{SALT}|\0)\n{HEX}\n{HEX}\n{HEX
 OTHERS = re.compile(TENANT.encode() + rb"\n[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\n[A-Z][A-Z0-9_]{0,127}\n"
                     rb"(?:success|failure|unknown)\n(?:user|service|system|support)")
 def is_day(time: bytes) -> bool: return time == NULL or bool(datetime.date.fromisoformat(time[:10].decode()))
-def text_of(cell: bytes) -> bytes:  # without quotes and '
-    return (cell[1:-1].replace(b'""', b'"') if cell[:1] == b'"' else cell or NULL).removeprefix(b"'")
+def plain(c: bytes) -> bytes: return (c[1:-1].replace(b'""', b'"') if c[:1] == b'"' else c or NULL).removeprefix(b"'")
 def read_row(record: bytes, number: int) -> list[bytes]:
     marks = re.match(b"\xef\xbb\xbf|\xff\xfe|\xfe\xff|[^,]*[;\t][^,]*$", record) if number == 1 else None
-    bare = marks or (record[-2:] != b"\r\n" and BARE.fullmatch(record))
+    bare = marks or (record[-2:] != b"\r\n" and BARE.fullmatch(record[:1 + (16 << 20)]))
     need("csv-resaved", not bare, f"record {number}: a byte order mark, no commas, or LF for CRLF")
     match = RECORD.fullmatch(record)
     sound = len(record) <= 16 << 20 and NULL not in record and record.decode(errors="ignore").encode() == record
-    row = [cell if cell[:1] not in QUOTES else text_of(cell) for cell in (match.groups() if match and sound else ())]
+    row = [cell if cell[:1] not in QUOTES else plain(cell) for cell in (match.groups() if match and sound else ())]
     need("csv-format", row and (number > 1 or row == COLUMNS), f"record {number}: not the columns, quotes or UTF-8")
     if number == 1: return row
     marked = MARKED.fullmatch(b"\n".join((row[1], *row[3:5], *row[18:]))) and NULL not in row[:11]
@@ -266,9 +267,8 @@ def check(files: dict[str, Any], keys: list[Key], facts: dict[str, Any]) -> str:
     need("csv-resaved", hashes["events.csv"] in listed, "all rows are right, but a program saved the file again")
     wrong, wanted = [n for n in SUMMED if hashes[n] not in sums], "".join(f"{hashes[n]}  {n}\n" for n in SUMMED)
     need("checksums", wanted == sums, f"SHA256SUMS does not fit {', '.join(wrong) or 'its form'}")
-    announced = {day.log["evidence_key"] for day in bundle.days if "evidence_key" in day.log}
-    evidence_keys = {*keys} - {*trusted} | {bundle.first["evidence_key"]} | announced
-    text, signed = attempt("bundle-signature", read_note, content(files["SHA256SUMS.sig"]), evidence_keys)
+    own = {*keys} - {*trusted} | {r.get("evidence_key") for r in (bundle.first, *(d.log for d in bundle.days))} - {None}
+    text, signed = attempt("bundle-signature", read_note, content(files["SHA256SUMS.sig"]), own)
     need("bundle-signature", text == sums, "SHA256SUMS.sig is the signature of something else")
     need("evidence-key", signed, "the bundle is not signed by an evidence key of this log")
     facts.update(tenant=bundle.tenant_id, period=bundle.period, events=sum(day.count for day in bundle.days))
@@ -280,11 +280,11 @@ def check(files: dict[str, Any], keys: list[Key], facts: dict[str, Any]) -> str:
 def verify(path: Path, keys: list[str]) -> dict[str, Any]:  # for somebody who trusts these vkeys, or files of them
     facts: dict[str, Any] = {}
     try:
-        trusted = [key for given in keys for key in attempt("usage", read_keys, given)]
-        reason = "unrecognised" if path.exists() else "missing"
-        need(reason, path.is_dir() or zipfile.is_zipfile(path), f"{str(path)!a} is no folder and no ZIP file")
-        with contextlib.nullcontext() if path.is_dir() else attempt("bundle-format", zipfile.ZipFile, path) as archive:
-            reason, message = "ok", check(open_files(path, archive), trusted, facts)
+        need("unrecognised" if path.exists() else "missing", path.is_dir() or path.is_file(), f"none at {str(path)!a}")
+        with contextlib.nullcontext() if path.is_dir() else path.open("rb") as file:
+            need("unrecognised", not file or zipfile.is_zipfile(file), f"{str(path)!a} is no folder and no ZIP file")
+            files = open_files(path, file and attempt("bundle-format", zipfile.ZipFile, file))
+            reason, message = "ok", check(files, [k for given in keys for k in attempt("usage", keys_in, given)], facts)
     except Failure as failure: reason, message = failure.args
     except OSError as error: reason, message = "unreachable", str(error)
     code = EXIT_CODES.get(reason, 1)

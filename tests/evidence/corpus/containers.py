@@ -4,6 +4,7 @@ import io
 import stat
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 
 from tests.evidence.corpus.bundle import Bundle, Files, bundle, sums
@@ -248,6 +249,16 @@ def _broken_archives(files: Files) -> Iterator[Case]:
     (size,) = struct.unpack_from("<I", packed, listed + 20)
     sharing = _patched(packed, listed + 20, struct.pack("<I", size + 2))
     yield Case("zip-shared-bytes", "a file that reaches into the next", 1, "bundle-format", archive=sharing)
+    yield Case(
+        "zip-longer", "a file unpacks to more than is listed", 1, "bundle-format", archive=_appended(files, hidden=True)
+    )
+    yield Case(
+        "zip-tail",
+        "something behind a file's compressed bytes",
+        1,
+        "bundle-format",
+        archive=_appended(files, hidden=False),
+    )
     cut = whole[: len(whole) - 30]
     yield Case("zip-cut", "cut off", 2, "unrecognised", archive=cut)
     yield Case("zip-commented", "with a comment at its end", 0, "ok", archive=_commented(files))
@@ -268,6 +279,25 @@ def _with_size(archive: bytes, name: str, change: int) -> bytes:
         compressed, size = struct.unpack_from("<II", archive, at + sizes)
         archive = _patched(archive, at + sizes, struct.pack("<II", compressed + change, size + change))
     return archive
+
+
+def _appended(files: Files, *, hidden: bool) -> bytes:
+    """A ZIP file whose last file has more compressed bytes than make its content: more content, or no content."""
+    output, name = io.BytesIO(), "README.txt"
+    with zipfile.ZipFile(output, "w") as archive:
+        for other in sorted(files, key=lambda other: other == name):
+            packing = zlib.compressobj(wbits=-15)
+            data = packing.compress(files[other] + (b"more" if hidden and other == name else b"")) + packing.flush()
+            data += b"more" if not hidden and other == name else b""
+            archive.writestr(zipfile.ZipInfo(other), data)
+            entry = archive.filelist[-1]
+            entry.compress_type, entry.file_size = zipfile.ZIP_DEFLATED, len(files[other])
+            entry.compress_size, entry.CRC = len(data), zlib.crc32(files[other])
+    made = output.getvalue()
+    for entry in archive.filelist:  # the headers before the bytes were written without that
+        fields = struct.pack("<HHHIII", zipfile.ZIP_DEFLATED, 0, 33, entry.CRC, entry.compress_size, entry.file_size)
+        made = _patched(made, entry.header_offset + 8, fields)
+    return made
 
 
 def _commented(files: Files) -> bytes:
