@@ -34,7 +34,8 @@ def run(given: Given, through: date | None, as_json: bool) -> None:
     """Land, seal and publish every complete day not yet done, then send what destinations and feeds are to get.
 
     Whatever was missed is caught up with, in order; what is done already is left alone. What a destination does not
-    take now waits for the next run, and is told.
+    take now waits for the next run, and is told. When a day can't be sealed or published, what was landed is sent all
+    the same.
     """
     pipeline = given.pipeline()
     seals: list[SealReport] = []
@@ -50,6 +51,7 @@ def run(given: Given, through: date | None, as_json: bool) -> None:
             # What was done before the failure stays done, so it is told before the failure is.
             for line in _seal_lines(seals):
                 note(line)
+            _deliver_all_the_same(pipeline)
             raise
     sent = _deliver(pipeline)
     if as_json:
@@ -74,8 +76,22 @@ def run(given: Given, through: date | None, as_json: bool) -> None:
     for done in sent:
         if done.delivery is not None:
             say_delivery(done.delivery)
-        elif done.error or done.held:
-            note(f"{done.name}: {done.error or done.held}")
+        else:
+            _note_trouble(done)
+
+
+def _deliver_all_the_same(pipeline: "Pipeline") -> None:
+    """Deliver what was landed although the command ends with a failure: it waits for no seal and no witness."""
+    try:
+        for done in _deliver(pipeline):
+            _note_trouble(done)
+    except LumiError as error:
+        note(f"delivery: {error}")
+
+
+def _note_trouble(done: "Round") -> None:
+    if done.error or done.held:
+        note(f"{done.name}: {done.error or done.held}")
 
 
 def _deliver(pipeline: "Pipeline") -> "list[Round]":

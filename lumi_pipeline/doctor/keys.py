@@ -14,7 +14,7 @@ from lumi_pipeline.rotation import KeyHistory, Role
 from transparency.encoding import excerpt
 from transparency.entries import Genesis, evidence_key_name
 from transparency.errors import KeyFormatError, ObjectMissing
-from transparency.keys import SigningKey
+from transparency.keys import SigningKey, VerifierKey
 
 _VKEY: Final = "log/log.vkey"
 _PROBE: Final = b"lumi doctor: this is no checkpoint\n"
@@ -49,12 +49,12 @@ def look_at_key(purpose: str, examination: Examination) -> Iterator[Finding]:
 
 
 def look_at_agreement(examination: Examination) -> Iterator[Finding]:
-    """Hold the keys against those that the log signs with from here on, and the one that it publishes."""
+    """Hold keys and policy against those that the log signs with from here on, and the one that it publishes."""
     genesis = examination.pipeline.genesis()
     if genesis is None:
         yield ok("there is no log yet to hold the keys against")
         return
-    found = [*_missing(examination, genesis), *_unfinished(examination)]
+    found = [*_missing(examination, genesis), *_unpinned(examination, genesis), *_unfinished(examination)]
     if _published_vkey(examination) not in {None, f"{genesis.key.vkey}\n".encode()}:
         found.append(
             problem(
@@ -65,13 +65,26 @@ def look_at_agreement(examination: Examination) -> Iterator[Finding]:
     yield from found or [ok("these are the keys that the log signs with, and it publishes its first one")]
 
 
-def _missing(examination: Examination, genesis: Genesis) -> Iterator[Finding]:
+def _signing(examination: Examination, genesis: Genesis, role: Role) -> tuple[VerifierKey, ...]:
+    """The keys that sign when all sealed days are published."""
     pipeline = examination.pipeline
-    history, size = KeyHistory(pipeline.lake, genesis), 1 + len(pipeline.sealed_days())
+    return KeyHistory(pipeline.lake, genesis).keys(role, 1 + len(pipeline.sealed_days()))
+
+
+def _unpinned(examination: Examination, genesis: Genesis) -> Iterator[Finding]:
+    """A policy that was not told of a new key takes nothing for verified once that key signs alone."""
+    path, policy = examination.config.policy_file, examination.pipeline.trust()
+    pinned = policy.pinned_keys(genesis.origin) if policy else ()
+    for key in _signing(examination, genesis, Role.LOG) if path and pinned else ():
+        if key not in pinned:
+            yield warning(f"{path} lacks a key that the log signs with", f"add the line: log {key.vkey}")
+
+
+def _missing(examination: Examination, genesis: Genesis) -> Iterator[Finding]:
     for role in Role:
-        for key in history.keys(role, size):
+        for key in _signing(examination, genesis, role):
             try:
-                pipeline.keyring.find(role, key)
+                examination.pipeline.keyring.find(role, key)
             except ConfigError as error:
                 yield problem(
                     f"the {role.value} key is not the one that the log signs with: {error}",

@@ -61,6 +61,14 @@ def test_who_does_not_cosign_is_named(recorded: System, witness: WitnessServer, 
     assert lumi("witness", "submit").code == 0
 
 
+def test_delivery_waits_for_no_witness(recorded: System, witness: WitnessServer, lumi: Lumi) -> None:
+    with (recorded.directory / "lumi.toml").open("a", encoding="utf-8") as config:
+        config.write('[[destinations]]\nname = "files"\nkind = "file"\npath = "sent"\nsince = "beginning"\n')
+    witness.script(answer(503))
+    assert lumi("run", "--through", recorded.days[-1]).code == 1
+    assert list((recorded.directory / "sent").rglob("*.gz"))
+
+
 def test_without_witnesses_there_is_nobody_to_ask(published: System, lumi: Lumi) -> None:
     assert published.root.exists()
     ran = lumi("witness", "submit")

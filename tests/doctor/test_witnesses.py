@@ -1,8 +1,10 @@
 """What the doctor finds about witnesses and about keys that are being replaced."""
 
 import time
+from datetime import timedelta
 
 from lumi_pipeline.doctor.findings import Status
+from lumi_pipeline.recorder import system_clock
 from lumi_pipeline.rotation import Role
 from tests.doctor.setups import ORIGIN, Setup, look, look_at_all
 from tests.siem.fakes.http import answer
@@ -41,3 +43,20 @@ def test_a_replacement_that_is_not_finished_is_told(files: Setup) -> None:
     found = look(files, "keys of this log")
     assert (found.status, found.detail) == (Status.WARNING, "the replacement of the log key is not finished")
     assert "lumi keys rotate --log" in str(found.remedy)
+
+
+def test_a_policy_that_lacks_a_new_key_is_told(files: Setup) -> None:
+    vkey = SigningKey.load(files.config.log_key_file).verifier.vkey
+    policy = files.config.log_key_file.parent / "policy"
+    policy.write_text(f"log {vkey}\nquorum none\n")
+    setup = files.having(policy_file=policy)
+    setup.record(4)
+    setup.pipeline.run(through=(system_clock() - timedelta(days=4)).date())
+    setup.pipeline.rotate(Role.LOG)
+    assert look(setup, "keys of this log").status == Status.OK
+    setup.pipeline.run()
+    found = look(setup, "keys of this log")
+    assert (found.status, "lacks a key that the log signs with" in found.detail) == (Status.WARNING, True)
+    line = str(found.remedy).partition("add the line: ")[2]
+    policy.write_text(f"log {vkey}\n{line}\nquorum none\n")
+    assert look(setup, "keys of this log").status == Status.OK
