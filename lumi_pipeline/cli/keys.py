@@ -11,7 +11,6 @@ from lumi_pipeline.cli.options import PATH, Given, config_option, json_option
 from lumi_pipeline.cli.output import count, note, say, say_json
 from lumi_pipeline.errors import ConfigError, LumiError
 from transparency.encoding import b64encode
-from transparency.note import MAX_NOTE_SIZE
 
 if TYPE_CHECKING:
     from lumi_pipeline.keyfiles import KeyFiles
@@ -130,6 +129,8 @@ def succeed(given: Given, before: str, checkpoint: Path | None, discard_later: b
     first entry of the new log pins the old one at its last checkpoint, or at the one that is given; nothing of OLD-ROOT
     is changed. Then 'lumi run' goes on with the day after. docs/operations.md has the whole procedure.
     """
+    from transparency.note import MAX_NOTE_SIZE
+
     pipeline = given.pipeline()
     old = replace(given, overrides={**given.overrides, "root": before}).pipeline()
     data = None if checkpoint is None else checkpoint.read_bytes()[: MAX_NOTE_SIZE + 1]

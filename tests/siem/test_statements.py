@@ -17,7 +17,7 @@ def told(exports: Exports, period: Period) -> tuple[bool, bool, bool, object]:
     """Whether nothing is lacking, what is complete and sealed, and through when was landed, as it is signed."""
     statement = exports.statement("files", period)
     line = json.loads(statement.line())
-    verdict = verify_receipts(statement.signed(EVIDENCE_KEY), [EVIDENCE_KEY.verifier], "statement")
+    verdict = verify_receipts(statement.signed([EVIDENCE_KEY]), [EVIDENCE_KEY.verifier], "statement")
     assert (line["complete"], line["sealed"]) == (statement.is_complete, verdict.facts["sealed"])
     assert ("more rows may come" in stated(statement)) == (not line["sealed"])
     assert any("more rows could come" in said for said in verdict.lines) == (not line["sealed"])
