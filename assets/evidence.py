@@ -1,13 +1,12 @@
 """Evidence for auditors, month by month: the asset ``tenant_evidence``."""
 
-from datetime import date
-
 import dagster as dg
 
 from assets import lines
 from assets.failures import plain_failures
+from assets.finishing import finishing
 from assets.ingest import GROUP, OWNERS
-from assets.metadata import Metadata, evidence_metadata
+from assets.metadata import evidence_metadata
 from assets.partitions import MONTHS, months_of
 from assets.publishing import published_day
 from assets.resources import PipelineResource
@@ -28,23 +27,12 @@ def tenant_evidence(context: dg.AssetExecutionContext, pipeline: PipelineResourc
 
     The month has to be over and published. A bundle that is there already is verified, and nothing is written.
     """
-    finished: dict[date, Metadata] = {}
-    with plain_failures(context.retry_number):
+    with plain_failures(context.retry_number), finishing(context) as finished:
         opened = pipeline.open()
-        try:
-            evidence = MonthlyEvidence(opened)
-            for month in months_of(context):
-                report = evidence.make(month)
-                context.log.info(lines.evidence(report))
-                if report.failed:
-                    raise EvidenceError("\n".join(f"{tenant}: {why}" for tenant, why in report.failed.items()))
-                finished[month] = evidence_metadata(opened.lake, report)
-        except Exception:
-            # The months before the one that failed have their evidence, whatever becomes of this step.
-            for month, metadata in finished.items():
-                context.log_event(
-                    dg.AssetMaterialization(context.asset_key, partition=f"{month:%Y-%m}", metadata=metadata)
-                )
-            raise
-    for month, metadata in finished.items():
-        context.add_asset_metadata(metadata, partition_key=f"{month:%Y-%m}")
+        evidence = MonthlyEvidence(opened)
+        for month in months_of(context):
+            report = evidence.make(month)
+            context.log.info(lines.evidence(report))
+            if report.failed:
+                raise EvidenceError("\n".join(f"{tenant}: {why}" for tenant, why in report.failed.items()))
+            finished[f"{month:%Y-%m}"] = evidence_metadata(opened.lake, report)

@@ -160,6 +160,10 @@ def _loaded(wanted: str) -> Engine | None:
     return made
 
 
+# A forked process has the engine, and none of its threads: the first to ask there makes another.
+os.register_at_fork(after_in_child=_loaded.cache_clear)
+
+
 def check(made: Engine) -> None:
     """Hold kernels against hashlib: a wrong hash would make findings of good events, or none of bad ones."""
     for size in (0, 1, 55, 56, 63, 64, 65, 119, 120, 1000):

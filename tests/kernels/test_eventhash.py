@@ -1,6 +1,7 @@
 """The kernels that hash events and trees, on every path, against hashlib and against the hashing of one event."""
 
 import hashlib
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -136,6 +137,21 @@ def test_few_rows_don_t_load_kernels() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.stdout == "fine\n", ran.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_hashes_with_threads_of_its_own() -> None:
+    code = (
+        "import os, sys, numpy as np; from lumi_pipeline.kernels.engine import engine;"
+        "values = np.zeros((20000, 32), np.uint8); first = engine(1 << 20).prefixed(b'', values);"
+        "child = os.fork();"
+        "same = (engine(1 << 20).prefixed(b'', values) == first).all();"
+        "os._exit(not same) if child == 0 else sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"LUMI_KERNELS": "plain"}, timeout=120, check=False
+    )
+    assert ran.returncode == 0
 
 
 @pytest.mark.parametrize(("wanted", "kind"), [("off", None), ("plain", False)])
