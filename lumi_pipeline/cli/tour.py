@@ -55,10 +55,12 @@ def tour(given: Given) -> None:
     say("\nWhat to try next:")
     if config.file is not None:
         say(f"  export LUMI_CONFIG={_quoted(config.file)}")
+    days = pipeline.sealed_days()
     for command in (
         "status",
         "verify --all",
         "drill",
+        f"evidence --tenant {verdict.facts['tenant']} --from {days[0]} --to {days[-1]} --out audit",
         # A key is a file on this side; with the log in S3, our own key file is what says so.
         f"verify {_quoted(path)}"
         + (f" --key {_quoted(config.root_path / 'log/log.vkey')}" if config.root_path is not None else ""),
