@@ -109,10 +109,10 @@ def day_of(key: str) -> date:
     return parse_day(key.split("/")[1].removeprefix("day="))
 
 
-def names(verdict: Verdict, key: str) -> bool:
-    """Whether a failed verdict tells which object it is about: by its key, its path in the log, or at least its day."""
+def names(verdict: Verdict, key: str, status: Status = Status.FAILED) -> bool:
+    """Whether a verdict of this status tells which object it is about: by its key, its path in the log, or its day."""
     text = "\n".join((verdict.subject, verdict.reason, *verdict.lines))
     known_as = [key, key.removeprefix("log/")]
     if "/day=" in key:
         known_as.append(key.split("/")[1].removeprefix("day="))
-    return verdict.status is Status.FAILED and any(name in text for name in known_as)
+    return verdict.status is status and any(name in text for name in known_as)

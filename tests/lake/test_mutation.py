@@ -41,10 +41,14 @@ class Group:
 
     keys: re.Pattern[str]
     look: Look
+    status: Status = Status.FAILED
+    """What verification says when one of them is altered."""
 
 
 GROUPS = {
-    "log": Group(re.compile(r"log/.*"), look_at_log),
+    "log": Group(re.compile(r"log/(?!index\.html).*"), look_at_log),
+    # The site is a way to look at the log and no evidence: what is odd about it is told, and fails nothing.
+    "site": Group(re.compile(r"log/index\.html"), look_at_log, Status.VERIFIED),
     "journal": Group(re.compile(r"log-private/(commits|cosigned)/.*|log-private/genesis\.txt"), look_at_log),
     "records": Group(re.compile(r"seals/day=.*/day\.txt"), look_at_log),
     "manifests": Group(re.compile(r"seals/day=.*/manifest\.json"), look_at_day),
@@ -119,14 +123,14 @@ def alterations(data: bytes, random: Random) -> Iterator[tuple[str, bytes | None
 def alter_all(original: Original, name: str, keys: list[str], exempt: Callable[[str, str], bool]) -> int:
     """Alter these objects in every way; return how many alterations were found. A survivor fails the test."""
     random = Random(name)
-    look = GROUPS[name].look
+    look, status = GROUPS[name].look, GROUPS[name].status
     found = 0
     for key in keys:
         usual = look(original, key, {})
         for what, data in alterations(original.objects[key], random):
             verdicts = [verdict for verdict in look(original, key, {key: data}) if verdict not in usual]
             if not exempt(key, what):
-                assert any(names(verdict, key) for verdict in verdicts), f"{key}: {what}: {verdicts}"
+                assert any(names(verdict, key, status) for verdict in verdicts), f"{key}: {what}: {verdicts}"
                 found += 1
     return found
 
@@ -160,7 +164,7 @@ def test_every_alteration_is_found(intact: Original, name: str) -> None:
     keys = [key for key in intact.objects if GROUPS[name].keys.fullmatch(key)]
     last = max(key for key in intact.objects if key.startswith("landings/"))
     # As if the last landing had never been committed: that is another verdict, see below.
-    assert alter_all(intact, name, keys, lambda key, what: (key, what) == (last, "deleted")) > 100
+    assert alter_all(intact, name, keys, lambda key, what: (key, what) == (last, "deleted")) > 30
 
 
 @pytest.mark.parametrize("name", each("manifests", "tenant-days", "events", "acknowledgements", "landings", "landed"))
@@ -189,7 +193,7 @@ def test_verifying_everything_finds_what_its_parts_find(intact: Original, name: 
     data = bytearray(intact.objects[key])
     data[random.randrange(len(data))] ^= 1 << random.randrange(8)
     world.overwrite(key, bytes(data))
-    assert any(names(verdict, key) for verdict in judge(world)), key
+    assert any(names(verdict, key, GROUPS[name].status) for verdict in judge(world)), key
 
 
 # Objects that are added, or exchanged for each other.
