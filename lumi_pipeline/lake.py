@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar, cast
 
 import duckdb
 import pyarrow as pa
@@ -65,6 +65,18 @@ class Lake:
         if len(data) != file.size or hashlib.sha256(data).hexdigest() != file.sha256:
             raise LakeError(f"{file.path} was altered: its SHA-256 is not {file.sha256}, as committed")
         return data
+
+    def open(self, key: str) -> BinaryIO:
+        """Open an object to read some places of it; nothing of it is checked.
+
+        Raises :class:`~transparency.errors.ObjectMissing` when there is none.
+        """
+        try:
+            if self.file_system is None:
+                return Path(self.locate(key)).open("rb")
+            return cast("BinaryIO", self.file_system(key).open(self.locate(key)))
+        except FileNotFoundError:
+            raise ObjectMissing(key) from None
 
     def open_events(self, file: StoredFile) -> pq.ParquetFile:
         """Open a committed event file, which has to have the columns of ``EVENT_SCHEMA``; values are not looked at."""

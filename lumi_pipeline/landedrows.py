@@ -14,10 +14,10 @@ import pyarrow as pa
 
 from lumi_pipeline.checkedrows import checked_views, reading_rows, sorted_events
 from lumi_pipeline.events import COLUMNS
-from lumi_pipeline.lake import Lake, events_prefix
+from lumi_pipeline.lake import Lake
 from lumi_pipeline.landing import Cursor, landings
 from lumi_pipeline.records import StoredFile
-from lumi_pipeline.sealedday import SealedDay, load_sealed_day
+from lumi_pipeline.sealedday import SealedDay, event_files, load_sealed_day
 
 # A landing keeps its files until all of it is sealed, so those rows of it that are sealed already are left out.
 _ROWS: Final = """
@@ -123,7 +123,7 @@ def _sealed_files(lake: Lake, days: Sequence[date], firsts: Mapping[str, int]) -
             break
         sealed = load_sealed_day(lake, day)
         if _holds(sealed, waiting):
-            files += [file for file in sealed.manifest.files if file.path.startswith(events_prefix(day))]
+            files += event_files(sealed.manifest)
         known = sealed.tenants.tenants
         waiting = {t: first for t, first in waiting.items() if t in known and known[t].record.first > first}
     return files

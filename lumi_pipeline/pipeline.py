@@ -25,6 +25,7 @@ from lumi_pipeline.landing import LandingReport, land
 from lumi_pipeline.outbox import Outbox
 from lumi_pipeline.outbox.opening import open_outbox
 from lumi_pipeline.pending import Pending
+from lumi_pipeline.proofindex import index_missing
 from lumi_pipeline.publishing import PublishReport, publish, refresh
 from lumi_pipeline.rebase import Rebaser
 from lumi_pipeline.recorder import AuditRecorder
@@ -193,11 +194,12 @@ class Pipeline:
         return Sealer(self.lake, genesis, self.clock)
 
     def publish(self) -> PublishReport:
-        """Publish every sealed day that the log doesn't hold yet, under one checkpoint; keep the site up to date."""
+        """Publish every sealed day that the log lacks, under one checkpoint; keep site and proof indexes up to date."""
         cosigner = self._cosigner(required=self.config.witness_fail != OPEN)
         report = publish(self.lake, self.keyring, self._require_genesis(), self.sealed_days(), cosigner)
-        # A crash before this leaves the page of before, or none, until the next run.
+        # A crash before this leaves the page of before, or none, until the next run; and days without a proof index.
         refresh_site(self.lake.store, self.config.record_due)
+        index_missing(self.lake, self.lake_days())
         return report
 
     def witness_policy(self) -> Policy | None:

@@ -7,7 +7,7 @@ from datetime import date
 from lumi_pipeline.chain import Break
 from lumi_pipeline.errors import LakeError, RecordError
 from lumi_pipeline.lake import Lake, events_prefix, seal_prefix
-from lumi_pipeline.records import Manifest
+from lumi_pipeline.records import Manifest, StoredFile
 from lumi_pipeline.tenantdays import DayTenants, read_day_tenants, stored_tenants
 from transparency.entries import DayRecord
 from transparency.errors import EntryError
@@ -63,3 +63,8 @@ def load_manifest(lake: Lake, day: date) -> Manifest:
                 f"{seal_prefix(day)}manifest.json was altered: {file.path} is not in the folders of the day"
             )
     return manifest
+
+
+def event_files(manifest: Manifest) -> list[StoredFile]:
+    """The files of a day's events, in order."""
+    return [file for file in manifest.files if file.path.startswith(events_prefix(manifest.day))]

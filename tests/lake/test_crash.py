@@ -43,6 +43,7 @@ WRITES = {
     "put_new log/tile/N/N.p/N",
     "put log/checkpoint",
     "put log/index.html",
+    "put index/day=D/events.idx",
 }
 """Every kind of durable write. Whoever adds one has to think what a crash before and after it leaves behind."""
 
@@ -186,6 +187,7 @@ def test_days_are_fixed_in_this_order(stages: dict[str, Stage], tmp_path: Path) 
         "delete landed/N/tenants-H.parquet",
         "delete landed/N/part-N-H.parquet",
         "delete landed/N/tenants-H.parquet",
+        "put index/day=D/events.idx",
     ]
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lumi_pipeline.errors import LakeError, LumiError, ProofNotFound
 from lumi_pipeline.events import CORE_COLUMNS, HASH_COLUMNS, PAYLOAD_COLUMNS, uuid7
+from lumi_pipeline.proofindex import index_key
 from lumi_pipeline.proofs import looks_like_proof, verify_proof
 from lumi_pipeline.proving import prove_event
 from lumi_pipeline.verdict import Status
@@ -156,10 +157,12 @@ def test_damaged_files_stop_a_proof_with_an_error_of_ours(sealed: World) -> None
         _prove(sealed, str(event_id))
 
 
-def test_damage_on_another_day_is_named(sealed: World) -> None:
+def test_damage_on_another_day_is_in_nobodys_way_and_named_where_the_event_is_searched(sealed: World) -> None:
     ((event_id,),) = sealed.select("SELECT event_id FROM audit_outbox WHERE tenant_id = 'acme' AND seq = 1")
     (part,) = sealed.store.list(f"events/day={day(1)}/")
     sealed.overwrite(part, b"not Parquet")
+    assert verify_proof(_prove(sealed, str(event_id)), sealed.policy, "proof").status is Status.VERIFIED
+    sealed.store.delete(index_key(day(0)))
     with pytest.raises(LakeError, match=f"'lumi verify --all' names what is damaged.*{part}"):
         _prove(sealed, str(event_id))
 
