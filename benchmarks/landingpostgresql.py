@@ -7,6 +7,7 @@ from pathlib import Path
 import adbc_driver_postgresql.dbapi as adbc
 import psycopg
 import pyarrow as pa
+import pyarrow.parquet as pq
 from psycopg import sql
 
 from benchmarks.dataset import Dataset, read_events
@@ -23,7 +24,7 @@ from lumi_pipeline.outboxaddress import postgresql_address
 from transparency.filestore import FileStore
 
 _SELECTED = ", ".join("event_id::text" if column == "event_id" else column for column in COLUMNS)
-_SELECT = f"SELECT {_SELECTED} FROM audit_outbox ORDER BY tenant_id, seq"  # noqa: S608 - constants
+SELECT = f"SELECT {_SELECTED} FROM audit_outbox ORDER BY tenant_id, seq"  # noqa: S608 - constants
 
 
 def measure(data: Dataset, runs: int) -> Row:
@@ -58,7 +59,16 @@ def fill(url: str, data: Dataset) -> None:
     """Copy the data set's events and heads into the outbox in PostgreSQL."""
     with SqliteOutbox.open(data.outbox).snapshot() as snapshot, psycopg.connect(url) as connection:
         _copy(connection, "audit_chain_head", HEAD_SCHEMA.names, snapshot.heads())
-        _copy(connection, "audit_outbox", COLUMNS, pa.concat_tables(data.tables()))
+        connection.execute("CREATE TABLE arrived (LIKE audit_outbox)")
+        connection.execute("ALTER TABLE arrived ALTER event_id TYPE text")
+        connection.commit()
+        with closing(adbc.connect(url)) as arrow, arrow.cursor() as cursor:
+            for file in data.landed_files():
+                cursor.adbc_ingest("arrived", pa.Table.from_batches(pq.ParquetFile(file).iter_batches()), mode="append")
+            arrow.commit()
+        columns = ", ".join("event_id::uuid" if column == "event_id" else column for column in COLUMNS)
+        connection.execute(f"INSERT INTO audit_outbox ({', '.join(COLUMNS)}) SELECT {columns} FROM arrived")  # noqa: S608
+        connection.execute("DROP TABLE arrived")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE")
 
@@ -76,7 +86,7 @@ def _copy(connection: psycopg.Connection, table: str, columns: Iterator[str], ro
 def fetch(url: str) -> pa.Table:
     """All rows, in order, in memory."""
     with closing(adbc.connect(url)) as connection, connection.cursor() as cursor:
-        cursor.execute(_SELECT)
+        cursor.execute(SELECT)
         return cursor.fetch_arrow_table()
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from benchmarks import (
     chains,
+    daily,
     delivering,
     encoding,
     history,
@@ -44,6 +45,7 @@ _SUITE: Final = {
     "record-hot": _Entry(recording.one_tenant, 1),
     "record-batch": _Entry(recording.batches, 1),
     "seal": _Entry(sealing.measure, 1),
+    "daily": _Entry(daily.measure, 1),
     "verify-all": _Entry(history.measure, _HISTORY_DAYS),
     "prove": _Entry(proofs.prove, 1),
     "prove-cold": _Entry(proofs.prove_cold, 1),

@@ -30,7 +30,7 @@ from tests.lake.world import at
 from transparency.merkle import leaf_hash, tree_root
 
 COMMANDS = ("verify-all", "prove-cold", "verify-proof-cold")
-SERVED = ("land-postgresql", "record", "record-16", "record-hot", "record-batch")
+SERVED = ("land-postgresql", "record", "record-16", "record-hot", "record-batch", "daily")
 EVENTS = 400
 
 
