@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from lumi_pipeline.compute import parse_compute
 from lumi_pipeline.due import parse_due
 from lumi_pipeline.errors import ConfigError
 from lumi_pipeline.outboxaddress import (
@@ -87,7 +88,7 @@ SETTINGS: Final = (
         "Without the policy's quorum publish nothing (closed), or publish all the same (open).",
     ),
     Setting("operator_tenant", "lumi-operator", "Tenant whose chain records what the operator does."),
-    Setting("compute", "inline", "Where heavy work runs: inline."),
+    Setting("compute", "inline", "Where heavy work runs: inline, processes:N or dask:tcp://HOST:PORT."),
 )
 _NAMES: Final = tuple(setting.name for setting in SETTINGS)
 _DESTINATIONS: Final = "destinations"
@@ -423,7 +424,4 @@ def _tenants(given: _Given) -> tuple[str, ...]:
 
 
 def _compute(given: _Given) -> str:
-    text = given.text()
-    if text != "inline":
-        raise ConfigError(f"{given.source}: {excerpt(text)} is not supported by this version; use 'inline'")
-    return text
+    return parse_compute(given.text(), given.source)

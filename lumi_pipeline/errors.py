@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ChainBroken",
     "ClockAhead",
+    "ComputeError",
     "ConcurrentRun",
     "ConfigError",
     "DrillError",
@@ -170,6 +171,10 @@ class ChainBroken(LumiError):
     def __reduce__(self) -> "tuple[type[ChainBroken], tuple[date, tuple[Break, ...], str, str]]":
         """Pickle with all arguments."""
         return type(self), (self.day, self.breaks, self.report_sha256, str(self))
+
+
+class ComputeError(LumiError):
+    """The workers that were to do heavy work can't be had, or died of it again and again."""
 
 
 class SealError(LumiError):

@@ -1,0 +1,44 @@
+"""Work for workers to do: spawned processes and Dask's workers import it by its name."""
+
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from lumi_pipeline.errors import EventRejected
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """``number`` is what comes back; ``place`` is where units leave traces."""
+
+    number: int
+    place: Path
+
+
+def square(unit: Unit) -> tuple[int, int]:
+    """The square, and which process found it."""
+    return unit.number**2, os.getpid()
+
+
+def refuse_third(unit: Unit) -> int:
+    """Fail at number 3."""
+    if unit.number == 3:
+        raise EventRejected("ip", "three is refused")
+    return unit.number
+
+
+def die_once(unit: Unit) -> int:
+    """Be killed at number 3, the first time."""
+    mark = unit.place / "died"
+    if unit.number == 3 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return unit.number
+
+
+def die(unit: Unit) -> int:
+    """Be killed at number 3, always."""
+    if unit.number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return unit.number
