@@ -7,7 +7,8 @@
 #   make soak    nothing is lost: 16 writers, kills and crashes, for SOAK_SECONDS (180) each; SIEM_SOAK_EVENTS (200,000)
 #                events to every kind of destination under faults and kills; then the pipeline's tests on PostgreSQL and
 #                S3, killed and overtaken at every moment instead of one in six
-#   make bench   the benchmarks: ratios against what one could have used instead
+#   make bench   the benchmarks: ratios against what one could have used instead (BENCH_EVENTS events, 200,000);
+#                make bench-quick takes a few minutes and shows that it works
 #   make ui      Dagster's web interface over the demo, on http://127.0.0.1:3000
 #   make lock    choose newest versions and write both lock files (needs uv)
 #   make clean   remove the virtual environment, caches and everything generated
@@ -31,7 +32,9 @@ export PIP_NO_INPUT = 1
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --no-deps
 
 .DELETE_ON_ERROR:
-.PHONY: run test check lint types soak bench ui lock clean
+BENCH_EVENTS ?= 200000
+
+.PHONY: run test check lint types soak bench bench-quick ui lock clean
 
 run: $(INSTALLED)
 	$(BIN)/python -m lumi_pipeline demo --root "$(DEMO)"
@@ -57,7 +60,10 @@ soak: $(INSTALLED)
 	$(BIN)/python -m pytest -n auto --places=remote --thorough tests/lake tests/assets
 
 bench: $(INSTALLED)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --events "$(BENCH_EVENTS)"
+
+bench-quick: $(INSTALLED)
+	$(BIN)/python -m benchmarks --quick
 
 ui: $(INSTALLED_UI)
 	test -f "$(DEMO)/lumi.toml" || $(BIN)/python -m lumi_pipeline demo --root "$(DEMO)"

@@ -10,7 +10,7 @@ import click
 from benchmarks.command import CommandError
 from benchmarks.machine import describe_machine
 from benchmarks.measuring import DisagreementError
-from benchmarks.report import machine_lines, table_lines, to_json
+from benchmarks.report import machine_lines, markdown_lines, table_lines, to_json
 from benchmarks.row import Row
 from benchmarks.suite import NAMES, run_suite
 from lumi_pipeline.errors import LumiError
@@ -27,8 +27,11 @@ _PATH = click.Path(path_type=Path)
 @click.option("--quick", is_flag=True, help=f"{_QUICK_EVENTS} events and fewer runs: to see that it works.")
 @click.option("--only", "names", multiple=True, type=click.Choice(NAMES), help="Only this row; repeat for several.")
 @click.option("--json", "file", metavar="FILE", type=_PATH, help="Where the figures go. [data/local/bench/<time>.json]")
+@click.option("--markdown", type=_PATH, metavar="FILE", help="Where to write the table as Markdown too.")
 @click.option("--data", "home", metavar="DIR", type=_PATH, default="data/local/bench", help="Where data sets are kept.")
-def bench(events: int | None, quick: bool, names: tuple[str, ...], file: Path | None, home: Path) -> None:
+def bench(
+    *, events: int | None, quick: bool, names: tuple[str, ...], file: Path | None, markdown: Path | None, home: Path
+) -> None:
     """Measure the pipeline against what one could have used instead.
 
     Every ratio is taken in one run, both sides taking turns on the same data.
@@ -47,8 +50,11 @@ def bench(events: int | None, quick: bool, names: tuple[str, ...], file: Path | 
     file = file or home / f"{began:%Y%m%dT%H%M%SZ}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(to_json(rows, machine, events, runs, began), indent=2) + "\n", encoding="utf-8")
-    for line in (*machine_lines(machine), f"{events:,} events, medians of {runs} runs", "", *table_lines(rows)):
+    about = [*machine_lines(machine), f"{events:,} events, medians of {runs} runs"]
+    for line in (*about, "", *table_lines(rows)):
         click.echo(line)
+    if markdown is not None:
+        markdown.write_text("\n".join([*about, "", *markdown_lines(rows), ""]), encoding="utf-8")
     click.echo(f"\nWrote {file}")
     if failure is not None:
         click.echo(str(failure), err=True)

@@ -9,6 +9,8 @@ from benchmarks.row import Row
 
 FORMAT = "lumi/bench/v1"
 
+_HEADER = ("", "time", "rate", "instead", "ratio", "(from – to)", "peak", "instead")
+
 
 def to_json(
     rows: Sequence[Row], machine: dict[str, object], events: int, runs: int, began: datetime
@@ -41,9 +43,8 @@ def machine_lines(machine: dict[str, object]) -> list[str]:
 
 def table_lines(rows: Sequence[Row]) -> list[str]:
     """The table, and below it what each row is about."""
-    header = ("", "time", "rate", "instead", "ratio", "(from – to)", "peak", "instead")
-    cells = [header, *(_cells(row) for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(header))]
+    cells = [_HEADER, *(_cells(row) for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(_HEADER))]
     lines = [
         "  ".join(
             [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
@@ -52,6 +53,13 @@ def table_lines(rows: Sequence[Row]) -> list[str]:
     ]
     about = [f"{row.name.ljust(widths[0])}  {row.what}\n{' ' * widths[0]}  {_against(row)}" for row in rows]
     return [line.rstrip() for line in [*lines, "", *about]]
+
+
+def markdown_lines(rows: Sequence[Row]) -> list[str]:
+    """The same as a Markdown table, and what each row is about as a list."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (_HEADER, *map(_cells, rows))]
+    ruler = "|---|" + "---:|" * (len(_HEADER) - 1)
+    return [lines[0], ruler, *lines[1:], "", *(f"- `{row.name}`: {row.what}; {_against(row)}" for row in rows)]
 
 
 def _against(row: Row) -> str:

@@ -5,8 +5,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
@@ -19,15 +21,14 @@ from benchmarks.landing import copy_rows, same_rows
 from benchmarks.lookup import find_event
 from benchmarks.measuring import DisagreementError, Speedup, Timing, compare
 from benchmarks.proofs import choose_events, prove_all, same_event
-from benchmarks.report import table_lines
+from benchmarks.report import markdown_lines, table_lines
 from benchmarks.row import Memory, Row
 from benchmarks.sealing import sort_rows
 from benchmarks.suite import NAMES, run_suite
-from benchmarks.trees import recursive_root
+from benchmarks.trees import event_root, pymerkle_root
 from lumi_pipeline.events import Event
 from tests.lake.chains import as_table, chain, erased, rehashed
 from tests.lake.world import at
-from transparency.merkle import leaf_hash, tree_root
 
 COMMANDS = ("verify-all", "prove-cold", "verify-proof-cold")
 SERVED = ("land-postgresql", "record", "record-16", "record-hot", "record-batch", "daily")
@@ -168,8 +169,8 @@ def test_both_verifications_accept_intact_and_erased_rows() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 7, 8, 100])
 def test_both_trees_have_the_same_root(size: int) -> None:
-    entries = [b"%d" % number for number in range(size)]
-    assert recursive_root(entries) == tree_root(map(leaf_hash, entries))
+    hashes = [sha256(b"%d" % number).digest() for number in range(size)]
+    assert pymerkle_root(hashes) == event_root(np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 32))
 
 
 def test_files_with_other_rows_are_told_apart(data: Dataset, tmp_path: Path) -> None:
@@ -220,6 +221,10 @@ def test_the_table_says_faster_and_slower_in_words() -> None:
     assert "1.50× the time" in slower
     assert lonely.split() == ["alone", "2.00", "s", "0", "proofs/s", "–", "–"]
     assert "instead: a loop" in "\n".join(about)
+    title, ruler, first, *_, last = markdown_lines([row, alone])
+    assert title.count("|") == ruler.count("|") == first.count("|")
+    assert "| 12× as fast | (12 – 12) |" in first
+    assert last == "- `alone`: ours; instead: there is nothing comparable"
 
 
 def test_an_unknown_row_is_refused() -> None:
