@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
+
+BLOCK: Final = 32
+"""Bytes that are looked at and written at a time; so many behind the last record may be overwritten."""
 
 
 class Part(IntEnum):

@@ -45,21 +45,21 @@ _BATCH_ROWS: Final = 8192
 _OMITTED: Final = pa.string()
 """JSON text: a list of names."""
 
-
-Content: TypeAlias = Callable[[int, int], memoryview]
+Write: TypeAlias = Callable[[int, int, npt.NDArray[np.uint8]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
     """Encoded events, each JSON text in UTF-8 and then the separator. Record i has ``offsets[i]`` bytes before it.
 
-    ``content(first, after)`` gives consecutive records; any number of threads may ask. They may be made only then: the
+    ``write(first, after, out)`` puts consecutive records into memory, and up to a block (kernels/parts.py) of anything
+    behind them, for which there has to be room; any number of threads may ask for that. They may be made only then: the
     bytes of one request stay in the processor's cache, those of all would not. ``rows`` are the indices of the events
     in the table that was encoded, in order; ``omitted`` tells which lack values that the table has; ``refused`` are the
     indices of events that no record could be made for.
     """
 
-    content: Content
+    write: Write
     offsets: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int64]
     omitted: npt.NDArray[np.bool_]
@@ -99,35 +99,35 @@ class Encoder:
         fields = limits.field_bytes or limits.record_bytes
         table = events.append_column("omitted", pa.nulls(len(events), _OMITTED))
         large = _longest(events) > fields
-        content, offsets = self._records(table, route)
+        write, offsets = self._records(table, route)
         large |= np.diff(offsets) > self._largest
         if not large.any():
             every = np.arange(len(events), dtype=np.int64)
-            return Records(content, offsets, every, np.zeros(len(events), np.bool_), np.empty(0, np.int64))
+            return Records(write, offsets, every, np.zeros(len(events), np.bool_), np.empty(0, np.int64))
         return self._reduced(table, route, large)
 
     def _reduced(self, table: pa.Table, route: Route, large: npt.NDArray[np.bool_]) -> Records:
         """Encode again without the large values of the large events; leave out those that are too large even so."""
         limits = self._destination.limits
-        content, offsets = self._records(_without_large(table, large), route)
+        write, offsets = self._records(_without_large(table, large), route)
         longest = _longest(table.select([name for name in table.column_names if name not in {*_LARGE, "omitted"}]))
         refused = np.diff(offsets) > self._largest
         if limits.field_bytes is not None:
             refused |= longest > limits.field_bytes
         if refused.any():
             kept = table.filter(pa.array(~refused))
-            content, offsets = self._records(_without_large(kept, large[~refused]), route)
+            write, offsets = self._records(_without_large(kept, large[~refused]), route)
         rows = np.flatnonzero(~refused)
-        return Records(content, offsets, rows, large[~refused], np.flatnonzero(refused))
+        return Records(write, offsets, rows, large[~refused], np.flatnonzero(refused))
 
-    def _records(self, table: pa.Table, route: Route) -> tuple[Content, npt.NDArray[np.int64]]:
+    def _records(self, table: pa.Table, route: Route) -> tuple[Write, npt.NDArray[np.int64]]:
         record = joined(self._destination.record(self._format.event, route), self._separator)
         kernels = engine(len(table))
         if kernels is None:
             return _texts(self._evaluated(spelled(table), [record]).column(0))
         columns, parts = self._program(table, record)
         written = kernels.records(columns, parts)
-        return written.content, written.offsets
+        return written.write, written.offsets
 
     def _program(self, table: pa.Table, record: str) -> tuple[pa.RecordBatch, list[RecordPart]]:
         """Return what kernels make a record of; the parts that only DuckDB knows become columns first."""
@@ -180,12 +180,16 @@ def _whole(column: "pa.ChunkedArray[Any]") -> "pa.Array[Any]":
     return chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
 
 
-def _texts(column: "pa.ChunkedArray[Any]") -> tuple[Content, npt.NDArray[np.int64]]:
+def _texts(column: "pa.ChunkedArray[Any]") -> tuple[Write, npt.NDArray[np.int64]]:
     array = column.cast(pa.large_string()).combine_chunks()
     _, positions, content = array.buffers()
-    data = memoryview(content or b"")
+    data = np.frombuffer(memoryview(content or b""), np.uint8)
     offsets = np.frombuffer(memoryview(positions or bytes(8)), np.int64)[array.offset : array.offset + len(array) + 1]
-    return lambda first, after: data[offsets[first] : offsets[after]], offsets
+
+    def write(first: int, after: int, out: npt.NDArray[np.uint8]) -> None:
+        out[: offsets[after] - offsets[first]] = data[offsets[first] : offsets[after]]
+
+    return write, offsets
 
 
 def spelled(events: pa.Table) -> pa.Table:
