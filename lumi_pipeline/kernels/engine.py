@@ -17,13 +17,12 @@ import numpy as np
 import pyarrow as pa
 
 from lumi_pipeline.errors import ConfigError
-from lumi_pipeline.kernels.parts import BLOCK
+from lumi_pipeline.kernels.parts import BLOCK, AnyPart
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lumi_pipeline.kernels.eventhash import Digests
-    from lumi_pipeline.kernels.parts import RecordPart
 
 VARIABLE: Final = "LUMI_KERNELS"
 WORTH_LOADING: Final = 32_768
@@ -42,12 +41,13 @@ class Engine:
 
     def __init__(self, *, native: bool) -> None:
         # numba and LLVM take half a second to import.
-        from lumi_pipeline.kernels import columns, csvcells, eventhash, filling, jsonrecords  # noqa: PLC0415
+        from lumi_pipeline.kernels import columns, csvcells, eventhash, filling, jsonlengths, jsonrecords  # noqa: PLC0415
 
         self.native = native
         self._columns = columns
         self._kernels = eventhash
         self._json = jsonrecords
+        self._lengths = jsonlengths
         self._filling = filling
         self.cells = csvcells
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="kernel")
@@ -82,16 +82,16 @@ class Engine:
         self.share(run, list(_portions(len(values))))
         return out
 
-    def records(self, columns: pa.RecordBatch, parts: Sequence["RecordPart"]) -> "WrittenRecords":
+    def records(self, columns: pa.RecordBatch, parts: Sequence[AnyPart]) -> "WrittenRecords":
         """Return the records that ``parts`` make of each row; they are measured now and written when asked for."""
         kernels = self._json
         table = self._columns.column_table(columns)
-        program, constants = kernels.program_of(parts)
-        counted, fixed = kernels.varying(program)
-        lengths = np.empty(len(columns), np.int64)
+        program, branches, constants = kernels.program_of(parts)
+        measured = self._lengths.lengths_of(parts)
+        lengths = np.zeros(len(columns), np.int64)
 
         def measure(rows: range) -> None:
-            kernels.measure(counted, fixed, table, rows.start, rows.stop, lengths)
+            self._lengths.add_lengths(measured, columns, table, np.arange(rows.start, rows.stop), lengths)
 
         self.share(measure, _portions(len(columns)))
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
@@ -100,7 +100,7 @@ class Engine:
             places = offsets[rows.start : rows.stop + 1] - offsets[rows.start]
             if len(out) < places[-1] + BLOCK:
                 raise ValueError("there is no room for a block behind the records")
-            if not kernels.write(program, constants, table, rows.start, places, out):
+            if not kernels.write(program, branches, constants, table, rows.start, places, out):
                 raise AssertionError("records were measured wrongly")
 
         return WrittenRecords(columns, offsets, write)

@@ -1,7 +1,8 @@
 """JSON records of many events, straight from Arrow buffers (RFC 8259).
 
 A program says what a record consists of: a row for each part, constants and values of columns in turn. All records are
-measured first, then each is written where it belongs, so that threads share the rows and nothing is copied twice.
+measured first (jsonlengths.py), then each is written where it belongs, so that threads share the rows and nothing is
+copied twice.
 """
 
 from collections.abc import Sequence
@@ -12,11 +13,9 @@ import numpy.typing as npt
 
 from lumi_pipeline.kernels.columns import ColumnTable
 from lumi_pipeline.kernels.compiling import inlined, kernel
-from lumi_pipeline.kernels.escaping import escaped_length, write_escaped
+from lumi_pipeline.kernels.escaping import write_escaped
 from lumi_pipeline.kernels.fields import (
     BYTES16,
-    TIME_LENGTH,
-    decimal_length,
     is_null,
     text_bounds,
     write_decimal,
@@ -24,17 +23,21 @@ from lumi_pipeline.kernels.fields import (
     write_time,
 )
 from lumi_pipeline.kernels.memory import copy, copy_block, load_int64, store_byte
-from lumi_pipeline.kernels.parts import BLOCK, Part, RecordPart
+from lumi_pipeline.kernels.parts import BLOCK, AnyPart, Choice, Part
 
 Program: TypeAlias = npt.NDArray[np.int64]
-"""``(parts, 4)``: what to write (:class:`~lumi_pipeline.kernels.parts.Part`), the number of its column, and where its
-constant begins and ends."""
+"""``(parts, 5)``: what to write (:class:`~lumi_pipeline.kernels.parts.Part`), the number of its column, where its
+constant begins and ends, and the number of the part that follows, -1 behind the last; the last row is the first part.
 
-Constants: TypeAlias = npt.NDArray[np.uint8]
-Places: TypeAlias = npt.NDArray[np.int64]
+A choice is a part too: in the place of its constant it has where its branches begin among the program's branches, each
+of which is the number of a part.
+"""
 
+Bytes: TypeAlias = npt.NDArray[np.uint8]
+Numbers: TypeAlias = npt.NDArray[np.int64]
 
 _CONSTANT, _RAW, _STRING, _MEMBER, _NUMBER, _TIME, _MILLIS, _DIGITS, _DIGITS_MEMBER = map(int, Part)
+_CHOICE: Final = len(Part)
 _QUOTE: Final = 34
 
 
@@ -56,47 +59,14 @@ def _write_null(at: int) -> int:
 
 
 @kernel
-def measure(program: Program, fixed: int, columns: ColumnTable, first: int, after: int, lengths: Places) -> None:
-    """Write the length of each record from number ``first`` on to ``lengths``; see :func:`varying`.
-
-    Part by part, so that what a part is gets decided once for all rows.
-    """
-    lengths[first:after] = fixed
-    for part in range(len(program)):
-        kind, number = program[part, 0], program[part, 1]
-        constant = program[part, 3] - program[part, 2]
-        null = 4 if kind == _STRING or kind == _DIGITS else 0  # noqa: PLR1714, SIM109 - what numba compiles best
-        if kind == _NUMBER:
-            for row in range(first, after):
-                lengths[row] += decimal_length(load_int64(columns[number, 1] + 8 * row))
-        elif kind == _MILLIS:
-            for row in range(first, after):
-                lengths[row] += decimal_length(load_int64(columns[number, 1] + 8 * row) // 1000)
-        elif kind == _DIGITS or kind == _DIGITS_MEMBER:  # noqa: PLR1714, SIM109
-            digits = constant + 2 + (32 if columns[number, 0] == BYTES16 else 64)
-            for row in range(first, after):
-                lengths[row] += null if is_null(columns, number, row) else digits
-        else:
-            for row in range(first, after):
-                lengths[row] += (
-                    null if is_null(columns, number, row) else constant + _text_length(kind, columns, number, row)
-                )
-
-
-@inlined
-def _text_length(kind: int, columns: ColumnTable, number: int, row: int) -> int:
-    start, length = text_bounds(columns, number, row)
-    return length if kind == _RAW else 2 + escaped_length(start, length, columns[number, 5])
-
-
-@kernel
 def write(
     program: Program,
-    constants: Constants,
+    branches: Numbers,
+    constants: Bytes,
     columns: ColumnTable,
     first: int,
-    places: Places,
-    out: Constants,
+    places: Numbers,
+    out: Bytes,
 ) -> bool:
     """Write records from number ``first`` on to their places in ``out``; tell whether each ended where it had to.
 
@@ -109,8 +79,12 @@ def write(
     for record in range(len(places) - 1):
         row = first + record
         at = base + places[record]
-        for part in range(len(program)):
+        part = len(program) - 1
+        while part >= 0:
             kind, number = program[part, 0], program[part, 1]
+            if kind == _CHOICE:
+                part = branches[program[part, 2] + load_int64(columns[number, 1] + 8 * row)]
+                continue
             constant, length = text + program[part, 2], program[part, 3] - program[part, 2]
             if kind == _CONSTANT:
                 at = _write_constant(at, constant, length)
@@ -142,23 +116,30 @@ def write(
                         at = write_escaped(at + 1, start, size, columns[number, 5])
                     store_byte(at, _QUOTE)
                     at += 1
+            part = program[part, 4]
         right &= at == base + places[record + 1]
     return right
 
 
-def varying(program: Program) -> tuple[Program, int]:
-    """Return the parts of a program that differ in length from record to record, and the length of the others."""
-    kinds = program[:, 0]
-    constant = kinds == _CONSTANT
-    fixed = int((program[constant, 3] - program[constant, 2]).sum()) + (TIME_LENGTH + 2) * int((kinds == _TIME).sum())
-    return np.ascontiguousarray(program[~constant & (kinds != _TIME)]), fixed
+def program_of(parts: Sequence[AnyPart]) -> tuple[Program, Numbers, Bytes]:
+    """Return parts as the kernel wants them: the program, its branches, and all constants, with a block's room."""
+    rows: list[tuple[int, ...]] = []
+    branches: list[int] = []
+    text = bytearray()
 
+    def lay(parts: Sequence[AnyPart], after: int) -> int:
+        """Lay down parts before the one with that number, the last first; return the number of the first."""
+        for part in reversed(parts):
+            if isinstance(part, Choice):
+                begins = [lay(branch, after) for branch in part.branches]
+                rows.append((_CHOICE, part.column, len(branches), 0, after))
+                branches.extend(begins)
+            else:
+                rows.append((part.part, part.column, len(text), len(text) + len(part.constant), after))
+                text.extend(part.constant)
+            after = len(rows) - 1
+        return after
 
-def program_of(parts: Sequence[RecordPart]) -> tuple[Program, Constants]:
-    """Return parts as the kernels want them: numbers, and all constants one after the other, and a block's room."""
-    text = b"".join(part.constant for part in parts) + bytes(BLOCK)
-    ends = np.cumsum([len(part.constant) for part in parts])
-    rows = [
-        (part.part, part.column, end - len(part.constant), end) for part, end in zip(parts, ends.tolist(), strict=True)
-    ]
-    return np.array(rows, np.int64).reshape(-1, 4), np.frombuffer(text, np.uint8)
+    lay(parts, -1)
+    program = np.array(rows, np.int64).reshape(-1, 5)
+    return program, np.array(branches, np.int64), np.frombuffer(bytes(text) + bytes(BLOCK), np.uint8)

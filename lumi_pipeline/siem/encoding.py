@@ -19,13 +19,13 @@ import pyarrow.compute as pc
 
 from lumi_pipeline.errors import SiemError
 from lumi_pipeline.kernels.engine import engine
-from lumi_pipeline.kernels.parts import Part, RecordPart
 from lumi_pipeline.siem.destination import Destination
 from lumi_pipeline.siem.native import NATIVE
 from lumi_pipeline.siem.ocsf import OCSF
 from lumi_pipeline.siem.packing import SEPARATORS, record_starts
+from lumi_pipeline.siem.recordplan import RecordPlan
 from lumi_pipeline.siem.settings import Route
-from lumi_pipeline.siem.sqltext import Value, constant_of, joined, parts_of, quoted
+from lumi_pipeline.siem.sqltext import joined, quoted
 from transparency.encoding import canonical_json
 
 _LARGE: Final = ("after_state", "before_state", "user_agent", "actor_name", "request_id", "ip")
@@ -33,9 +33,6 @@ _LARGE: Final = ("after_state", "before_state", "user_agent", "actor_name", "req
 
 _SMALL: Final = 256
 """Bytes; what is not longer is kept, as leaving it out would gain nothing."""
-
-_OTHERS: Final = "other"
-"""Names the columns of what kernels don't know; no column of events is called so."""
 
 _NUMBER: Final = "row_number"
 
@@ -125,38 +122,18 @@ class Encoder:
         kernels = engine(len(table))
         if kernels is None:
             return _texts(self._evaluated(spelled(table), [record]).column(0))
-        columns, parts = self._program(table, record)
-        written = kernels.records(columns, parts)
+        plan = RecordPlan.of(record)
+        columns = {name: table.column(name) for name in plan.columns}
+        if plan.evaluated:
+            hashes = [field.name for field in table.schema if pa.types.is_fixed_size_binary(field.type)]
+            found = self._evaluated(table.drop_columns(hashes), plan.evaluated)
+            columns |= dict(zip(found.column_names, found.columns, strict=True))
+        batch = pa.RecordBatch.from_arrays([_whole(column) for column in columns.values()], list(columns))
+        written = kernels.records(batch, plan.parts)
         return written.write, written.offsets
 
-    def _program(self, table: pa.Table, record: str) -> tuple[pa.RecordBatch, list[RecordPart]]:
-        """Return what kernels make a record of; the parts that only DuckDB knows become columns first."""
-        expressions = parts_of(record)
-        texts = [constant_of(expression) for expression in expressions]
-        others = [e for e, text in zip(expressions, texts, strict=True) if text is None and not isinstance(e, Value)]
-        columns = {value.column: table.column(value.column) for value in expressions if isinstance(value, Value)}
-        if others:
-            columns |= self._evaluated_apart(table, others)
-        names = list(columns)
-        left = iter(range(len(others)))
-        parts = [
-            RecordPart(Part.CONSTANT, constant=text.encode())
-            if text is not None
-            else RecordPart(expression.part, names.index(expression.column), expression.before.encode())
-            if isinstance(expression, Value)
-            else RecordPart(Part.RAW, names.index(f"{_OTHERS} {next(left)}"))
-            for expression, text in zip(expressions, texts, strict=True)
-        ]
-        arrays = [_whole(column) for column in columns.values()]
-        return pa.RecordBatch.from_arrays(arrays, names), parts
-
-    def _evaluated_apart(self, table: pa.Table, others: Sequence[str]) -> "dict[str, pa.ChunkedArray[Any]]":
-        hashes = [field.name for field in table.schema if pa.types.is_fixed_size_binary(field.type)]
-        found = self._evaluated(table.drop_columns(hashes), others)
-        return {f"{_OTHERS} {number}": column for number, column in enumerate(found.columns)}
-
     def _evaluated(self, table: pa.Table, expressions: Sequence[str]) -> pa.Table:
-        """Return the values of SQL expressions of text, one column for each."""
+        """Return the values of SQL expressions, one column for each."""
         # Rows have to come back in their order. DuckDB keeps it, but not where it makes a join of something.
         rows = pa.array(np.arange(len(table)))
         numbered = table.append_column(_NUMBER, rows)
