@@ -1,4 +1,4 @@
-"""Lengths of the JSON records that jsonrecords.py writes, part by part: what a part is gets decided once for all rows."""
+"""Lengths of the JSON records that jsonrecords.py writes. What a part is gets decided once for all rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

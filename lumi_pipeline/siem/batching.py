@@ -120,9 +120,9 @@ class Batcher:
             return batch_id, file
 
         with ThreadPoolExecutor(_WORKERS) as pool:
-            stored = list(pool.map(keep, packed.spans))
-        self.made.events.append(self._events(packed))
-        self.made.batches += _described(packed, stored)
+            stored = pool.map(keep, packed.spans)
+            self.made.events.append(self._events(packed))
+            self.made.batches += _described(packed, stored)
 
     def _body(self, packed: _Packed, span: tuple[int, int], room: Bytes) -> tuple[str, StoredFile, bytes]:
         """Return a batch's id, and its body as it is stored and sent; ``room`` is what its content is made in."""
@@ -203,7 +203,7 @@ def codes(table: pa.Table, column: str) -> tuple[Numbers, list[str]]:
     return np.asarray(encoded.indices.to_numpy(), np.int64), [str(text) for text in encoded.dictionary.to_pylist()]
 
 
-def _described(packed: _Packed, stored: Sequence[tuple[str, StoredFile]]) -> Iterator[Batch]:
+def _described(packed: _Packed, stored: Iterator[tuple[str, StoredFile]]) -> Iterator[Batch]:
     tenants, names = codes(packed.rows, "tenant_id")
     actions, known = codes(packed.rows, "action")
     quiet = actions == (known.index(RECEIPTS_DIGESTED) if RECEIPTS_DIGESTED in known else -1)

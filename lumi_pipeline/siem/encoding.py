@@ -7,8 +7,9 @@ and told.
 """
 
 from binascii import hexlify
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, Self, TypeAlias
 
 import duckdb
@@ -35,6 +36,14 @@ _SMALL: Final = 256
 """Bytes; what is not longer is kept, as leaving it out would gain nothing."""
 
 _NUMBER: Final = "row_number"
+
+_USUAL: Final = 512
+"""Bytes of a usual event: few events with much text are as much work as many."""
+
+_SLICE: Final = 16 << 20
+"""Bytes of text that DuckDB is given at a time. It has each several times, as JSON in up to six times the bytes."""
+
+_MEMORY_LIMIT: Final = "1GB"
 
 _BATCH_ROWS: Final = 8192
 """DuckDB's threads share out whole record batches: rows that come in one keep one busy."""
@@ -71,8 +80,6 @@ class Encoder:
 
     def __init__(self, destination: Destination) -> None:
         self._destination = destination
-        self._db = duckdb.connect()
-        self._db.execute("SET TimeZone = 'UTC'")
         self._separator = quoted(SEPARATORS[destination.framing])
         # A record is followed by its separator, and an array begins with a bracket.
         limits = destination.limits
@@ -88,14 +95,23 @@ class Encoder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._db.close()
+        if "_db" in vars(self):
+            self._db.close()
+
+    @cached_property
+    def _db(self) -> duckdb.DuckDBPyConnection:
+        """Opened when it is needed, which takes as long as encoding some thousands of events."""
+        # Events never go to a temporary directory: there is always room for as many as are evaluated at a time.
+        db = duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "temp_directory": ""})
+        db.execute("SET TimeZone = 'UTC'")
+        return db
 
     def encode(self, events: pa.Table, route: Route) -> Records:
         """Encode events (EVENT_SCHEMA) that take this route."""
         limits = self._destination.limits
         fields = limits.field_bytes or limits.record_bytes
         table = events.append_column("omitted", pa.nulls(len(events), _OMITTED))
-        large = _longest(events) > fields
+        large = _longer(events, fields)
         write, offsets = self._records(table, route)
         large |= np.diff(offsets) > self._largest
         if not large.any():
@@ -107,10 +123,10 @@ class Encoder:
         """Encode again without the large values of the large events; leave out those that are too large even so."""
         limits = self._destination.limits
         write, offsets = self._records(_without_large(table, large), route)
-        longest = _longest(table.select([name for name in table.column_names if name not in {*_LARGE, "omitted"}]))
         refused = np.diff(offsets) > self._largest
         if limits.field_bytes is not None:
-            refused |= longest > limits.field_bytes
+            needed = [name for name in table.column_names if name not in {*_LARGE, "omitted"}]
+            refused |= _longer(table.select(needed), limits.field_bytes)
         if refused.any():
             kept = table.filter(pa.array(~refused))
             write, offsets = self._records(_without_large(kept, large[~refused]), route)
@@ -119,7 +135,7 @@ class Encoder:
 
     def _records(self, table: pa.Table, route: Route) -> tuple[Write, npt.NDArray[np.int64]]:
         record = joined(self._destination.record(self._format.event, route), self._separator)
-        kernels = engine(len(table))
+        kernels = engine(max(len(table), table.nbytes // _USUAL))
         if kernels is None:
             return _texts(self._evaluated(spelled(table), [record]).column(0))
         plan = RecordPlan.of(record)
@@ -134,6 +150,9 @@ class Encoder:
 
     def _evaluated(self, table: pa.Table, expressions: Sequence[str]) -> pa.Table:
         """Return the values of SQL expressions, one column for each."""
+        return pa.concat_tables([self._evaluated_at_once(part, expressions) for part in _slices(table)])
+
+    def _evaluated_at_once(self, table: pa.Table, expressions: Sequence[str]) -> pa.Table:
         # Rows have to come back in their order. DuckDB keeps it, but not where it makes a join of something.
         rows = pa.array(np.arange(len(table)))
         numbered = table.append_column(_NUMBER, rows)
@@ -158,15 +177,19 @@ def _whole(column: "pa.ChunkedArray[Any]") -> "pa.Array[Any]":
 
 
 def _texts(column: "pa.ChunkedArray[Any]") -> tuple[Write, npt.NDArray[np.int64]]:
-    array = column.cast(pa.large_string()).combine_chunks()
-    _, positions, content = array.buffers()
-    data = np.frombuffer(memoryview(content or b""), np.uint8)
-    offsets = np.frombuffer(memoryview(positions or bytes(8)), np.int64)[array.offset : array.offset + len(array) + 1]
+    """How to write texts (pa.string(), no nulls), and their offsets. They stay where they are, in several arrays."""
+    lengths = np.asarray(pc.binary_length(column).to_numpy(), np.int64)
 
     def write(first: int, after: int, out: npt.NDArray[np.uint8]) -> None:
-        out[: offsets[after] - offsets[first]] = data[offsets[first] : offsets[after]]
+        at = 0
+        for chunk in column.slice(first, after - first).chunks:
+            _, places, content = chunk.buffers()
+            offsets = np.frombuffer(memoryview(places or bytes(4)), np.int32)[chunk.offset :][: len(chunk) + 1]
+            data = np.frombuffer(memoryview(content or b""), np.uint8)[offsets[0] : offsets[-1]]
+            out[at : at + len(data)] = data
+            at += len(data)
 
-    return write, offsets
+    return write, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
 
 
 def spelled(events: pa.Table) -> pa.Table:
@@ -191,14 +214,37 @@ def _hexadecimal(column: "pa.ChunkedArray[Any]") -> "pa.Array[Any]":
     return pc.if_else(values.is_valid(), digits, None) if values.null_count else digits
 
 
-def _longest(table: pa.Table) -> npt.NDArray[np.int64]:
-    """Bytes of each row's longest text."""
-    longest = np.zeros(len(table), np.int64)
+def _lengths(table: pa.Table) -> Iterator[npt.NDArray[np.int32]]:
+    """Bytes of the texts of each column that has some; 0 for null."""
     for name in table.column_names:
         if pa.types.is_string(table.schema.field(name).type):
-            lengths = pc.fill_null(pc.binary_length(table.column(name)), 0)
-            np.maximum(longest, np.asarray(lengths.to_numpy(), np.int64), out=longest)
-    return longest
+            yield np.asarray(pc.fill_null(pc.binary_length(table.column(name)), 0).to_numpy(), np.int32)
+
+
+def _longer(table: pa.Table, limit: int) -> npt.NDArray[np.bool_]:
+    """Which rows have a text of more bytes than that."""
+    found = np.zeros(len(table), np.bool_)
+    for lengths in _lengths(table):
+        if lengths.max(initial=0) > limit:
+            found |= lengths > limit
+    return found
+
+
+def _slices(table: pa.Table) -> Iterator[pa.Table]:
+    """Cut a table so that no part has much more text than :data:`_SLICE`, if it has more than one row."""
+    if table.nbytes <= _SLICE:
+        yield table
+        return
+    sizes = np.zeros(len(table), np.int64)
+    for lengths in _lengths(table):
+        sizes += lengths
+    ends = np.cumsum(sizes)
+    first = 0
+    while first < len(table):
+        after = int(np.searchsorted(ends, ends[first] - sizes[first] + _SLICE, side="right"))
+        after = max(after, first + 1)
+        yield table.slice(first, after - first)
+        first = after
 
 
 def _without_large(table: pa.Table, large: npt.NDArray[np.bool_]) -> pa.Table:
