@@ -162,6 +162,11 @@ class Encoder:
         query = f"SELECT {values}, {_NUMBER} FROM {self._format.source}"  # noqa: S608 - no text of an event is in it
         try:
             found: pa.Table = self._db.sql(query).to_arrow_table()
+        except duckdb.OutOfMemoryException:
+            raise SiemError(
+                f"{self._destination.settings.name}: an event has too much text to be encoded in {_MEMORY_LIMIT} of"
+                " memory; compiled kernels need less of it (LUMI_KERNELS must not be off, numba has to be installed)"
+            ) from None
         finally:
             self._db.unregister("events")
         in_order = pa.concat_arrays([rows[:0], *found.column(_NUMBER).chunks]).equals(rows)
