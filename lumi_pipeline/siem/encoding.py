@@ -40,8 +40,12 @@ _NUMBER: Final = "row_number"
 _USUAL: Final = 512
 """Bytes of a usual event: few events with much text are as much work as many."""
 
-_SLICE: Final = 16 << 20
-"""Bytes of text that DuckDB is given at a time. It has each several times, as JSON in up to six times the bytes."""
+_SLICE: Final = 64 << 20
+"""Bytes of text that DuckDB is given at a time; as JSON they may be six times as many."""
+
+_LONG: Final = 4096
+"""Bytes of an event's texts from which on each counts as four. DuckDB works on some thousand rows at once, whatever is
+in them, and then has each text several times."""
 
 _MEMORY_LIMIT: Final = "1GB"
 
@@ -236,13 +240,14 @@ def _longer(table: pa.Table, limit: int) -> npt.NDArray[np.bool_]:
 
 
 def _slices(table: pa.Table) -> Iterator[pa.Table]:
-    """Cut a table so that no part has much more text than :data:`_SLICE`, if it has more than one row."""
-    if table.nbytes <= _SLICE:
+    """Cut a table so that no part of more than one row has more text than :data:`_SLICE`; see :data:`_LONG`."""
+    if 4 * table.nbytes <= _SLICE:
         yield table
         return
     sizes = np.zeros(len(table), np.int64)
     for lengths in _lengths(table):
         sizes += lengths
+    sizes += 3 * np.maximum(sizes - _LONG, 0)
     ends = np.cumsum(sizes)
     first = 0
     while first < len(table):

@@ -29,10 +29,10 @@ def test_long_texts_fit_into_little_memory(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(encoding, "engine", lambda _: None)
     expected = encoded(table)
     monkeypatch.setattr(encoding, "_MEMORY_LIMIT", "48MB")
-    monkeypatch.setattr(encoding, "_SLICE", 2 * MIB)
+    monkeypatch.setattr(encoding, "_SLICE", 8 * MIB)
     assert encoded(table) == expected
     # All at once they would not.
-    monkeypatch.setattr(encoding, "_SLICE", 64 * MIB)
+    monkeypatch.setattr(encoding, "_SLICE", 256 * MIB)
     with pytest.raises(SiemError, match="siem: an event has too much text to be encoded in 48MB of memory"):
         encoded(table)
 
