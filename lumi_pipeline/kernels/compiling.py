@@ -17,6 +17,11 @@ def kernel(function: _Function) -> _Function:
     return cast("_Function", njit(function, nogil=True, cache=True))
 
 
+def inlined(function: _Function) -> _Function:
+    """Compile a function into each that calls it, where calling it would take as long as what it does."""
+    return cast("_Function", njit(function, nogil=True, cache=True, forceinline=True))
+
+
 def instruction(typing: Callable[..., Any]) -> Any:
     """Make what writes LLVM instructions itself callable from kernels (numba.extending.intrinsic)."""
     return intrinsic(typing)

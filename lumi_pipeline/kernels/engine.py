@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 
 from lumi_pipeline.errors import ConfigError
+from lumi_pipeline.kernels.parts import BLOCK, AnyPart
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from lumi_pipeline.kernels.eventhash import Digests
-    from lumi_pipeline.kernels.parts import RecordPart
 
 VARIABLE: Final = "LUMI_KERNELS"
 WORTH_LOADING: Final = 32_768
@@ -41,12 +41,14 @@ class Engine:
 
     def __init__(self, *, native: bool) -> None:
         # numba and LLVM take half a second to import.
-        from lumi_pipeline.kernels import columns, csvcells, eventhash, jsonrecords  # noqa: PLC0415
+        from lumi_pipeline.kernels import columns, csvcells, eventhash, filling, jsonlengths, jsonrecords  # noqa: PLC0415
 
         self.native = native
         self._columns = columns
         self._kernels = eventhash
         self._json = jsonrecords
+        self._lengths = jsonlengths
+        self._filling = filling
         self.cells = csvcells
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="kernel")
 
@@ -80,28 +82,32 @@ class Engine:
         self.share(run, list(_portions(len(values))))
         return out
 
-    def records(self, columns: pa.RecordBatch, parts: Sequence["RecordPart"]) -> "WrittenRecords":
+    def records(self, columns: pa.RecordBatch, parts: Sequence[AnyPart]) -> "WrittenRecords":
         """Return the records that ``parts`` make of each row; they are measured now and written when asked for."""
         kernels = self._json
         table = self._columns.column_table(columns)
-        program, constants = kernels.program_of(parts)
-        counted, fixed = kernels.varying(program)
-        lengths = np.empty(len(columns), np.int64)
+        program, branches, constants = kernels.program_of(parts)
+        measured = self._lengths.lengths_of(parts)
+        lengths = np.zeros(len(columns), np.int64)
 
         def measure(rows: range) -> None:
-            kernels.measure(counted, fixed, table, rows.start, rows.stop, lengths)
+            self._lengths.add_lengths(measured, columns, table, np.arange(rows.start, rows.stop), lengths)
 
         self.share(measure, _portions(len(columns)))
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
 
-        def write(rows: range) -> "npt.NDArray[np.uint8]":
-            start = int(offsets[rows.start])
-            out = np.empty(int(offsets[rows.stop]) - start, np.uint8)
-            if not kernels.write(program, constants, table, rows.start, rows.stop, offsets - start, out):
+        def write(rows: range, out: "npt.NDArray[np.uint8]") -> None:
+            places = offsets[rows.start : rows.stop + 1] - offsets[rows.start]
+            if len(out) < places[-1] + BLOCK:
+                raise ValueError("there is no room for a block behind the records")
+            if not kernels.write(program, branches, constants, table, rows.start, places, out):
                 raise AssertionError("records were measured wrongly")
-            return out
 
         return WrittenRecords(columns, offsets, write)
+
+    def fill(self, content: "npt.NDArray[np.uint8]", byte: int, text: bytes) -> None:
+        """Put a text in the place of every run of as many bytes that are ``byte``, which is nowhere else."""
+        self._filling.fill_runs(content, byte, np.frombuffer(text, np.uint8))
 
     def share(self, run: Callable[[_Job], None], jobs: list[_Job]) -> None:
         """Do jobs on all processors; they leave Python's lock alone for most of their time."""
@@ -118,15 +124,18 @@ class WrittenRecords:
         self,
         columns: pa.RecordBatch,
         offsets: "npt.NDArray[np.int64]",
-        write: "Callable[[range], npt.NDArray[np.uint8]]",
+        write: "Callable[[range, npt.NDArray[np.uint8]], None]",
     ) -> None:
         self.offsets = offsets
         self._columns = columns  # kept, as the kernels read its buffers
         self._write = write
 
-    def content(self, first: int, after: int) -> memoryview:
-        """Write records ``first`` to ``after`` - 1; any number of threads may ask."""
-        return self._write(range(first, after)).data
+    def write(self, first: int, after: int, out: "npt.NDArray[np.uint8]") -> None:
+        """Write records ``first`` to ``after`` - 1 to ``out``; any number of threads may, each to memory of its own.
+
+        A block (parts.py) more than they have is overwritten.
+        """
+        self._write(range(first, after), out)
 
 
 def engine(rows: int) -> Engine | None:

@@ -13,6 +13,7 @@ from numba import types
 from numba.core import cgutils
 
 from lumi_pipeline.kernels.compiling import instruction
+from lumi_pipeline.kernels.parts import BLOCK
 
 
 def _pointer(builder: Any, address: Any, bits: int) -> Any:
@@ -52,6 +53,17 @@ def _copying(typingctx: Any, target: Any, origin: Any, size: Any) -> Any:  # noq
     return types.void(types.int64, types.int64, types.int64), codegen
 
 
+def _copying_block(typingctx: Any, target: Any, origin: Any) -> Any:  # noqa: ARG001
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
+        kind = ir.VectorType(ir.IntType(8), BLOCK).as_pointer()
+        block = builder.load(builder.inttoptr(args[1], kind))
+        block.align = 1
+        builder.store(block, builder.inttoptr(args[0], kind)).align = 1
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), codegen
+
+
 load_byte: Final[Callable[[int], int]] = _loading(types.uint8, 8)
 """``load_byte(address)``: the byte there."""
 load_int32: Final[Callable[[int], int]] = _loading(types.int32, 32)
@@ -66,3 +78,5 @@ store_int64: Final[Callable[[int, int], None]] = _storing(types.int64, 64)
 """``store_int64(address, value)``: put all eight bytes there."""
 copy: Final[Callable[[int, int, int], None]] = instruction(_copying)
 """``copy(target, origin, size)``: copy bytes between places that do not overlap."""
+copy_block: Final[Callable[[int, int], None]] = instruction(_copying_block)
+"""``copy_block(target, origin)``: copy a block of bytes between any places, as if by way of a third."""

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final, TypeAlias
+
+BLOCK: Final = 32
+"""Bytes that are looked at and written at a time; so many behind the last record may be overwritten."""
 
 
 class Part(IntEnum):
@@ -34,3 +38,14 @@ class RecordPart:
     part: Part
     column: int = 0
     constant: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of several sequences of parts: the one whose number, from 0, a column of 64-bit numbers has."""
+
+    column: int
+    branches: "tuple[tuple[AnyPart, ...], ...]"
+
+
+AnyPart: TypeAlias = RecordPart | Choice

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Final
 
 import numpy as np
@@ -14,22 +15,22 @@ import pyarrow.compute as pc
 from lumi_pipeline.catalogue import RECEIPTS_DIGESTED
 from lumi_pipeline.days import DAY_MICROS
 from lumi_pipeline.events import from_micros
+from lumi_pipeline.kernels.parts import BLOCK
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.siem.destination import Destination
 from lumi_pipeline.siem.encoding import Encoder, Records
-from lumi_pipeline.siem.packing import cut, frame, record_starts
+from lumi_pipeline.siem.packing import ENDS, cut, record_starts
 from lumi_pipeline.siem.plans import EVENTS_SCHEMA, Batch, Refused, TenantShare
 from lumi_pipeline.siem.settings import Route, Selection
-from lumi_pipeline.siem.sqltext import BATCH_ID
+from lumi_pipeline.siem.stamping import stamp
 
 _WORKERS: Final = 4
 """Bodies that are made and stored side by side: while one is written, another is compressed."""
 
-_PLACEHOLDER: Final = BATCH_ID.encode()
-
 Numbers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(slots=True)
@@ -101,22 +102,36 @@ class Batcher:
 
     def _keep(self, packed: _Packed) -> None:
         """Store the bodies of batches, and take down what is in them."""
+        # Contents are made in the same memory again and again: fresh pages would take as long as writing them.
+        offsets = packed.records.offsets
+        largest = max((int(offsets[after] - offsets[first]) for first, after in packed.spans), default=0)
+        rooms: SimpleQueue[Bytes] = SimpleQueue()
+        for _ in range(_WORKERS):
+            rooms.put(np.empty(largest + record_starts(self._destination.framing) + BLOCK, np.uint8))
 
         def keep(span: tuple[int, int]) -> tuple[str, StoredFile]:
-            batch_id, file, body = self._body(packed, span)
+            room = rooms.get()
+            try:
+                batch_id, file, body = self._body(packed, span, room)
+            finally:
+                rooms.put(room)
             # A crash after this line leaves a body that no plan lists.
             self._lake.store.put_new(file.path, body)
             return batch_id, file
 
         with ThreadPoolExecutor(_WORKERS) as pool:
-            stored = list(pool.map(keep, packed.spans))
-        self.made.events.append(self._events(packed))
-        self.made.batches += _described(packed, stored)
+            stored = pool.map(keep, packed.spans)
+            self.made.events.append(self._events(packed))
+            self.made.batches += _described(packed, stored)
 
-    def _body(self, packed: _Packed, span: tuple[int, int]) -> tuple[str, StoredFile, bytes]:
-        """Return a batch's id, and its body as it is stored and sent."""
+    def _body(self, packed: _Packed, span: tuple[int, int], room: Bytes) -> tuple[str, StoredFile, bytes]:
+        """Return a batch's id, and its body as it is stored and sent; ``room`` is what its content is made in."""
         first, after = span
-        content = frame(packed.records.content(first, after), self._destination.framing)
+        begin, end = ENDS[self._destination.framing]
+        offsets = packed.records.offsets
+        packed.records.write(first, after, room[len(begin) :])
+        content = room[: int(offsets[after] - offsets[first]) + len(begin)]
+        content.data[: len(begin)], content.data[-len(end) :] = begin, end
         ids = packed.rows.column("event_id")
         parts = (
             self._destination.settings.name,
@@ -125,11 +140,12 @@ class Batcher:
             str(ids[first]),
             str(ids[after - 1]),
             str(after - first),
-            hashlib.sha256(content).hexdigest(),
+            hashlib.sha256(content.data).hexdigest(),
         )
         identity = "lumi/siem-batch/v1\n" + "".join(f"{len(part.encode())}:{part}," for part in parts)
         batch_id = hashlib.sha256(identity.encode()).hexdigest()
-        body = self._destination.body(content.replace(_PLACEHOLDER, batch_id.encode()))
+        stamp(content, batch_id)
+        body = self._destination.body(content.data)
         digest = hashlib.sha256(body).hexdigest()
         path = f"{self._prefix}-{digest[:16]}.{self._destination.suffix}"
         return batch_id, StoredFile(path, len(body), after - first, digest), body
@@ -187,7 +203,7 @@ def codes(table: pa.Table, column: str) -> tuple[Numbers, list[str]]:
     return np.asarray(encoded.indices.to_numpy(), np.int64), [str(text) for text in encoded.dictionary.to_pylist()]
 
 
-def _described(packed: _Packed, stored: Sequence[tuple[str, StoredFile]]) -> Iterator[Batch]:
+def _described(packed: _Packed, stored: Iterator[tuple[str, StoredFile]]) -> Iterator[Batch]:
     tenants, names = codes(packed.rows, "tenant_id")
     actions, known = codes(packed.rows, "action")
     quiet = actions == (known.index(RECEIPTS_DIGESTED) if RECEIPTS_DIGESTED in known else -1)

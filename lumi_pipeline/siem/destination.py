@@ -151,9 +151,10 @@ class Destination(Protocol):
         """
         ...
 
-    def body(self, content: bytes) -> bytes:
+    def body(self, content: bytes | memoryview) -> bytes:
         """Return what is stored and sent of framed records: as a rule :func:`~lumi_pipeline.siem.gzipping.compress`.
 
+        The memory may be used for something else afterwards.
         The same content has to give the same bytes as long as the software is the same.
         """
         ...

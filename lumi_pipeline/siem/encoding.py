@@ -7,8 +7,9 @@ and told.
 """
 
 from binascii import hexlify
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, Self, TypeAlias
 
 import duckdb
@@ -19,13 +20,13 @@ import pyarrow.compute as pc
 
 from lumi_pipeline.errors import SiemError
 from lumi_pipeline.kernels.engine import engine
-from lumi_pipeline.kernels.parts import Part, RecordPart
 from lumi_pipeline.siem.destination import Destination
 from lumi_pipeline.siem.native import NATIVE
 from lumi_pipeline.siem.ocsf import OCSF
 from lumi_pipeline.siem.packing import SEPARATORS, record_starts
+from lumi_pipeline.siem.recordplan import RecordPlan
 from lumi_pipeline.siem.settings import Route
-from lumi_pipeline.siem.sqltext import Value, constant_of, joined, parts_of, quoted
+from lumi_pipeline.siem.sqltext import joined, quoted
 from transparency.encoding import canonical_json
 
 _LARGE: Final = ("after_state", "before_state", "user_agent", "actor_name", "request_id", "ip")
@@ -34,10 +35,19 @@ _LARGE: Final = ("after_state", "before_state", "user_agent", "actor_name", "req
 _SMALL: Final = 256
 """Bytes; what is not longer is kept, as leaving it out would gain nothing."""
 
-_OTHERS: Final = "other"
-"""Names the columns of what kernels don't know; no column of events is called so."""
-
 _NUMBER: Final = "row_number"
+
+_USUAL: Final = 512
+"""Bytes of a usual event: few events with much text are as much work as many."""
+
+_SLICE: Final = 64 << 20
+"""Bytes of text that DuckDB is given at a time; as JSON they may be six times as many."""
+
+_LONG: Final = 4096
+"""Bytes of an event's texts from which on each counts as four. DuckDB works on some thousand rows at once, whatever is
+in them, and then has each text several times."""
+
+_MEMORY_LIMIT: Final = "1GB"
 
 _BATCH_ROWS: Final = 8192
 """DuckDB's threads share out whole record batches: rows that come in one keep one busy."""
@@ -45,21 +55,21 @@ _BATCH_ROWS: Final = 8192
 _OMITTED: Final = pa.string()
 """JSON text: a list of names."""
 
-
-Content: TypeAlias = Callable[[int, int], memoryview]
+Write: TypeAlias = Callable[[int, int, npt.NDArray[np.uint8]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Records:
     """Encoded events, each JSON text in UTF-8 and then the separator. Record i has ``offsets[i]`` bytes before it.
 
-    ``content(first, after)`` gives consecutive records; any number of threads may ask. They may be made only then: the
+    ``write(first, after, out)`` puts consecutive records into memory, and up to a block (kernels/parts.py) of anything
+    behind them, for which there has to be room; any number of threads may ask for that. They may be made only then: the
     bytes of one request stay in the processor's cache, those of all would not. ``rows`` are the indices of the events
     in the table that was encoded, in order; ``omitted`` tells which lack values that the table has; ``refused`` are the
     indices of events that no record could be made for.
     """
 
-    content: Content
+    write: Write
     offsets: npt.NDArray[np.int64]
     rows: npt.NDArray[np.int64]
     omitted: npt.NDArray[np.bool_]
@@ -74,8 +84,6 @@ class Encoder:
 
     def __init__(self, destination: Destination) -> None:
         self._destination = destination
-        self._db = duckdb.connect()
-        self._db.execute("SET TimeZone = 'UTC'")
         self._separator = quoted(SEPARATORS[destination.framing])
         # A record is followed by its separator, and an array begins with a bracket.
         limits = destination.limits
@@ -91,72 +99,64 @@ class Encoder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._db.close()
+        if "_db" in vars(self):
+            self._db.close()
+
+    @cached_property
+    def _db(self) -> duckdb.DuckDBPyConnection:
+        """Opened when it is needed, which takes as long as encoding some thousands of events."""
+        # Events never go to a temporary directory: there is always room for as many as are evaluated at a time.
+        db = duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "temp_directory": ""})
+        db.execute("SET TimeZone = 'UTC'")
+        return db
 
     def encode(self, events: pa.Table, route: Route) -> Records:
         """Encode events (EVENT_SCHEMA) that take this route."""
         limits = self._destination.limits
         fields = limits.field_bytes or limits.record_bytes
         table = events.append_column("omitted", pa.nulls(len(events), _OMITTED))
-        large = _longest(events) > fields
-        content, offsets = self._records(table, route)
+        large = _longer(events, fields)
+        write, offsets = self._records(table, route)
         large |= np.diff(offsets) > self._largest
         if not large.any():
             every = np.arange(len(events), dtype=np.int64)
-            return Records(content, offsets, every, np.zeros(len(events), np.bool_), np.empty(0, np.int64))
+            return Records(write, offsets, every, np.zeros(len(events), np.bool_), np.empty(0, np.int64))
         return self._reduced(table, route, large)
 
     def _reduced(self, table: pa.Table, route: Route, large: npt.NDArray[np.bool_]) -> Records:
         """Encode again without the large values of the large events; leave out those that are too large even so."""
         limits = self._destination.limits
-        content, offsets = self._records(_without_large(table, large), route)
-        longest = _longest(table.select([name for name in table.column_names if name not in {*_LARGE, "omitted"}]))
+        write, offsets = self._records(_without_large(table, large), route)
         refused = np.diff(offsets) > self._largest
         if limits.field_bytes is not None:
-            refused |= longest > limits.field_bytes
+            needed = [name for name in table.column_names if name not in {*_LARGE, "omitted"}]
+            refused |= _longer(table.select(needed), limits.field_bytes)
         if refused.any():
             kept = table.filter(pa.array(~refused))
-            content, offsets = self._records(_without_large(kept, large[~refused]), route)
+            write, offsets = self._records(_without_large(kept, large[~refused]), route)
         rows = np.flatnonzero(~refused)
-        return Records(content, offsets, rows, large[~refused], np.flatnonzero(refused))
+        return Records(write, offsets, rows, large[~refused], np.flatnonzero(refused))
 
-    def _records(self, table: pa.Table, route: Route) -> tuple[Content, npt.NDArray[np.int64]]:
+    def _records(self, table: pa.Table, route: Route) -> tuple[Write, npt.NDArray[np.int64]]:
         record = joined(self._destination.record(self._format.event, route), self._separator)
-        kernels = engine(len(table))
+        kernels = engine(max(len(table), table.nbytes // _USUAL))
         if kernels is None:
             return _texts(self._evaluated(spelled(table), [record]).column(0))
-        columns, parts = self._program(table, record)
-        written = kernels.records(columns, parts)
-        return written.content, written.offsets
-
-    def _program(self, table: pa.Table, record: str) -> tuple[pa.RecordBatch, list[RecordPart]]:
-        """Return what kernels make a record of; the parts that only DuckDB knows become columns first."""
-        expressions = parts_of(record)
-        texts = [constant_of(expression) for expression in expressions]
-        others = [e for e, text in zip(expressions, texts, strict=True) if text is None and not isinstance(e, Value)]
-        columns = {value.column: table.column(value.column) for value in expressions if isinstance(value, Value)}
-        if others:
-            columns |= self._evaluated_apart(table, others)
-        names = list(columns)
-        left = iter(range(len(others)))
-        parts = [
-            RecordPart(Part.CONSTANT, constant=text.encode())
-            if text is not None
-            else RecordPart(expression.part, names.index(expression.column), expression.before.encode())
-            if isinstance(expression, Value)
-            else RecordPart(Part.RAW, names.index(f"{_OTHERS} {next(left)}"))
-            for expression, text in zip(expressions, texts, strict=True)
-        ]
-        arrays = [_whole(column) for column in columns.values()]
-        return pa.RecordBatch.from_arrays(arrays, names), parts
-
-    def _evaluated_apart(self, table: pa.Table, others: Sequence[str]) -> "dict[str, pa.ChunkedArray[Any]]":
-        hashes = [field.name for field in table.schema if pa.types.is_fixed_size_binary(field.type)]
-        found = self._evaluated(table.drop_columns(hashes), others)
-        return {f"{_OTHERS} {number}": column for number, column in enumerate(found.columns)}
+        plan = RecordPlan.of(record)
+        columns = {name: table.column(name) for name in plan.columns}
+        if plan.evaluated:
+            hashes = [field.name for field in table.schema if pa.types.is_fixed_size_binary(field.type)]
+            found = self._evaluated(table.drop_columns(hashes), plan.evaluated)
+            columns |= dict(zip(found.column_names, found.columns, strict=True))
+        batch = pa.RecordBatch.from_arrays([_whole(column) for column in columns.values()], list(columns))
+        written = kernels.records(batch, plan.parts)
+        return written.write, written.offsets
 
     def _evaluated(self, table: pa.Table, expressions: Sequence[str]) -> pa.Table:
-        """Return the values of SQL expressions of text, one column for each."""
+        """Return the values of SQL expressions, one column for each."""
+        return pa.concat_tables([self._evaluated_at_once(part, expressions) for part in _slices(table)])
+
+    def _evaluated_at_once(self, table: pa.Table, expressions: Sequence[str]) -> pa.Table:
         # Rows have to come back in their order. DuckDB keeps it, but not where it makes a join of something.
         rows = pa.array(np.arange(len(table)))
         numbered = table.append_column(_NUMBER, rows)
@@ -166,6 +166,11 @@ class Encoder:
         query = f"SELECT {values}, {_NUMBER} FROM {self._format.source}"  # noqa: S608 - no text of an event is in it
         try:
             found: pa.Table = self._db.sql(query).to_arrow_table()
+        except duckdb.OutOfMemoryException:
+            raise SiemError(
+                f"{self._destination.settings.name}: an event has too much text to be encoded in {_MEMORY_LIMIT} of"
+                " memory; compiled kernels need less of it (LUMI_KERNELS must not be off, numba has to be installed)"
+            ) from None
         finally:
             self._db.unregister("events")
         in_order = pa.concat_arrays([rows[:0], *found.column(_NUMBER).chunks]).equals(rows)
@@ -180,12 +185,20 @@ def _whole(column: "pa.ChunkedArray[Any]") -> "pa.Array[Any]":
     return chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
 
 
-def _texts(column: "pa.ChunkedArray[Any]") -> tuple[Content, npt.NDArray[np.int64]]:
-    array = column.cast(pa.large_string()).combine_chunks()
-    _, positions, content = array.buffers()
-    data = memoryview(content or b"")
-    offsets = np.frombuffer(memoryview(positions or bytes(8)), np.int64)[array.offset : array.offset + len(array) + 1]
-    return lambda first, after: data[offsets[first] : offsets[after]], offsets
+def _texts(column: "pa.ChunkedArray[Any]") -> tuple[Write, npt.NDArray[np.int64]]:
+    """How to write texts (pa.string(), no nulls), and their offsets. They stay where they are, in several arrays."""
+    lengths = np.asarray(pc.binary_length(column).to_numpy(), np.int64)
+
+    def write(first: int, after: int, out: npt.NDArray[np.uint8]) -> None:
+        at = 0
+        for chunk in column.slice(first, after - first).chunks:
+            _, places, content = chunk.buffers()
+            offsets = np.frombuffer(memoryview(places or bytes(4)), np.int32)[chunk.offset :][: len(chunk) + 1]
+            data = np.frombuffer(memoryview(content or b""), np.uint8)[offsets[0] : offsets[-1]]
+            out[at : at + len(data)] = data
+            at += len(data)
+
+    return write, np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
 
 
 def spelled(events: pa.Table) -> pa.Table:
@@ -210,14 +223,38 @@ def _hexadecimal(column: "pa.ChunkedArray[Any]") -> "pa.Array[Any]":
     return pc.if_else(values.is_valid(), digits, None) if values.null_count else digits
 
 
-def _longest(table: pa.Table) -> npt.NDArray[np.int64]:
-    """Bytes of each row's longest text."""
-    longest = np.zeros(len(table), np.int64)
+def _lengths(table: pa.Table) -> Iterator[npt.NDArray[np.int32]]:
+    """Bytes of the texts of each column that has some; 0 for null."""
     for name in table.column_names:
         if pa.types.is_string(table.schema.field(name).type):
-            lengths = pc.fill_null(pc.binary_length(table.column(name)), 0)
-            np.maximum(longest, np.asarray(lengths.to_numpy(), np.int64), out=longest)
-    return longest
+            yield np.asarray(pc.fill_null(pc.binary_length(table.column(name)), 0).to_numpy(), np.int32)
+
+
+def _longer(table: pa.Table, limit: int) -> npt.NDArray[np.bool_]:
+    """Which rows have a text of more bytes than that."""
+    found = np.zeros(len(table), np.bool_)
+    for lengths in _lengths(table):
+        if lengths.max(initial=0) > limit:
+            found |= lengths > limit
+    return found
+
+
+def _slices(table: pa.Table) -> Iterator[pa.Table]:
+    """Cut a table so that no part of more than one row has more text than :data:`_SLICE`; see :data:`_LONG`."""
+    if 4 * table.nbytes <= _SLICE:
+        yield table
+        return
+    sizes = np.zeros(len(table), np.int64)
+    for lengths in _lengths(table):
+        sizes += lengths
+    sizes += 3 * np.maximum(sizes - _LONG, 0)
+    ends = np.cumsum(sizes)
+    first = 0
+    while first < len(table):
+        after = int(np.searchsorted(ends, ends[first] - sizes[first] + _SLICE, side="right"))
+        after = max(after, first + 1)
+        yield table.slice(first, after - first)
+        first = after
 
 
 def _without_large(table: pa.Table, large: npt.NDArray[np.bool_]) -> pa.Table:

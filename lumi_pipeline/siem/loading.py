@@ -16,7 +16,7 @@ from lumi_pipeline.lake import Lake
 from lumi_pipeline.siem.destination import Destination, Framing, Outgoing
 from lumi_pipeline.siem.gzipping import decompress
 from lumi_pipeline.siem.ledger import Delivery, Key
-from lumi_pipeline.siem.packing import SEPARATORS, frame
+from lumi_pipeline.siem.packing import ENDS, SEPARATORS
 from lumi_pipeline.siem.plans import Batch, Plan, PlanBook, Refused, TenantShare
 from lumi_pipeline.siem.settings import Route
 
@@ -204,8 +204,8 @@ def _kind(mapping: str) -> str:
 
 def framed(records: Sequence[bytes], framing: Framing) -> bytes:
     """Return a request's content from single records."""
-    separator = SEPARATORS[framing].encode()
-    return frame(separator.join(records) + separator, framing)
+    begin, end = ENDS[framing]
+    return begin + SEPARATORS[framing].encode().join(records) + end
 
 
 def shares_of(events: pa.Table) -> tuple[TenantShare, ...]:

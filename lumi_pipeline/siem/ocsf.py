@@ -17,27 +17,34 @@ from lumi_pipeline.siem.ipaddresses import IP_ADDRESS, LONGEST
 from lumi_pipeline.siem.ocsfactions import VERSION, Shape, beginning, by_shape, source
 from lumi_pipeline.siem.sqltext import (
     BATCH_ID,
+    chosen,
     joined,
     json_hex,
     json_number,
+    json_object,
+    json_plain,
     json_text,
     json_time,
     millis,
-    optional,
     optional_hex,
     optional_json,
     optional_text,
+    plain_text,
     quoted,
 )
 
+_NOTHING: Final = quoted("")
 _UNKNOWN: Final = quoted('{"name":"unknown"}')
 _ACTOR: Final = joined(
     quoted('{"type'),
-    "CASE actor_type"
-    """ WHEN 'user' THEN '":"User","type_id":1' WHEN 'service' THEN '":"Service","type_id":4'"""
-    """ WHEN 'system' THEN '":"System","type_id":3' ELSE """
-    + joined(quoted('":'), json_text("actor_type"), quoted(',"type_id":99'))
-    + " END",
+    chosen(
+        [
+            ("actor_type = 'user'", quoted('":"User","type_id":1')),
+            ("actor_type = 'service'", quoted('":"Service","type_id":4')),
+            ("actor_type = 'system'", quoted('":"System","type_id":3')),
+        ],
+        joined(quoted('":'), json_text("actor_type"), quoted(',"type_id":99')),
+    ),
     quoted(',"uid":'),
     json_text("actor_id"),
     optional_text("name", "actor_name"),
@@ -46,6 +53,7 @@ _ACTOR: Final = joined(
 """A user object (``type_id`` 99: support staff, whom OCSF does not know)."""
 
 _IS_ACCOUNT: Final = "entity_type IN ('user', 'scim_user', 'service_account')"
+_IS_SESSION: Final = "entity_type = 'session'"
 _ENTITY_UID: Final = joined(quoted('{"uid":'), json_text("entity_id"), quoted("}"))
 _TYPED_ENTITY: Final = joined(
     quoted('{"uid":'), json_text("entity_id"), quoted(',"type":'), json_text("entity_type"), quoted("}")
@@ -64,25 +72,28 @@ def _listed(name: str, value: str) -> str:
     return joined(quoted(f',"{name}":['), value, quoted("]"))
 
 
-def _of_class(members: str, unmapped: str = "''") -> str:
+def _of_class(members: str, unmapped: str = _NOTHING) -> str:
     """The members that only some classes have, then the beginning of ``unmapped`` with what is left of the entity."""
     return joined(members, quoted(f',"unmapped":{{"batch_id":"{BATCH_ID}"'), unmapped)
 
 
 def _session(user: str) -> str:
     """Authentication; ``user`` is who signed in or out, if the entity is no account."""
-    other = """to_json(auth_method)::VARCHAR || ',"auth_protocol_id":99'"""
+    protocol = chosen(
+        [
+            ("auth_method = 'saml'", quoted(',"auth_protocol":"SAML","auth_protocol_id":5')),
+            ("auth_method = 'oidc'", quoted(',"auth_protocol":"OpenID","auth_protocol_id":4')),
+            ("auth_method IS NULL", _NOTHING),
+        ],
+        joined(optional_text("auth_protocol", "auth_method"), quoted(',"auth_protocol_id":99')),
+    )
     members = joined(
         quoted(',"service":{"name":"lumi"},"user":'),
-        f"CASE WHEN {_IS_ACCOUNT} THEN {_ENTITY_UID} ELSE {user} END",
-        f"CASE WHEN entity_type = 'session' THEN {_member('session', _ENTITY_UID)} ELSE '' END",
-        "CASE auth_method"
-        """ WHEN 'saml' THEN ',"auth_protocol":"SAML","auth_protocol_id":5'"""
-        """ WHEN 'oidc' THEN ',"auth_protocol":"OpenID","auth_protocol_id":4'"""
-        f" ELSE {optional('auth_protocol', other)} END",
+        chosen([(_IS_ACCOUNT, _ENTITY_UID)], user),
+        chosen([(_IS_SESSION, _member("session", _ENTITY_UID))], _NOTHING),
+        protocol,
     )
-    unmapped = f"CASE WHEN entity_type = 'session' THEN '' WHEN {_IS_ACCOUNT} THEN {_ENTITY_TYPE} ELSE {_ENTITY} END"
-    return _of_class(members, unmapped)
+    return _of_class(members, chosen([(_IS_SESSION, _NOTHING), (_IS_ACCOUNT, _ENTITY_TYPE)], _ENTITY))
 
 
 def _access(user: str) -> str:
@@ -90,9 +101,9 @@ def _access(user: str) -> str:
     other = joined(user, _listed("resources", _TYPED_ENTITY))
     members = joined(
         quoted(',"privileges":[],"user":'),
-        f"CASE WHEN {_IS_ACCOUNT} THEN {_ENTITY_UID} ELSE {other} END",
+        chosen([(_IS_ACCOUNT, _ENTITY_UID)], other),
     )
-    return _of_class(members, f"CASE WHEN {_IS_ACCOUNT} THEN {_ENTITY_TYPE} ELSE '' END")
+    return _of_class(members, chosen([(_IS_ACCOUNT, _ENTITY_TYPE)], _NOTHING))
 
 
 _OF_CLASS: Final = by_shape(
@@ -120,20 +131,30 @@ _OF_CLASS: Final = by_shape(
 
 _IS_ADDRESS: Final = f"(regexp_full_match(ip, {quoted(IP_ADDRESS)}) AND length(ip) <= {LONGEST})"
 _NO_SOURCE: Final = by_shape(dict.fromkeys((Shape.API, Shape.DATASTORE), _member("src_endpoint", _UNKNOWN)))
-_END: Final = (
-    f"CASE WHEN {_IS_ADDRESS} THEN "
-    + joined(quoted('},"src_endpoint":{"ip":"'), "ip", quoted('"}}'))
-    + " ELSE "
-    + joined(optional_text("ip", "ip"), quoted("}"), f"coalesce({_NO_SOURCE}, '')", quoted("}"))
-    + " END"
+_END: Final = chosen(
+    [
+        (
+            _IS_ADDRESS,
+            joined(quoted('},"src_endpoint":'), json_object({"ip": json_plain(plain_text("ip"))}), quoted("}")),
+        )
+    ],
+    joined(optional_text("ip", "ip"), quoted("}"), _NO_SOURCE, quoted("}")),
 )
 """The end of ``unmapped``, the source of the request, the end of the event. Some classes require a source."""
 
-_REQUEST: Final = (
-    "CASE WHEN user_agent IS NULL AND request_id IS NULL THEN ''"
-    """ WHEN request_id IS NULL THEN concat(',"http_request":{"user_agent":', to_json(user_agent)::VARCHAR, '}')"""
-    """ ELSE concat(',"http_request":{"uid":', to_json(request_id)::VARCHAR, """
-    f"{optional_text('user_agent', 'user_agent')}, '}}') END"
+_USER_AGENT: Final = optional_text("user_agent", "user_agent")
+_REQUEST: Final = chosen(
+    [
+        (
+            "request_id IS NOT NULL",
+            joined(quoted(',"http_request":{"uid":'), json_text("request_id"), _USER_AGENT, quoted("}")),
+        ),
+        (
+            "user_agent IS NOT NULL",
+            joined(quoted(',"http_request":{"user_agent":'), json_text("user_agent"), quoted("}")),
+        ),
+    ],
+    _NOTHING,
 )
 
 OCSF: Final = Format(
@@ -150,13 +171,16 @@ OCSF: Final = Format(
         json_time("occurred_at"),
         quoted(',"logged_time":'),
         millis("recorded_at"),
-        "CASE WHEN omitted IS NULL THEN '' ELSE ',\"is_truncated\":true' END",
+        chosen([("omitted IS NULL", _NOTHING)], quoted(',"is_truncated":true')),
         quoted('},"time":'),
         millis("occurred_at"),
-        "CASE outcome"
-        """ WHEN 'success' THEN ',"status":"Success","status_id":1'"""
-        """ WHEN 'failure' THEN ',"status":"Failure","status_id":2'"""
-        """ ELSE ',"status":"Unknown","status_id":0' END""",
+        chosen(
+            [
+                ("outcome = 'success'", quoted(',"status":"Success","status_id":1')),
+                ("outcome = 'failure'", quoted(',"status":"Failure","status_id":2')),
+            ],
+            quoted(',"status":"Unknown","status_id":0'),
+        ),
         quoted(',"actor":{"user":'),
         _ACTOR,
         quoted("}"),

@@ -19,7 +19,7 @@ from lumi_pipeline.ocsf_classes import (
     UserAccess,
     WebResources,
 )
-from lumi_pipeline.siem.sqltext import joined, json_text, quoted
+from lumi_pipeline.siem.sqltext import Alternatives, joined, json_text, quoted
 from transparency.encoding import Json, canonical_json
 
 
@@ -99,13 +99,16 @@ def beginning() -> str:
     unlisted, *listed = (_beginning(action) for action in _ALL)
     before, between, after = unlisted.split(canonical_json(_NO_NAME))
     spelled = joined(quoted(before), json_text("action"), quoted(between), json_text("action"), quoted(after))
-    return f"coalesce(list_value(NULL,{','.join(map(quoted, listed))})[ocsf_position], {spelled})"
+    constants = [quoted(text) for text in listed]
+    expression = f"coalesce(list_value(NULL,{','.join(constants)})[ocsf_position], {spelled})"
+    return Alternatives(expression, "ocsf_position - 1", [spelled, *constants])
 
 
 def by_shape(expressions: Mapping[Shape, str]) -> str:
-    """Return the expression that is one of several, as the action's shape is; NULL for a shape that is left out."""
+    """Return the expression that is one of several, as the action's shape is; of no text for one that is left out."""
     cases = " ".join(f"WHEN {which.value} THEN {expression}" for which, expression in expressions.items())
-    return f"CASE ocsf_shape {cases} END"
+    branches = [expressions.get(which, quoted("")) for which in Shape]
+    return Alternatives(f"CASE ocsf_shape {cases} ELSE '' END", "ocsf_shape - 1", branches)
 
 
 def _beginning(action: Action) -> str:

@@ -11,14 +11,13 @@ SEPARATORS: Final = {Framing.LINES: "\n", Framing.ARRAY: ","}
 """What every record is followed by as it is encoded."""
 
 
-def frame(content: bytes | memoryview, framing: Framing) -> bytes:
-    """Return a request's content from consecutive records, each with its separator."""
-    return bytes(content) if framing is Framing.LINES else b"[%b]" % bytes(content[:-1])
+ENDS: Final = {Framing.LINES: (b"", b"\n"), Framing.ARRAY: (b"[", b"]")}
+"""What a request begins with, and what it ends with in the place of the last separator."""
 
 
 def record_starts(framing: Framing) -> int:
     """Where the first record begins in a framed content."""
-    return 0 if framing is Framing.LINES else 1
+    return len(ENDS[framing][0])
 
 
 def cut(

@@ -28,7 +28,7 @@ class Plain:
         """A request may hold any events of its route."""
         return None
 
-    def body(self, content: bytes) -> bytes:
+    def body(self, content: bytes | memoryview) -> bytes:
         """Gzip."""
         return compress(content)
 

@@ -57,8 +57,22 @@ class Value(str):
         return value
 
 
+class Alternatives(str):
+    """An expression that is one of several: that whose number, from 0, the whole number ``selector`` is in SQL."""
+
+    __slots__ = ("branches", "selector")
+    selector: str
+    branches: tuple[str, ...]
+
+    def __new__(cls, expression: str, selector: str, branches: Sequence[str]) -> Self:
+        """Make one of the SQL expression and what it says; ``selector`` is never NULL."""
+        alternatives = super().__new__(cls, expression)
+        alternatives.selector, alternatives.branches = selector, tuple(branches)
+        return alternatives
+
+
 def parts_of(expression: str) -> Sequence[str]:
-    """Return what an expression is the concatenation of: each a :class:`Value`, a constant or any other expression."""
+    """Return what an expression is the concatenation of: constants, values, alternatives and any other expressions."""
     return expression.parts if isinstance(expression, _Joined) else (expression,)
 
 
@@ -93,6 +107,18 @@ def joined(*parts: str) -> str:
     return _Joined(flat)
 
 
+def chosen(cases: Sequence[tuple[str, str]], otherwise: str) -> str:
+    """Return the expression that is that of the first case (condition, expression) whose condition is true.
+
+    Unless DuckDB makes the whole record, what in them only DuckDB knows is evaluated of all rows, and then must not be
+    NULL for any.
+    """
+    expressions = " ".join(f"WHEN {condition} THEN {expression}" for condition, expression in cases)
+    numbers = " ".join(f"WHEN {condition} THEN {number}" for number, (condition, _) in enumerate(cases))
+    branches = [*(expression for _, expression in cases), otherwise]
+    return Alternatives(f"CASE {expressions} ELSE {otherwise} END", f"CASE {numbers} ELSE {len(cases)} END", branches)
+
+
 def json_object(members: Mapping[str, str], rest: str | None = None) -> str:
     """Return the expression of a JSON object: name → expression of the JSON text of its value, never NULL.
 
@@ -115,6 +141,11 @@ def json_text(expression: str) -> str:
 def json_number(column: str) -> str:
     """Return the expression of a number's JSON text."""
     return Value(f"{column}::VARCHAR", Part.NUMBER, column)
+
+
+def plain_text(column: str) -> str:
+    """Return the expression of a text column as it is; of no text where it is NULL."""
+    return Value(f"coalesce({column}, '')", Part.RAW, column)
 
 
 def json_plain(expression: str) -> str:

@@ -16,6 +16,7 @@ from lumi_pipeline.siem.encoding import Encoder, Records, spelled
 from lumi_pipeline.siem.native import NATIVE
 from lumi_pipeline.siem.settings import DestinationSettings, Route, read_destinations
 from lumi_pipeline.siem.sqltext import BATCH_ID
+from tests.siem.texts import texts_of
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 BATCH = "0" * 64
@@ -84,10 +85,7 @@ def encoded(destination: Destination, events: pa.Table) -> tuple[list[bytes], Re
     """The destination's records of events, with large values left out, and all that is known of them."""
     with Encoder(destination) as encoder:
         found = encoder.encode(events, destination.settings.routes[-1])
-    data = found.content(0, len(found.rows))
-    ends = found.offsets[1:] - 1  # each is followed by its separator
-    parts = [bytes(data[start:end]) for start, end in zip(found.offsets[:-1], ends, strict=True)]
-    return [part.replace(BATCH_ID.encode(), BATCH.encode()) for part in parts], found
+    return [part.replace(BATCH_ID.encode(), BATCH.encode()) for part in texts_of(found)], found
 
 
 def framed(destination: Destination, parts: Sequence[bytes]) -> bytes:

@@ -15,6 +15,7 @@ from lumi_pipeline.siem.destination import Destination, Framing, Outgoing
 from lumi_pipeline.siem.encoding import Encoder, spelled
 from lumi_pipeline.siem.settings import DestinationSettings, Route, read_destinations
 from lumi_pipeline.siem.sqltext import BATCH_ID
+from tests.siem.texts import texts_of
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 BATCH = "ba" * 32
@@ -76,10 +77,7 @@ def records_of(destination: Destination, *events: Mapping[str, object], route: R
     """What each event looks like to the destination, with the batch's id."""
     with Encoder(destination) as encoder:
         records = encoder.encode(table_of(*events), route or destination.settings.routes[-1])
-    data = records.content(0, len(records.rows))
-    ends = records.offsets[1:] - 1  # each is followed by its separator
-    found = [bytes(data[start:end]) for start, end in zip(records.offsets[:-1], ends, strict=True)]
-    return [record.replace(BATCH_ID.encode(), BATCH.encode()) for record in found]
+    return [record.replace(BATCH_ID.encode(), BATCH.encode()) for record in texts_of(records)]
 
 
 def record_of(destination: Destination, expression: str, one: Mapping[str, object]) -> str:

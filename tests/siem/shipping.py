@@ -157,7 +157,7 @@ class ScriptedDestination:
             return None
         return events.column(self._group).combine_chunks()  # type: ignore[return-value]
 
-    def body(self, content: bytes) -> bytes:
+    def body(self, content: bytes | memoryview) -> bytes:
         return compress(content)
 
     def restamp(self, record: bytes, now: datetime) -> bytes:

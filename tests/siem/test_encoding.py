@@ -21,6 +21,7 @@ from lumi_pipeline.siem.sqltext import BATCH_ID
 from tests.lake.world import World, at
 from tests.siem import shipping
 from tests.siem.shipping import ScriptedDestination, Siem, lake_of, plan
+from tests.siem.texts import texts_of
 
 AWKWARD = (
     BATCH_ID,
@@ -106,12 +107,6 @@ def encode(events: Sequence[Event], limits: Limits = WIDE, framing: Framing = Fr
     return encoder(limits, framing).encode(table_of(events), shipping.settings().routes[-1])
 
 
-def lines(records: Records) -> list[bytes]:
-    """The records, cut by their offsets, without separators."""
-    content = bytes(records.content(0, len(records.rows)))
-    return [content[start : end - 1] for start, end in zip(records.offsets[:-1], records.offsets[1:], strict=True)]
-
-
 def event(**columns: object) -> Event:
     values: dict[str, object] = {
         "tenant_id": "acme",
@@ -139,7 +134,7 @@ def event(**columns: object) -> Event:
 @given(st.lists(EVENTS, min_size=1, max_size=8), st.sampled_from(Framing))
 def test_a_record_is_equal_to_its_row(events: list[Event], framing: Framing) -> None:
     records = encode(events, framing=framing)
-    found = lines(records)
+    found = texts_of(records)
     for line, row in zip(found, events, strict=True):
         assert b"\n" not in line
         # The placeholder is no JSON; nothing else in the line can be taken for it.
@@ -156,7 +151,7 @@ FIELD = Limits(1 << 20, 1000, 1 << 20, field_bytes=500)
 def test_large_values_are_left_out_and_named() -> None:
     whole = event(after_state=LARGE, user_agent="x" * 300, actor_name="Zoë", before_state="y" * 256)
     records = encode([event(), whole, event(after_state="z" * 500)], FIELD)
-    first, second, third = (json.loads(line.replace(BATCH_ID.encode(), b"f" * 64)) for line in lines(records))
+    first, second, third = (json.loads(line.replace(BATCH_ID.encode(), b"f" * 64)) for line in texts_of(records))
     assert "omitted" not in first | third
     assert third["after_state"] == "z" * 500
     assert second["omitted"] == ["after_state", "user_agent"]
@@ -168,7 +163,7 @@ def test_large_values_are_left_out_and_named() -> None:
 
 @pytest.mark.parametrize("framing", Framing)
 def test_a_record_may_be_as_large_as_the_limit_and_not_a_byte_larger(framing: Framing) -> None:
-    small = len(lines(encode([event(after_state="")]))[0])
+    small = len(texts_of(encode([event(after_state="")]))[0])
     for limits in (Limits(1 << 20, 1000, small + 400), Limits(small + 400 + 2, 1000, 1 << 20)):
         # A body of one record: brackets around it, or a line feed behind it.
         room = 400 + (framing is Framing.LINES and limits.body_bytes == small + 402)
@@ -185,7 +180,7 @@ def test_what_is_too_large_even_so_is_refused_and_the_others_are_not(limits: Lim
     records = encode(events, limits)
     assert records.refused.tolist() == [1]
     assert records.rows.tolist() == [0, 2]
-    assert [json.loads(line.replace(BATCH_ID.encode(), b"f" * 64))["seq"] for line in lines(records)] == [0, 2]
+    assert [json.loads(line.replace(BATCH_ID.encode(), b"f" * 64))["seq"] for line in texts_of(records)] == [0, 2]
     assert len(encode([events[1]], limits).rows) == 0
 
 

@@ -17,6 +17,7 @@ from lumi_pipeline.siem.opening import opened
 from lumi_pipeline.siem.settings import read_destinations
 from tests.siem.test_edited_rows import KINDS
 from tests.siem.test_encoding import EVENTS, table_of
+from tests.siem.texts import texts_of
 
 _KERNELS = Engine(native=False)
 KNOWN = {
@@ -61,6 +62,6 @@ def test_the_same_records(kind: str, fmt: str, rows: list[Event], large: bool) -
         by_sql = records(destination, table_of(rows), None)
         by_kernels = records(destination, table_of(rows), _KERNELS)
     assert by_kernels.offsets.tolist() == by_sql.offsets.tolist()
-    assert bytes(by_kernels.content(0, len(by_kernels.rows))) == bytes(by_sql.content(0, len(by_sql.rows)))
+    assert texts_of(by_kernels) == texts_of(by_sql)
     for name in ("rows", "omitted", "refused"):
         assert getattr(by_kernels, name).tolist() == getattr(by_sql, name).tolist()

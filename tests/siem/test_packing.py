@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lumi_pipeline.siem.destination import Framing, Limits
 from lumi_pipeline.siem.loading import framed
-from lumi_pipeline.siem.packing import SEPARATORS, cut, frame, record_starts
+from lumi_pipeline.siem.packing import cut, record_starts
 
 RECORDS = st.lists(st.tuples(st.integers(1, 40), st.booleans()), max_size=60)
 """Sizes without separator, and whether a border is before the record."""
@@ -19,15 +19,13 @@ def test_batches_tile_the_records_and_are_as_large_as_they_may_be(
 ) -> None:
     # About as many bytes as the first few records have: around that it is decided what is in and what is not.
     body_bytes = max(43, sum(size + 1 for size, _ in records[:fits]) + more)
-    separator = SEPARATORS[framing]
     texts = ["x" * size for size, _ in records]
-    data = "".join(text + separator for text in texts).encode()
     offsets = np.cumsum([0, *(size + 1 for size, _ in records)])
     borders = np.array([border for _, border in records], np.bool_)
     limits = Limits(body_bytes, events, body_bytes)
 
     def content(first: int, end: int) -> bytes:
-        return frame(data[offsets[first] : offsets[end]], framing)
+        return framed([text.encode() for text in texts[first:end]], framing)
 
     batches = cut(offsets, borders, limits, framing)
 

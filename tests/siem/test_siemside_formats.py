@@ -4,7 +4,6 @@ import importlib
 import json
 from collections.abc import Callable
 from contextlib import closing
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from lumi_pipeline.siem.exports import Exports
 from lumi_pipeline.siem.settings import known_kinds, read_destinations
 from lumi_pipeline.siem.siemside import Comparison, compare_export
 from tests.lake.world import World, at, day, new_event
+from tests.siem.texts import texts_of
 
 ENTITIES = ("user", "session", "ticket", "group", "scim_user", "")
 SPARSE = dict.fromkeys(("auth_method", "actor_name", "ip", "user_agent", "request_id", "before_state", "after_state"))
@@ -81,8 +81,7 @@ def round_trip(world: World, tmp_path: Path, kind: str, format_name: str, *, alt
     with Encoder(destination) as encoder:
         for rows, _ in expected.rows():
             records = encoder.encode(rows, settings[0].routes[-1])
-            data, edges = records.content(0, len(records.rows)), records.offsets
-            lines += [bytes(data[start : end - 1]) for start, end in pairwise(edges)]
+            lines += texts_of(records)
     destination.close()
     exported = [json.loads(line.decode().replace("\x01", "0")) for line in lines]
     exported = [EXPORTED.get(kind, lambda record: record)(record) for record in exported]

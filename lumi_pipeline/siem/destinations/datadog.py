@@ -23,6 +23,7 @@ from lumi_pipeline.siem.plain import Plain
 from lumi_pipeline.siem.settings import DestinationSettings, Route
 from lumi_pipeline.siem.sqltext import (
     BATCH_ID,
+    chosen,
     joined,
     json_hex,
     json_number,
@@ -91,7 +92,7 @@ _MESSAGE: Final = joined(
     "' '",
     "entity_id",
 )
-_STATUS: Final = "CASE outcome WHEN 'failure' THEN '\"error\"' ELSE '\"info\"' END"
+_STATUS: Final = chosen([("outcome = 'failure'", quoted('"error"'))], quoted('"info"'))
 _NAMED: Final = json_object(
     {
         "event_id": json_text("event_id"),

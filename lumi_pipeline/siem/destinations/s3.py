@@ -117,9 +117,9 @@ class S3Destination(Plain):
         """An object of Security Lake's holds events of one class and one day; another one any."""
         return groups(events) if self._lake else None
 
-    def body(self, content: bytes) -> bytes:
+    def body(self, content: bytes | memoryview) -> bytes:
         """Gzip, or Parquet."""
-        return parquet(content) if self._lake else compress(content)
+        return parquet(bytes(content)) if self._lake else compress(content)
 
     def send(self, outgoing: Outgoing) -> Outcome:
         """Write one object."""
