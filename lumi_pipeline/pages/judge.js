@@ -25,6 +25,7 @@ async function judge(input, trustText, notify = () => {}) {
     ...summarise(report, failure.reason),
     ...failure,
     exitCode: exitCodeOf(failure.reason),
+    ended: Date.now(),
     seconds: (performance.now() - started) / 1000,
   };
 }

@@ -54,7 +54,11 @@ function verdictCard(verdict) {
 }
 
 function summary({ rows, tenantId, from, to, days }) {
-  return `${count(rows, "event")} of ${tenantId} on ${count(days.length, "day")}, ${from === to ? from : `${from} to ${to}`}`;
+  return [`${count(rows, "event")} of ${tenantId} on ${count(days.length, "day")}, `, ...period(from, to)];
+}
+
+function period(from, to) {
+  return from === to ? [whole(from)] : [whole(from), " to ", whole(to)];
 }
 
 function facts(verdict) {
@@ -67,7 +71,9 @@ function facts(verdict) {
     const more = verdict.ignored.length > 10 ? ` and ${count(verdict.ignored.length - 10, "other")}` : "";
     rows.push(["Passed over", make("span", {}, `${shown}${more}: no part of the bundle`)]);
   }
-  rows.push(["Took", `${numbers.format(Math.ceil(verdict.seconds * 10) / 10)} s, on this computer alone`]);
+  const ended = `${new Date(verdict.ended).toISOString().slice(0, 16).replace("T", " ")} UTC`;
+  const took = `${numbers.format(Math.ceil(verdict.seconds * 10) / 10)} s`;
+  rows.push(["When", [whole(ended), ` by this computer’s clock; it took ${took}, on this computer alone`]]);
   return section(
     "facts",
     "What was checked",
@@ -92,9 +98,10 @@ function bundleFacts({ tenantId, from, to, days, rows }) {
     ["Tenant", make("span", { class: "name" }, tenantId)],
     [
       "Period",
-      from === to
-        ? from
-        : `${from} to ${to}, ${count(days.length, "day")}${told.length > 0 ? ` (${told.join(", ")})` : ""}`,
+      [
+        ...period(from, to),
+        from === to ? null : `, ${count(days.length, "day")}${told.length > 0 ? ` (${told.join(", ")})` : ""}`,
+      ].filter((part) => part !== null),
     ],
     ["Events", rows === null ? "not reached" : count(rows, "event")],
     ["Longest delay", longestDelay(days)],
