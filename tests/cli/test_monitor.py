@@ -228,6 +228,16 @@ def test_what_is_no_log_is_told_from_a_log_that_is_gone(site: Site, tmp_path: Pa
     assert site.found() == (3, ["unreachable"])
 
 
+@pytest.mark.parametrize("target", ["http://[::1/log", "ftp://a.example/log", "s3://", "s3://B/log"])
+def test_what_can_be_no_address_is_a_matter_of_usage(site: Site, target: str) -> None:
+    site.log.grow(5)
+    log, site.target = site.target, target
+    ran = site.monitor()
+    assert (ran.code, "is not the address of a log: " in ran.err) == (2, True)
+    assert site.lumi("verify", log, "--previous", target, "--key", VKEY).code == 2
+    assert site.lumi("verify", target, "--key", VKEY).code == 2
+
+
 def test_a_state_that_is_none_is_refused(site: Site) -> None:
     site.log.grow(5)
     site.monitor()
@@ -238,7 +248,8 @@ def test_a_state_that_is_none_is_refused(site: Site) -> None:
         assert (ran.code, "is not the state of a monitor" in ran.err) == (2, True)
     Path(STATE).unlink()
     Path(STATE).mkdir()
-    assert site.monitor().code == 3
+    ran = site.monitor()
+    assert (ran.code, ran.out, "is a directory" in ran.err) == (2, "", True)
     assert site.lumi("monitor", site.target, "--state", "/proc/none/x.json").code == 3
 
 
