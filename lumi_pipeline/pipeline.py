@@ -18,6 +18,7 @@ from lumi_pipeline.config import OPEN, Config
 from lumi_pipeline.days import day_end, day_range, last_complete_day
 from lumi_pipeline.errors import ConcurrentRun, ConfigError, LakeError, LumiError, SealError
 from lumi_pipeline.events import to_micros
+from lumi_pipeline.gathered import Gathered
 from lumi_pipeline.genesis import GENESIS_KEY, read_genesis
 from lumi_pipeline.keyring import Keyring
 from lumi_pipeline.lake import Lake, seal_prefix
@@ -315,7 +316,10 @@ class Pipeline:
     def _cosigner(self, *, required: bool) -> Cosigner | None:
         """Who asks the witnesses of the policy; None without any."""
         policy = self.witness_policy()
-        return Cosigner(policy, LogView(self.lake.store), self.clock, required=required) if policy else None
+        if policy is None:
+            return None
+        store = self.lake.store
+        return Cosigner(policy, LogView(store), self.clock, required=required, gathered=Gathered(store))
 
     def _seal_fresh(self, days: Sequence[date], done: date | None) -> Iterator[SealReport]:
         """Seal days when ``done`` is the last one sealed."""
