@@ -132,7 +132,8 @@ def test_a_reader_of_the_old_key_learns_which_one_took_its_place(tmp_path: Path,
     (tmp_path / "lake/log/checkpoint").write_text("".join([*lines[:4], lines[5]]))
     ran = site.monitor()
     assert ran.code == 1
-    assert f"signed by {NEXT_KEY.verifier.vkey}, which the log had announced" in ran.out
+    announced = site.log.last_day - timedelta(days=1)
+    assert f"signed by {NEXT_KEY.verifier.vkey}, which its record of {announced} announced" in ran.out
     assert site.found(key=NEXT_KEY.verifier.vkey) == (0, ["ok"])
 
 
@@ -282,7 +283,7 @@ def test_each_log_has_a_state_of_its_own_without_asking_for_one(site: Site, tmp_
         assert ran.code == 0
     assert ran.out == ""
     [kept] = (tmp_path / "home/lumi/monitor").glob("*.json")
-    assert json.loads(kept.read_text())["format"] == "lumi/followed/v1"
+    assert json.loads(kept.read_text())["format"] == "lumi/followed/v2"
 
 
 # --- over a socket ---------------------------------------------------------------------------------------------------
