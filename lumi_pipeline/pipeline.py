@@ -40,7 +40,7 @@ from lumi_pipeline.succession import Succession, succeed
 from lumi_pipeline.witnessing import Cosigner, Cosigning
 from transparency.encoding import Json
 from transparency.entries import Genesis, day_at, day_index
-from transparency.errors import FormatError, StoreError, VerificationError
+from transparency.errors import FormatError, LogError, StoreError, VerificationError
 from transparency.keys import SigningKey, VerifierKey
 from transparency.logview import LogView
 from transparency.policy import Policy
@@ -106,7 +106,7 @@ class Pipeline:
         held = tuple(key.verifier for key in files.held())
         try:
             return Policy(self.keyring.known(Role.LOG, self.genesis(), held))
-        except (FormatError, StoreError, VerificationError):
+        except (FormatError, LogError, StoreError, VerificationError):
             return Policy(held)  # no more is trusted than what lies here; what is wrong with the log is not said here
 
     def publishing_policy(self) -> Policy | None:
@@ -433,3 +433,5 @@ def _read_policy(path: Path) -> Policy:
             return Policy.parse(file.read(_MAX_POLICY + 1))
     except OSError as error:
         raise ConfigError(f"the policy file {path} can't be read: {error.strerror}") from None
+    except FormatError as error:
+        raise ConfigError(f"the policy file {path}: {error}") from None

@@ -15,7 +15,7 @@ from typing import Final
 
 from lumi_pipeline.errors import WitnessesMissing
 from lumi_pipeline.gathered import Gathered
-from lumi_pipeline.siem.transport import NotSent, Transport, Unanswered
+from lumi_pipeline.siem.transport import NotAllowed, NotSent, Transport, Unanswered
 from transparency.checkpoint import SignedCheckpoint, parse_signed_checkpoint
 from transparency.cosignature import cosignature_time, verify_cosignatures
 from transparency.errors import WitnessConflict, WitnessError
@@ -149,6 +149,8 @@ class Cosigner:
                 return ask(witness, signed, tree, known=known.get(witness.name, 0), post=post, now=now)
             except WitnessError as error:
                 return error
+            except NotAllowed as error:
+                return WitnessError(f"{error}; correct its address in the policy")
             except (NotSent, Unanswered) as error:
                 return WitnessError(f"{error}; submit again later")
 

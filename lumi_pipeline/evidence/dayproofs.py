@@ -22,12 +22,12 @@ class LogProofs:
 
     def __init__(self, lake: Lake, genesis: Genesis) -> None:
         self._view = LogView(lake.store)
-        signed = self._view.checkpoint()
-        if signed is None:
+        published = self._view.published()
+        if published is None:
             raise EvidenceError("the log is not published yet; 'lumi publish' publishes it")
-        self.signed = signed
+        self.signed = published.data
         self.genesis = genesis
-        self.checkpoint = parse_signed_checkpoint(signed).checkpoint
+        self.checkpoint = published.checkpoint
         self._tiles = self._reader(self.checkpoint)
         self._first: tuple[bytes, Checkpoint, TileReader] | None = None
 

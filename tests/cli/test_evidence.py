@@ -48,6 +48,13 @@ def test_what_is_there_already_is_kept(published: System, lumi: Lumi) -> None:
     assert (ran.code, "never overwritten" in ran.err) == (1, True)
 
 
+def test_a_damaged_checkpoint_is_named(published: System, lumi: Lumi) -> None:
+    (published.root / "log/checkpoint").write_bytes(b"garbage")
+    for command in (asked(published), ("prove", published.event_ids[0]), ("drill",), ("status",)):
+        ran = lumi(*command)
+        assert (ran.code != 0, "log/checkpoint was altered: " in ran.out + ran.err) == (True, True), command
+
+
 @pytest.mark.parametrize(
     ("option", "value", "code", "said"),
     [
