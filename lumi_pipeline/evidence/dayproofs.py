@@ -6,6 +6,7 @@ from datetime import date
 from lumi_pipeline.chain import Break
 from lumi_pipeline.errors import EvidenceError, LakeError
 from lumi_pipeline.evidence.period import Asked
+from lumi_pipeline.evidence.proofsfile import TYPE
 from lumi_pipeline.hashing import tenant_key
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.sealedday import SealedDay
@@ -89,7 +90,7 @@ def evidence_json(asked: Asked, chain_id: bytes, log: LogProofs, days: Sequence[
         "origin": log.genesis.origin,
         "tenant_id": asked.tenant_id,
         "to": asked.last.isoformat(),
-        "type": "lumi/evidence/v1",
+        "type": TYPE,
     }
     return f"{canonical_json(content)}\n".encode()
 
