@@ -51,6 +51,9 @@ Any one of these is enough; they share no code:
 3. With lumi-pipeline:
        lumi verify . --key "THE KEY"
 
+Whoever made this folder could have put other verifiers into it. Take verify.html or verify.py from somewhere else
+as well (the software's public source, or a folder that you checked before), and keep yours for the next time.
+
 What the answer means
 ---------------------
 "Verified"            The rows are complete and unaltered, as committed to by the log that this key signs.
