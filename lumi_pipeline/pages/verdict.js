@@ -115,7 +115,11 @@ function longestDelay(days) {
     return "not known: no witness that you trust has confirmed a time, so the times are the operator’s word";
   const longest = known.reduce((a, b) => (b.delay > a.delay ? b : a));
   const unknown = days.length - known.length;
-  return `${duration(longest.delay)} from the end of ${longest.day} to its confirmation by a witness${unknown > 0 ? `; not known for ${count(unknown, "day")}` : ""}`;
+  return [
+    `${duration(longest.delay)} from the end of `,
+    whole(longest.day),
+    ` to its confirmation by a witness${unknown > 0 ? `; not known for ${count(unknown, "day")}` : ""}`,
+  ];
 }
 
 function proofFacts({ proof }) {
@@ -136,7 +140,7 @@ function logFacts(verdict) {
   rows.push(...key(confirmed ? "Signed with your key" : "Signed with a key that you have not confirmed", signers));
   if (signers.length === 0) rows.push(...key("Keys that it claims", claimed));
   rows.push(...key("List of files signed with", evidenceSigners));
-  const who = cosignatures.map(({ name, time }) => make("li", {}, make("span", { class: "name" }, name), `, ${time}`));
+  const who = cosignatures.map(({ name, time }) => make("li", {}, make("span", { class: "name" }, name), ", ", whole(time)));
   rows.push([
     "Confirmed by witnesses",
     who.length > 0 ? make("ul", { class: "plain" }, ...who) : "none that you named",
