@@ -82,6 +82,8 @@ def open_state(path: Path) -> Iterator[MonitorState]:
     when it can't be read or written.
     """
     path = path.absolute()
+    if path.is_dir():
+        raise ConfigError(f"{path} is a directory; --state names a file, which need not be there yet")
     lock = path.with_name(f"{path.name}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from lumi_pipeline.errors import ConfigError
 from lumi_pipeline.keyfiles import KeyFiles
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.rotation import KeyHistory, LogSigners, Role, read_rotations
-from transparency.checkpoint import parse_signed_checkpoint, verify_checkpoint
+from transparency.checkpoint import verify_checkpoint
 from transparency.entries import DayRecord, Genesis, day_at, day_index, evidence_key_name
 from transparency.keys import SigningKey, VerifierKey
 from transparency.logview import LogView
@@ -54,8 +54,8 @@ class Keyring:
 
     def published_size(self) -> int:
         """How many entries the public checkpoint has; 0 before the first."""
-        published = LogView(self._lake.store).checkpoint()
-        return 0 if published is None else parse_signed_checkpoint(published).checkpoint.size
+        published = LogView(self._lake.store).published()
+        return 0 if published is None else published.checkpoint.size
 
     def known(self, role: Role, genesis: Genesis | None, pinned: Sequence[VerifierKey]) -> tuple[VerifierKey, ...]:
         """The keys of this role in our files, and those that they took over from.
@@ -72,12 +72,11 @@ class Keyring:
     def _named(self, role: Role, pinned: Sequence[VerifierKey]) -> list[VerifierKey]:
         """The keys that the signed tree names: the first, and those announced where orders say."""
         view = LogView(self._lake.store)
-        published = view.checkpoint()
+        published = view.published()
         if published is None or not pinned:
             return []
-        signed = parse_signed_checkpoint(published)
-        verify_checkpoint(signed, pinned)
-        head = signed.checkpoint
+        verify_checkpoint(published, pinned)
+        head = published.checkpoint
         tree = view.tiles(head.size, head.root)
         genesis = Genesis.parse(tree.read_entry(0))
         found = [role.first(genesis)]

@@ -18,6 +18,7 @@ from lumi_pipeline.config import OPEN, Config
 from lumi_pipeline.days import day_end, day_range, last_complete_day
 from lumi_pipeline.errors import ConcurrentRun, ConfigError, LakeError, LumiError, SealError
 from lumi_pipeline.events import to_micros
+from lumi_pipeline.gathered import Gathered
 from lumi_pipeline.genesis import GENESIS_KEY, read_genesis
 from lumi_pipeline.keyring import Keyring
 from lumi_pipeline.lake import Lake, seal_prefix
@@ -39,7 +40,7 @@ from lumi_pipeline.succession import Succession, succeed
 from lumi_pipeline.witnessing import Cosigner, Cosigning
 from transparency.encoding import Json
 from transparency.entries import Genesis, day_at, day_index
-from transparency.errors import FormatError, StoreError, VerificationError
+from transparency.errors import FormatError, LogError, StoreError, VerificationError
 from transparency.keys import SigningKey, VerifierKey
 from transparency.logview import LogView
 from transparency.policy import Policy
@@ -105,7 +106,7 @@ class Pipeline:
         held = tuple(key.verifier for key in files.held())
         try:
             return Policy(self.keyring.known(Role.LOG, self.genesis(), held))
-        except (FormatError, StoreError, VerificationError):
+        except (FormatError, LogError, StoreError, VerificationError):
             return Policy(held)  # no more is trusted than what lies here; what is wrong with the log is not said here
 
     def publishing_policy(self) -> Policy | None:
@@ -315,7 +316,10 @@ class Pipeline:
     def _cosigner(self, *, required: bool) -> Cosigner | None:
         """Who asks the witnesses of the policy; None without any."""
         policy = self.witness_policy()
-        return Cosigner(policy, LogView(self.lake.store), self.clock, required=required) if policy else None
+        if policy is None:
+            return None
+        store = self.lake.store
+        return Cosigner(policy, LogView(store), self.clock, required=required, gathered=Gathered(store))
 
     def _seal_fresh(self, days: Sequence[date], done: date | None) -> Iterator[SealReport]:
         """Seal days when ``done`` is the last one sealed."""
@@ -429,3 +433,5 @@ def _read_policy(path: Path) -> Policy:
             return Policy.parse(file.read(_MAX_POLICY + 1))
     except OSError as error:
         raise ConfigError(f"the policy file {path} can't be read: {error.strerror}") from None
+    except FormatError as error:
+        raise ConfigError(f"the policy file {path}: {error}") from None

@@ -11,7 +11,6 @@ from lumi_pipeline.hashing import tenant_key
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.proofs import ABSENCE_PROOF, EVENT_PROOF, TENANT_DAY_PROOF
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
-from transparency.checkpoint import parse_signed_checkpoint
 from transparency.encoding import Json, b64encode, canonical_json, excerpt, format_timestamp
 from transparency.entries import Genesis, day_index
 from transparency.logview import LogView
@@ -88,10 +87,10 @@ def _log_proof(lake: Lake, genesis: Genesis, sealed: SealedDay, about: dict[str,
     """Wrap what is proved about a day in the proof that the log holds the day's record."""
     index = day_index(genesis.first_day, sealed.record.day)
     log = LogView(lake.store)
-    data = log.checkpoint()
-    checkpoint = None if data is None else parse_signed_checkpoint(data).checkpoint
-    if data is None or checkpoint is None or checkpoint.size <= index:
+    published = log.published()
+    if published is None or published.checkpoint.size <= index:
         raise ProofNotFound(f"{sealed.record.day} is sealed but not published yet; run 'lumi publish'")
+    checkpoint = published.checkpoint
     tiles = log.tiles(checkpoint.size, checkpoint.root)
     genesis_path: list[Json] = [b64encode(node) for node in inclusion_proof(tiles, 0, checkpoint.size)]
     extra: Json = {
@@ -101,7 +100,7 @@ def _log_proof(lake: Lake, genesis: Genesis, sealed: SealedDay, about: dict[str,
         "genesis_path": genesis_path,
     }
     path = tuple(inclusion_proof(tiles, index, checkpoint.size))
-    return TlogProof(index, path, data, canonical_json(extra).encode()).format()
+    return TlogProof(index, path, published.data, canonical_json(extra).encode()).format()
 
 
 def _json_value(value: object) -> Json:

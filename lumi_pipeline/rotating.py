@@ -56,6 +56,8 @@ class KeyState:
     def advice(self) -> str | None:
         """What to do next, in words; None when there is nothing to do."""
         path, after = self.files.path, self.files.next_path
+        if self.phase in {Phase.ORDERED, Phase.ANNOUNCED} and not after.exists():
+            return f"{after}, the key that takes over, is not here: restore it from its backup, or nothing is published"
         if self.phase is Phase.MADE:
             return f"{after} was made and not ordered; go on with: lumi keys rotate --{self.role.value}"
         if self.phase is Phase.ORDERED:

@@ -10,7 +10,6 @@ from lumi_pipeline.errors import LumiError
 from lumi_pipeline.landing import read_cursors
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.siem.exports import Exports
-from transparency.checkpoint import parse_signed_checkpoint
 from transparency.encoding import Json, b64encode
 from transparency.logview import LogView
 
@@ -110,10 +109,9 @@ def _look_at_lake(pipeline: Pipeline, status: PipelineStatus) -> None:
 
 
 def _look_at_log(pipeline: Pipeline, status: PipelineStatus) -> None:
-    published = LogView(pipeline.lake.store).checkpoint()
+    published = LogView(pipeline.lake.store).published()
     if published is not None:
-        checkpoint = parse_signed_checkpoint(published).checkpoint
-        status.size, status.log_root = checkpoint.size, checkpoint.root
+        status.size, status.log_root = published.checkpoint.size, published.checkpoint.root
     status.unpublished = pipeline.unpublished_days()
 
 

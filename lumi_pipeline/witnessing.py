@@ -1,11 +1,11 @@
 """Collecting cosignatures: every witness of the policy that has an address is asked, all at the same time.
 
 What a request and an answer are is in ``transparency/witness.py``. Here are the connections, and the decision whether a
-checkpoint may be published with the cosignatures it got. Nothing is kept that could be lost or set wrong: which size a
-witness knows follows from the checkpoints that it has cosigned.
+checkpoint may be published with the cosignatures it got. Which size a witness knows is not kept, where it could be lost
+or set wrong: it follows from the checkpoints that it has cosigned.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from lumi_pipeline.errors import WitnessesMissing
-from lumi_pipeline.siem.transport import NotSent, Transport, Unanswered
+from lumi_pipeline.gathered import Gathered
+from lumi_pipeline.siem.transport import NotAllowed, NotSent, Transport, Unanswered
 from transparency.checkpoint import SignedCheckpoint, parse_signed_checkpoint
 from transparency.cosignature import cosignature_time, verify_cosignatures
 from transparency.errors import WitnessConflict, WitnessError
@@ -78,6 +79,9 @@ class Cosigner:
     With ``required`` a checkpoint that does not get the policy's quorum is not returned: it raises
     :class:`~lumi_pipeline.errors.WitnessesMissing`. A witness that has seen another history raises
     :class:`~transparency.errors.WitnessConflict` in any case. ``last`` is what became of the last checkpoint.
+
+    ``gathered`` has what witnesses have signed in vain: who is there is not asked again, and what did not make up a
+    quorum this time is kept there for the next.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class Cosigner:
         clock: Callable[[], datetime],
         *,
         required: bool,
+        gathered: Gathered | None = None,
         timeout: float = TIMEOUT,
     ) -> None:
         self.last: Cosigning | None = None
@@ -95,11 +100,12 @@ class Cosigner:
         self._view = view
         self._clock = clock
         self._required = required
+        self._gathered = gathered
 
     def __call__(self, checkpoint: bytes) -> bytes:
         """Return the checkpoint with the cosignatures that it got."""
         signed = parse_signed_checkpoint(checkpoint)
-        answers = self._ask_all(signed)
+        answers = self._ask_all(signed, self._gathered.of(signed, self._policy.witnesses) if self._gathered else {})
         lines = [answer for answer in answers if isinstance(answer, Signature)]
         cosigned = fresher(signed, lines)
         self.last = self._sum_up(parse_signed_checkpoint(cosigned), answers)
@@ -112,11 +118,13 @@ class Cosigner:
             see = "see 'A witness has seen another history' in docs/operations.md"
             raise WitnessConflict("\n".join([*conflicts, f"Nothing was published; {see}"]))
         if self._required and not self.last.quorum_met:
+            if self._gathered and lines:
+                self._gathered.keep(signed.checkpoint.size, cosigned)
             raise WitnessesMissing(_missing(self.last))
         return cosigned
 
-    def _ask_all(self, signed: SignedCheckpoint) -> list[Signature | WitnessError]:
-        """What each witness of the policy answers, in their order."""
+    def _ask_all(self, signed: SignedCheckpoint, gathered: Mapping[str, Signature]) -> list[Signature | WitnessError]:
+        """What each witness of the policy answers, or had answered already, in their order."""
         known = self._known_sizes()
         threads = max(len(self._policy.witnesses), 1)
         transport = Transport(_Reach(threads, self._timeout))
@@ -124,6 +132,8 @@ class Cosigner:
         head = signed.checkpoint
 
         def ask_one(witness: Witness) -> Signature | WitnessError:
+            if witness.name in gathered:
+                return gathered[witness.name]
             if witness.url is None:
                 return WitnessError("the policy has no address for it; add the URL at the end of its line")
             url = f"{witness.url.removesuffix('/')}/add-checkpoint"
@@ -139,6 +149,8 @@ class Cosigner:
                 return ask(witness, signed, tree, known=known.get(witness.name, 0), post=post, now=now)
             except WitnessError as error:
                 return error
+            except NotAllowed as error:
+                return WitnessError(f"{error}; correct its address in the policy")
             except (NotSent, Unanswered) as error:
                 return WitnessError(f"{error}; submit again later")
 
@@ -189,6 +201,6 @@ def _missing(cosigning: Cosigning) -> str:
     problems = "".join(f"\n  {reply.witness}: {reply.problem}" for reply in cosigning.replies if reply.problem)
     return (
         f"the checkpoint of {cosigning.size} entries lacks the policy's quorum of witnesses: {cosigning.quorum} "
-        f"needed, cosigned by {present}.{problems}\nIt is not public; the next run asks again. To publish without a "
-        'quorum meanwhile, set witness_fail = "open"'
+        f"needed, cosigned by {present}.{problems}\nIt is not public; the next run asks those that have not signed. To "
+        'publish without a quorum meanwhile, set witness_fail = "open"'
     )

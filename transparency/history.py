@@ -26,21 +26,12 @@ class History:
     evidence_takeovers: list[Takeover] = field(default_factory=list)
 
     @classmethod
-    def resumed(cls, genesis: Genesis, last: DayRecord | None, announced: Sequence[VerifierKey]) -> "History":
-        """Go on after ``last`` with the log keys that were announced so far, in order; what breaks there were is gone.
+    def resumed(cls, genesis: Genesis, last: DayRecord | None, takeovers: Sequence[Takeover]) -> "History":
+        """Go on after ``last`` with the log keys that took over so far, in order.
 
-        Of evidence keys nothing is known then, nor of the days on which keys took over.
+        What breaks there were is gone, and of evidence keys that were announced before nothing is known.
         """
-        began = genesis.first_day
-        takeovers = [Takeover(key, began, began) for key in announced]
-        if takeovers and last is not None and last.next_key is not None:
-            takeovers[-1] = Takeover(last.next_key, last.day, None)
-        return cls(genesis, last, takeovers=takeovers)
-
-    @property
-    def announced(self) -> tuple[VerifierKey, ...]:
-        """The log keys that records announced, in order."""
-        return tuple(takeover.key for takeover in self.takeovers)
+        return cls(genesis, last, takeovers=list(takeovers))
 
     def add(self, record: DayRecord) -> None:
         """Take the next day record, already checked by itself."""

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from transparency.checkpoint import parse_signed_checkpoint
-from transparency.errors import ObjectMissing
+from transparency.checkpoint import SignedCheckpoint, parse_signed_checkpoint
+from transparency.errors import FormatError, LogError, ObjectMissing
 from transparency.journal import Journal
 from transparency.merkle import EMPTY_ROOT
 from transparency.store import ObjectStore
@@ -57,6 +57,17 @@ class LogView:
         except ObjectMissing:
             return None
 
+    def published(self) -> SignedCheckpoint | None:
+        """Return the public checkpoint as read, not verified, or None; LogError when what lies there is none."""
+        data = self.checkpoint()
+        try:
+            return None if data is None else parse_signed_checkpoint(data)
+        except FormatError as error:
+            raise LogError(
+                f"{self._checkpoint_key} was altered: {error}; put back the newest one that the log's journal keeps "
+                "(refreshed/, cosigned/)"
+            ) from None
+
     def first_checkpoint(self, index: int) -> bytes | None:
         """Return the first checkpoint that was kept for a tree with entry ``index``, or None. It is not verified.
 
@@ -81,5 +92,5 @@ class LogView:
         return f"{self._public}checkpoint"
 
     def _published_size(self) -> int:
-        published = self.checkpoint()
-        return 0 if published is None else parse_signed_checkpoint(published).checkpoint.size
+        published = self.published()
+        return 0 if published is None else published.checkpoint.size

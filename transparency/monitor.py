@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from transparency.checkpoint import Checkpoint, SignedCheckpoint, parse_signed_checkpoint
-from transparency.encoding import Json, b64encode, canonical_json, excerpt, parse_canonical_json
+from transparency.encoding import Json, b64encode, canonical_json, excerpt, parse_canonical_json, parse_day
 from transparency.entries import DayRecord, Genesis
 from transparency.errors import EncodingError, FormatError, StoreError, TileError, VerificationError
 from transparency.history import History, check_genesis, check_record, read_entries
@@ -22,10 +22,11 @@ from transparency.keys import VerifierKey
 from transparency.merkle import consistency_proof, verify_consistency
 from transparency.note import MAX_NOTE_SIZE
 from transparency.policy import Policy, PolicyVerdict
+from transparency.rotation import Takeover
 from transparency.tiles import MAX_ENTRY_SIZE, TILE_WIDTH, TileReader
 from transparency.verify import Fetch, Progress, check_checkpoint, open_tree
 
-_FORMAT = "lumi/followed/v1"
+_FORMAT = "lumi/followed/v2"
 _MAX_STATE = 8 * (MAX_NOTE_SIZE + 2 * MAX_ENTRY_SIZE)
 """More than JSON makes of a note and two entries, with room for keys."""
 
@@ -56,13 +57,18 @@ class Followed:
     """How far a reader has followed a log, and what it takes to go on from there.
 
     ``checkpoint`` is signed and was verified, ``genesis`` and ``last_record`` (None for a log of its genesis alone) are
-    entries of its tree, ``announced`` the log keys that its records announced, in order.
+    entries of its tree, ``takeovers`` the log keys that its records announced, in order, with the days.
     """
 
     checkpoint: bytes
     genesis: bytes
     last_record: bytes | None
-    announced: tuple[VerifierKey, ...] = ()
+    takeovers: tuple[Takeover, ...] = ()
+
+    @property
+    def announced(self) -> tuple[VerifierKey, ...]:
+        """The log keys that its records announced, in order."""
+        return tuple(takeover.key for takeover in self.takeovers)
 
     @property
     def head(self) -> Checkpoint:
@@ -73,17 +79,17 @@ class Followed:
         """The history that the next entry has to follow."""
         genesis = Genesis.parse(self.genesis)
         last = None if self.last_record is None else DayRecord.parse(self.last_record)
-        return History.resumed(genesis, last, self.announced)
+        return History.resumed(genesis, last, self.takeovers)
 
     def encode(self) -> bytes:
         """Write it as :meth:`parse` reads it: canonical JSON and a line feed."""
-        announced: list[Json] = [key.vkey for key in self.announced]
+        takeovers: list[Json] = [_takeover_json(takeover) for takeover in self.takeovers]
         value: dict[str, Json] = {
-            "announced": announced,
             "checkpoint": self.checkpoint.decode(),
             "format": _FORMAT,
             "genesis": self.genesis.decode(),
             "last_record": None if self.last_record is None else self.last_record.decode(),
+            "takeovers": takeovers,
         }
         return f"{canonical_json(value)}\n".encode()
 
@@ -94,15 +100,19 @@ class Followed:
             raise EncodingError("it does not end with a line feed; it was cut off or altered")
         match parse_canonical_json(data[:-1], _MAX_STATE):
             case {
-                "announced": list(announced),
                 "checkpoint": str(checkpoint),
                 "format": str(name),
                 "genesis": str(genesis),
                 "last_record": str() | None as last,
+                "takeovers": list(takeovers),
                 **rest,
             } if name == _FORMAT and not rest:
-                keys = tuple(VerifierKey.parse(str(vkey)) for vkey in announced)
-                followed = cls(checkpoint.encode(), genesis.encode(), None if last is None else last.encode(), keys)
+                followed = cls(
+                    checkpoint.encode(),
+                    genesis.encode(),
+                    None if last is None else last.encode(),
+                    tuple(map(_parse_takeover, takeovers)),
+                )
                 _check_parts(followed)
                 return followed
         raise EncodingError(f"it is not in the form {_FORMAT}")
@@ -154,14 +164,32 @@ def overdue_days(history: History, now: datetime, due: timedelta) -> tuple[date,
     return (first, last) if first <= last else None
 
 
+def _takeover_json(takeover: Takeover) -> Json:
+    begun = None if takeover.begun is None else takeover.begun.isoformat()
+    return {"announced": takeover.announced.isoformat(), "begun": begun, "key": takeover.key.vkey}
+
+
+def _parse_takeover(value: Json) -> Takeover:
+    match value:
+        case {"announced": str(announced), "begun": str() | None as begun, "key": str(vkey), **rest} if not rest:
+            began = None if begun is None else parse_day(begun)
+            return Takeover(VerifierKey.parse(vkey), parse_day(announced), began)
+    raise EncodingError("it names a key that was announced in another form")
+
+
 def _check_parts(followed: Followed) -> None:
     """Check that the parts of a stored state can be of one log."""
     head = followed.head
     genesis = check_genesis(followed.genesis, head.origin)
     if (head.size == 1) != (followed.last_record is None) or head.size < 1:
         raise EncodingError(f"it has the checkpoint of {head.size} entries, and not their last record")
+    announces = None
     if followed.last_record is not None:
-        check_record(followed.last_record, head.size - 1, genesis)
+        announces = check_record(followed.last_record, head.size - 1, genesis).next_key
+    days = [takeover.announced for takeover in followed.takeovers]
+    waiting = [takeover.key for takeover in followed.takeovers if takeover.begun is None]
+    if days != sorted(set(days)) or waiting != ([] if announces is None else [announces]):
+        raise EncodingError("the keys in it are not those that records up to its last one can have announced")
 
 
 def _compare(before: Followed, signed: SignedCheckpoint, tree: TileReader, fetch: Fetch) -> None:
@@ -233,4 +261,4 @@ def _read_on(
         records.append(record)
         if progress is not None and index % TILE_WIDTH == 0:
             progress(index, head.size)
-    return tuple(records), Followed(signed.data, genesis, last, history.announced), history
+    return tuple(records), Followed(signed.data, genesis, last, tuple(history.takeovers)), history

@@ -25,7 +25,8 @@ def drill(ctx: click.Context, /, *, day: date | None, keep: bool, as_json: bool)
 
     Copies a published day to a scratch directory, with its outbox where that is SQLite, and signs the copy with keys
     that are thrown away. Then each attack an insider could think of is made on a copy of its own, and only the checks
-    of `lumi verify`, `lumi fsck` and `lumi land` may find it. Nothing of yours is touched, and your keys sign nothing.
+    of `lumi verify`, `lumi fsck`, `lumi land` and `lumi monitor` may find it. Nothing of yours is touched, and your
+    keys sign nothing.
 
     \b
     Exit code: 0 every attack was detected that has to be; 1 one was not;

@@ -7,7 +7,7 @@ import click
 
 from lumi_pipeline.cli.command import Command, examples
 from lumi_pipeline.cli.options import DAY, PATH, Given, config_option, json_option
-from lumi_pipeline.cli.output import say, say_json, size
+from lumi_pipeline.cli.output import count, say, say_json, size
 from lumi_pipeline.cli.progress import progress
 
 
@@ -36,6 +36,8 @@ def evidence(given: Given, tenant_id: str, first: date, last: date, out: Path, *
     from lumi_pipeline.evidence.period import Asked
     from lumi_pipeline.evidence.writer import write_bundle
 
+    if first > last:
+        raise click.UsageError(f"the period would end on {last}, before it begins on {first}")
     pipeline = given.pipeline()
     trust = pipeline.trust()
     asked = Asked(tenant_id, first, last)
@@ -59,7 +61,8 @@ def evidence(given: Given, tenant_id: str, first: date, last: date, out: Path, *
             }
         )
         return
-    say(f"Wrote {report.path} ({report.rows:,} events, {report.days:,} days, {size(report.size)}); it verifies.")
+    found = f"{count(report.rows, 'event')}, {count(report.days, 'day')}"
+    say(f"Wrote {report.path} ({found}, {size(report.size)}); it verifies.")
     if report.verdict.reason == "declared-break":
         say("Finding: some of these days were sealed with declared breaks; auditors will see them.")
     say(f"Check it with: lumi verify {report.path} --key LOG-VKEY")

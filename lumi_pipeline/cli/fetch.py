@@ -1,11 +1,13 @@
 """Getting what is to be verified, from a directory, a web server or S3, never more of it than could make sense."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 from urllib.parse import urlsplit
 
+from lumi_pipeline.errors import ConfigError
 from lumi_pipeline.stores.address import SCHEME, s3_address, split_address
 from transparency.errors import ObjectMissing, StoreError
 
@@ -20,6 +22,10 @@ Fetch = Callable[[str], bytes]
 """Returns the object at a ``/``-separated path; raises StoreError, or its ObjectMissing."""
 
 
+class TooLarge(StoreError):
+    """It has more bytes than anything of a log, and than any proof file."""
+
+
 def is_url(target: str) -> bool:
     """Tell whether a command line argument means an address on the web or in S3."""
     return target.startswith(("http://", "https://", SCHEME))
@@ -32,9 +38,12 @@ def log_directory(path: Path) -> Path | None:
 
 @contextmanager
 def log_fetch(target: str) -> Iterator[Fetch]:
-    """Fetch the files of the log at an address or in a directory; its ``checkpoint`` may be named as well."""
-    if is_url(target):
-        with remote_fetch(log_address(target)) as fetch:
+    """Fetch the files of the log at an address or in a directory; its ``checkpoint`` may be named as well.
+
+    Raises :class:`~lumi_pipeline.errors.ConfigError` for what can be no address.
+    """
+    if is_url(target) or "://" in target:
+        with remote_fetch(_checked_address(target)) as fetch:
             yield fetch
     else:
         path = Path(target)
@@ -46,6 +55,16 @@ def log_fetch(target: str) -> Iterator[Fetch]:
 def log_address(url: str) -> str:
     """Return the address of the log that a URL means: what ``checkpoint`` is below."""
     return url.removesuffix(CHECKPOINT) if urlsplit(url).path.endswith(f"/{CHECKPOINT}") else url
+
+
+def _checked_address(target: str) -> str:
+    try:
+        if not is_url(target):
+            raise ValueError("it has to begin with https://, http:// or s3://")
+        address = log_address(target)
+        return s3_address(address) if address.startswith(SCHEME) else address
+    except ValueError as error:
+        raise ConfigError(f"{target!r} is not the address of a log: {error}") from None
 
 
 def directory_fetch(root: Path) -> Fetch:
@@ -104,7 +123,7 @@ def _web_fetch(base: str) -> Iterator[Fetch]:
 def read_file(path: Path) -> bytes:
     """Read a file of a sensible size; raise StoreError, or its ObjectMissing."""
     try:
-        with path.open("rb") as file:
+        with open_without_waiting(path) as file:
             data = file.read(MAX_OBJECT_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         raise ObjectMissing(f"{path} is not there") from None
@@ -113,10 +132,17 @@ def read_file(path: Path) -> bytes:
     return _capped([data], str(path))
 
 
+def open_without_waiting(path: Path) -> BinaryIO:
+    """Open a file for reading. A pipe that nobody writes to is empty; one that somebody has open is read to its end."""
+    file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    os.set_blocking(file.fileno(), True)
+    return file
+
+
 def _capped(chunks: Iterator[bytes] | list[bytes], where: str) -> bytes:
     data = bytearray()
     for chunk in chunks:
         data += chunk
         if len(data) > MAX_OBJECT_BYTES:
-            raise StoreError(f"{where} is larger than {MAX_OBJECT_BYTES} bytes; nothing of a log or proof is")
+            raise TooLarge(f"{where} is larger than {MAX_OBJECT_BYTES} bytes; nothing of a log or proof is")
     return bytes(data)

@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
+from lumi_pipeline.cli.fetch import log_fetch
 from lumi_pipeline.cli.logs import failed, unconfirmed
 from lumi_pipeline.cli.output import count
-from lumi_pipeline.cli.targets import log_at
 from lumi_pipeline.keyadvice import claimed_keys
 from lumi_pipeline.verdict import Status, Verdict
 from transparency.checkpoint import parse_signed_checkpoint
@@ -18,7 +18,7 @@ from transparency.tiles import TileReader
 def judge_previous(target: str, previous: str, policy: Policy | None) -> Verdict:
     """Verify the log at ``previous`` up to where the one at ``target`` takes over: only the latter's key counts."""
     try:
-        with log_at(target) as fetch, log_at(previous) as fetch_previous:
+        with log_fetch(target) as fetch, log_fetch(previous) as fetch_previous:
             signed = parse_signed_checkpoint(fetch("checkpoint"))
             standing = evaluate(policy or claimed_keys(fetch), signed)
             head = signed.checkpoint

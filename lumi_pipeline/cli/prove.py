@@ -110,5 +110,7 @@ def write_whole(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
         # A crash before this line leaves the temporary file; the result's name still holds what it held.
         temporary.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None  # the name that was asked for
     finally:
         temporary.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from lumi_pipeline.cli.output import say, say_json
 from lumi_pipeline.cli.progress import progress
 from lumi_pipeline.cli.trust import read_trust, trust_options
 from lumi_pipeline.cli.verdicts import show_verdicts
+from lumi_pipeline.errors import LumiError
 
 if TYPE_CHECKING:
     from lumi_pipeline.verdict import Verdict
@@ -49,8 +50,13 @@ def sample(
     """
     from lumi_pipeline.evidence.cells import HEADER, LineWriter
     from lumi_pipeline.evidence.judging import judge_bundle
-    from lumi_pipeline.evidence.sampling import draw_sample
+    from lumi_pipeline.evidence.sampling import check_wanted, draw_sample
+    from lumi_pipeline.evidence.workfolder import put_in_place, working_folder
 
+    try:
+        check_wanted(count, nonce)
+    except LumiError as error:
+        raise click.UsageError(str(error), ctx) from None
     if out.exists():
         raise click.UsageError(f"{out} is there already; name a new directory with --out", ctx)
     judged: list[Verdict] = []
@@ -65,11 +71,12 @@ def sample(
     if verdict.reason not in {"ok", "key-unconfirmed", "declared-break"}:
         ctx.exit(show_verdicts([verdict], as_json=True) if as_json else code)
     drawn = draw_sample(bundle, count, nonce)
-    out.mkdir(parents=True)
-    with LineWriter() as writer:
-        (out / "sample.csv").write_bytes(HEADER + writer.lines(drawn.events))
-    for event_id, proof in drawn.proofs.items():
-        (out / f"{event_id}.tlog-proof").write_bytes(proof)
+    with working_folder(out, out.name) as folder:
+        with LineWriter() as writer:
+            (folder / "sample.csv").write_bytes(HEADER + writer.lines(drawn.events))
+        for event_id, proof in drawn.proofs.items():
+            (folder / f"{event_id}.tlog-proof").write_bytes(proof)
+        put_in_place(folder, out)
     if as_json:
         facts = {"drawn": list(drawn.proofs), "nonce": nonce, "out": str(out), "population": drawn.population}
         say_json({**facts, "verdict": verdict.to_json()})

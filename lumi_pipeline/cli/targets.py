@@ -1,14 +1,12 @@
 """What a thing to be verified is: a proof, evidence, receipts or a log, in a directory, on the web or in S3."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from lumi_pipeline.cli.fetch import (
     CHECKPOINT,
-    Fetch,
+    TooLarge,
     directory_fetch,
     is_url,
     log_address,
@@ -42,23 +40,14 @@ def judge(target: str, policy: Policy | None, own: Policy | None = None) -> Verd
         return _judge_url(target, policy) if is_url(target) else _judge_path(target, Path(target), policy)
     except ObjectMissing as error:
         return Verdict(target, Status.UNRECOGNISED, "missing", (f"{error}.",))
+    except TooLarge as error:
+        return Verdict(target, Status.UNRECOGNISED, "unrecognised", (f"{error}.",))
     except StoreError as error:
         return failed(target, error)
     except OSError as error:
         return Verdict(target, Status.INCOMPLETE, "unreachable", (f"{target} can't be read: {error.strerror}.",))
     except ValueError:
         return Verdict(target, Status.UNRECOGNISED, "unrecognised", ("It is neither a path nor a URL.",))
-
-
-@contextmanager
-def log_at(target: str) -> Iterator[Fetch]:
-    """Fetch the files of the log in a directory, on the web or in S3."""
-    if is_url(target):
-        with remote_fetch(target) as fetch:
-            yield fetch
-        return
-    path = Path(target)
-    yield directory_fetch(log_directory(path) or path)
 
 
 def _judge_path(subject: str, path: Path, policy: Policy | None) -> Verdict:

@@ -85,8 +85,7 @@ class Watch:
         """Stands in for trust: the keys seen before, so that nobody swaps them, or the one that the log claims."""
         if before is None:
             return claimed_keys(fetch)
-        history = before.history()
-        return Policy((history.genesis.key, *history.announced))
+        return Policy((before.history().genesis.key, *before.announced))
 
     def _followed(self, step: Step, *, confirmed: bool) -> Verdict:
         """What is new, who vouches for it, and which keys are announced."""
@@ -155,7 +154,10 @@ class Watch:
         except (VerificationError, FormatError, StoreError):
             return []
         return [
-            f"It is signed by {signed_by.vkey}, which the log had announced. If that is right, pin this key as well."
+            f"It is signed by {signed_by.vkey}, which its record of {takeover.announced} announced. If that is right, "
+            "pin this key as well."
+            for takeover in before.takeovers
+            if takeover.key == signed_by
         ]
 
     def _ended(self, status: Status, reason: str, line: str) -> Watched:

@@ -1,4 +1,4 @@
-"""What looks at an attacked copy: the functions behind ``lumi verify``, ``lumi fsck`` and ``lumi land``, no others."""
+"""What looks at an attacked copy: what ``lumi verify``, ``fsck``, ``land`` and ``monitor`` call, and nothing else."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
@@ -18,9 +18,7 @@ from lumi_pipeline.verification import (
     verify_outbox,
     verify_published,
 )
-from transparency.checkpoint import parse_signed_checkpoint
-from transparency.logview import LogView
-from transparency.merkle import consistency_proof, verify_consistency
+from transparency.monitor import follow
 from transparency.policy import Policy
 from transparency.verify import verify_log
 
@@ -33,7 +31,7 @@ LOG: Final = "verify LOG"
 WITNESSED_LOG: Final = "verify LOG --policy WITNESSED"
 PROOF: Final = "verify PROOF"
 BUNDLE: Final = "verify EVIDENCE"
-KEPT: Final = "comparing a kept checkpoint"
+MONITOR: Final = "monitor"
 
 Check = Callable[[Trial], Iterable[Verdict]]
 """Says what it finds in a copy; raises nothing but what the operating system raises."""
@@ -88,7 +86,7 @@ def _land(trial: Trial) -> Iterable[Verdict]:
 def _log(policy: Callable[[Trial], Policy]) -> Check:
     def look(trial: Trial) -> Iterable[Verdict]:
         def check() -> Iterable[Verdict]:
-            log = verify_log(lambda path: trial.store.get(f"log/{path}"), policy(trial))
+            log = verify_log(trial.fetch, policy(trial))
             return [Verdict("log", Status.VERIFIED, "ok", (f"{log.checkpoint.size} entries",))]
 
         return _failing("log", check)
@@ -104,16 +102,12 @@ def _bundle(trial: Trial) -> Iterable[Verdict]:
     return [judge_bundle(trial.bundle, trial.keys.pinned, trial.bundle.name)]
 
 
-def _kept(trial: Trial) -> Iterable[Verdict]:
-    """Compare the log with the checkpoint that an auditor kept, as whoever follows a log does."""
+def _monitor(trial: Trial) -> Iterable[Verdict]:
+    """Look at the log again, as somebody who followed it before anything was attacked."""
 
     def check() -> Iterable[Verdict]:
-        kept = parse_signed_checkpoint(trial.kept_checkpoint).checkpoint
-        now = parse_signed_checkpoint(trial.store.get("log/checkpoint")).checkpoint
-        tiles = LogView(trial.store).tiles(now.size, now.root)
-        path = consistency_proof(tiles, kept.size, now.size)
-        verify_consistency(kept.size, now.size, kept.root, now.root, path)
-        return [Verdict("log", Status.VERIFIED, "ok", (f"it extends the kept checkpoint of size {kept.size}",))]
+        step = follow(trial.fetch, trial.keys.pinned, trial.followed)
+        return [Verdict("log", Status.VERIFIED, "ok", (f"{len(step.records)} records are new",))]
 
     return _failing("log", check)
 
@@ -128,6 +122,6 @@ CHECKS: Final[Mapping[str, Check]] = {
     WITNESSED_LOG: _log(lambda trial: trial.keys.witnessed),
     PROOF: _proof,
     BUNDLE: _bundle,
-    KEPT: _kept,
+    MONITOR: _monitor,
 }
 """Every check by the name it is shown under."""

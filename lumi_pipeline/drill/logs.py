@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from lumi_pipeline.drill.attack import Area, Attack
-from lumi_pipeline.drill.checks import FSCK, KEPT, LOG, WITNESSED_LOG
+from lumi_pipeline.drill.checks import FSCK, LOG, MONITOR, WITNESSED_LOG
 from lumi_pipeline.drill.rows import change_cell
 from lumi_pipeline.drill.scratch import Trial
 from lumi_pipeline.drill.seals import Cover, edit_rows
@@ -47,7 +47,7 @@ def _delete_checkpoint_tiles(trial: Trial) -> None:
 
 def entries_of(trial: Trial) -> list[bytes]:
     """Return the log's entries as the records beside the sealed days have them now."""
-    size = parse_signed_checkpoint(trial.kept_checkpoint).checkpoint.size
+    size = trial.followed.head.size
     days = trial.pipeline.sealed_days()[: size - 1]
     return [trial.store.get(GENESIS_KEY), *(trial.store.get(f"{seal_prefix(day)}day.txt") for day in days)]
 
@@ -131,9 +131,9 @@ ATTACKS: Final = (
     Attack(
         "split-view-kept",
         Area.LOG,
-        f"{_EVERYTHING}; shown to who kept a checkpoint",
+        f"{_EVERYTHING}; shown to who followed the log before",
         rewrite_everything,
-        (KEPT,),
+        (MONITOR,),
     ),
     Attack(
         "split-view-witness",

@@ -39,6 +39,7 @@ from transparency.filestore import FileStore
 from transparency.keys import ALG_COSIGNATURE, SigningKey
 from transparency.log import Log
 from transparency.logview import LogView
+from transparency.monitor import Followed, follow
 from transparency.note import format_note, parse_note
 from transparency.policy import Policy
 
@@ -110,8 +111,15 @@ class Trial:
     clock: Callable[[], datetime]
     keys: Keys
     target: Target
-    kept_checkpoint: bytes = b""
-    """The checkpoint that somebody kept before anything was attacked."""
+    known: Followed | None = None
+    """What somebody who followed the log knew of it before anything was attacked; None until it is signed anew."""
+
+    @property
+    def followed(self) -> Followed:
+        """The same, where it is there."""
+        if self.known is None:
+            raise DrillError("the copy's log is not signed yet; this is a mistake of ours")
+        return self.known
 
     @property
     def store(self) -> FileStore:
@@ -123,6 +131,10 @@ class Trial:
         """The lake."""
         store = self.store
         return Lake(store, lambda key: str(store.path(key)))
+
+    def fetch(self, path: str) -> bytes:
+        """Return a file of the log, as a visitor gets it."""
+        return self.store.get(f"log/{path}")
 
     @property
     def pipeline(self) -> Pipeline:
@@ -181,6 +193,7 @@ class Scratch:
         self.target = target
         self.outbox = source.config.outbox.path is not None
         self._taken = 0
+        self._known: Followed | None = None
         origin = source.config.origin
         self.keys = Keys.generate(origin)
         self._copy_lake(source)
@@ -229,6 +242,7 @@ class Scratch:
         log = Log(store, [self.keys.log], cosign=self.keys.cosign)
         log.append(entries[: records[size - 2].index])  # two checkpoints at least, so that one can be set back
         log.append(entries[records[size - 2].index :])
+        self._known = follow(trial.fetch, self.keys.pinned, None).followed
         trial.write_evidence(self.keys.pinned)
 
     def fresh(self, prefixes: Sequence[str], *, outbox: bool, files: bool) -> Trial:
@@ -250,8 +264,7 @@ class Scratch:
 
     def _trial(self, directory: Path) -> Trial:
         config = replace(self._config, root=(directory / "lake").as_uri(), outbox=sqlite_address(directory / _OUTBOX))
-        kept = self._base / "lake/log/checkpoint"
-        return Trial(directory, config, self._clock, self.keys, self.target, kept.read_bytes())
+        return Trial(directory, config, self._clock, self.keys, self.target, self._known)
 
     def _copy_lake(self, source: Pipeline) -> None:
         day = self.target.day
@@ -262,10 +275,14 @@ class Scratch:
         keys += [f"{seal_prefix(other)}day.txt" for other in sealed if other not in whole]
         keys += [key for other in sorted(whole) for key in _list(source, seal_prefix(other))]
         keys += _list(source, events_prefix(day))
-        for key in keys:
+
+        def copy(key: str) -> None:
             path = self._base / "lake" / key
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(source.lake.store.get(key))
+
+        for _ in source.lake.side_by_side(copy, keys):
+            pass
 
 
 def find_target(source: Pipeline, day: date | None) -> Target:

@@ -184,7 +184,9 @@ class _Archive:
     def _check(self) -> None:
         """Check names, sizes and kinds, that no byte belongs to two files, and that each unpacks to what it says."""
         if not {EVENTS, PROOFS} & self._by_name.keys():
-            raise Unrecognised(f"the ZIP file holds neither {EVENTS} nor {PROOFS}")
+            folder = any(name.endswith(f"/{PROOFS}") for name in self._by_name)
+            hint = "; it holds a folder with one: unpack it, and verify that folder" if folder else ""
+            raise Unrecognised(f"the ZIP file holds neither {EVENTS} nor {PROOFS}{hint}")
         if len(self._entries) > MAX_ENTRIES:
             raise ValueError(f"it has {len(self._entries)} entries")
         if len(self._by_name) < len(self._entries):

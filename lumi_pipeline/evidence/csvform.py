@@ -43,7 +43,7 @@ class CsvFault(Exception):
     """Why the file is not in form: the reason code, the number of the record (the header is 0), and what is wrong."""
 
     def __init__(self, reason: str, record: int, message: str) -> None:
-        super().__init__(f"record {record}: {message}")
+        super().__init__(f"record {record + 1}: {message}")  # for people, as the rows of a spreadsheet are counted
         self.reason = reason
         self.record = record
 

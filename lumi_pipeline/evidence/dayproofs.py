@@ -6,6 +6,7 @@ from datetime import date
 from lumi_pipeline.chain import Break
 from lumi_pipeline.errors import EvidenceError, LakeError
 from lumi_pipeline.evidence.period import Asked
+from lumi_pipeline.evidence.proofsfile import TYPE
 from lumi_pipeline.hashing import tenant_key
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.sealedday import SealedDay
@@ -22,12 +23,12 @@ class LogProofs:
 
     def __init__(self, lake: Lake, genesis: Genesis) -> None:
         self._view = LogView(lake.store)
-        signed = self._view.checkpoint()
-        if signed is None:
+        published = self._view.published()
+        if published is None:
             raise EvidenceError("the log is not published yet; 'lumi publish' publishes it")
-        self.signed = signed
+        self.signed = published.data
         self.genesis = genesis
-        self.checkpoint = parse_signed_checkpoint(signed).checkpoint
+        self.checkpoint = published.checkpoint
         self._tiles = self._reader(self.checkpoint)
         self._first: tuple[bytes, Checkpoint, TileReader] | None = None
 
@@ -89,7 +90,7 @@ def evidence_json(asked: Asked, chain_id: bytes, log: LogProofs, days: Sequence[
         "origin": log.genesis.origin,
         "tenant_id": asked.tenant_id,
         "to": asked.last.isoformat(),
-        "type": "lumi/evidence/v1",
+        "type": TYPE,
     }
     return f"{canonical_json(content)}\n".encode()
 

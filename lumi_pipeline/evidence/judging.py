@@ -1,6 +1,7 @@
 """The verdict on an evidence bundle, as ``lumi verify`` gives it (docs/formats.md section 9, "Checks")."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -47,6 +48,8 @@ def judge_bundle(path: Path, policy: Policy | None, subject: str = "", progress:
     unconfirmed". Raises what the operating system raises when something can't be read.
     """
     subject = subject or str(path)
+    if not os.path.lexists(path):
+        return Verdict(subject, Status.UNRECOGNISED, "missing", (f"{path} is not there.",))
     try:
         with open_bundle(path) as bundle:
             checked = _check(bundle, policy, progress)

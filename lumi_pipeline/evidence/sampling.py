@@ -32,6 +32,8 @@ from transparency.proof import TlogProof
 
 SAMPLE_TAG: Final = b"lumi/sample/v1\n"
 MAX_SAMPLE: Final = 10_000
+MAX_NONCE: Final = 1_000
+"""Characters: more than anybody reads out or writes down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +48,9 @@ class Sample:
 def draw_sample(path: Path, count: int, nonce: str) -> Sample:
     """Draw ``count`` events, or all if there are no more, from a bundle that was verified before.
 
-    Raises :class:`~lumi_pipeline.errors.EvidenceError` for a number that is out of range, or a bundle without events.
+    Raises :class:`~lumi_pipeline.errors.EvidenceError` as :func:`check_wanted`, and for a bundle without events.
     """
-    if not 1 <= count <= MAX_SAMPLE:
-        raise EvidenceError(f"a sample has 1 to {MAX_SAMPLE:,} events, not {count:,}")
+    check_wanted(count, nonce)
     with open_bundle(path) as bundle:
         evidence = parse_evidence(read_whole(bundle, PROOFS))
         records = [TenantDay.parse(day.tenant_record) if day.tenant_record else None for day in evidence.days]
@@ -75,6 +76,21 @@ class SampledFrom:
     tenant_id: str
     first: date
     last: date
+
+
+def check_wanted(count: int, nonce: str) -> None:
+    """Raise :class:`~lumi_pipeline.errors.EvidenceError` for a number out of range, or a nonce that is none.
+
+    Without a nonce the operator, who knows everything else, could foresee what is drawn.
+    """
+    if not 1 <= count <= MAX_SAMPLE:
+        raise EvidenceError(f"a sample has 1 to {MAX_SAMPLE:,} events, not {count:,}")
+    if not nonce or len(nonce) > MAX_NONCE:
+        raise EvidenceError(f"a nonce has 1 to {MAX_NONCE:,} characters, and this one {len(nonce):,}")
+    try:
+        nonce.encode()
+    except UnicodeEncodeError:
+        raise EvidenceError("the nonce is not UTF-8; choose a text") from None
 
 
 def drawn_rows(source: SampledFrom, population: int, count: int, nonce: str) -> set[int]:

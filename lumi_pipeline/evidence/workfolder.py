@@ -1,4 +1,4 @@
-"""Where a bundle is made before it has its name: one run at a time, and durable before it is moved."""
+"""Where a bundle, or a sample of one, is made before it has its name: one run at a time, durable before it is moved."""
 
 import fcntl
 import os
@@ -22,7 +22,7 @@ def working_folder(target: Path, name: str) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _locked(folder)
     except OSError as error:
-        raise EvidenceError(f"{folder} can't be made: {error.strerror}; choose another --out") from None
+        raise EvidenceError(f"{target} can't be made: {error.strerror}; choose another --out") from None
     try:
         # Looked for under the lock: a run that was faster has put it there by now.
         if os.path.lexists(target):

@@ -16,6 +16,11 @@ function replaceContent(element, ...children) {
   element.replaceChildren(...children.flat().filter((child) => child !== null));
 }
 
+// A date or a time: it stays on one line.
+function whole(text) {
+  return make("span", { class: "whole" }, text);
+}
+
 const numbers = new Intl.NumberFormat("en");
 
 function count(number, one, many = `${one}s`) {

@@ -25,6 +25,7 @@ async function judge(input, trustText, notify = () => {}) {
     ...summarise(report, failure.reason),
     ...failure,
     exitCode: exitCodeOf(failure.reason),
+    ended: Date.now(),
     seconds: (performance.now() - started) / 1000,
   };
 }
@@ -45,7 +46,11 @@ async function verifyInput(input, trust, report, notify) {
   else source = await openZip(input.file);
   if (source === null) return verifyProofFile(input.file, trust, report);
   report.ignored = source.ignored;
-  if (!isBundle(source)) throw new VerificationError("unrecognised", "it holds neither events.csv nor evidence.json");
+  if (!isBundle(source)) {
+    const packed = source.kind === "zip" && source.names.some((name) => name.endsWith("/evidence.json"));
+    const hint = packed ? "; it holds a folder with one: unpack it, and drop that folder" : "";
+    throw new VerificationError("unrecognised", `it holds neither events.csv nor evidence.json${hint}`);
+  }
   report.kind = "bundle";
   const of = source.files.find(({ name }) => name === "events.csv")?.size ?? 0;
   try {

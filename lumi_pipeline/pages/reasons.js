@@ -12,7 +12,7 @@ const REASONS = {
   ],
   unrecognised: [
     "Not recognised",
-    "This is neither an evidence bundle nor a proof file, so there is nothing to check in it.",
+    "There is nothing in it that could be checked. Choose the folder or the ZIP file of the evidence, or a .tlog-proof file, as it was delivered.",
   ],
   unreachable: [
     "Not completed",

@@ -44,13 +44,14 @@ class SearchPanel {
     const named = EVENT_COLUMNS.map((name, i) => [name, cells[i]]);
     const values = new Map(named);
     const words = ROW_SUMMARY.map((name) => values.get(name)).filter((text) => text !== null && text !== "");
+    const told = words.flatMap((word, i) => [" · ", i === 0 ? whole(word) : word]); // the first is the time
     return make(
       "li",
       {},
       make(
         "details",
         {},
-        make("summary", {}, make("strong", {}, `Event ${values.get("seq")}`), ` · ${words.join(" · ")}`),
+        make("summary", {}, make("strong", {}, `Event ${values.get("seq")}`), ...told),
         columns(named),
       ),
     );

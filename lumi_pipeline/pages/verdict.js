@@ -54,7 +54,11 @@ function verdictCard(verdict) {
 }
 
 function summary({ rows, tenantId, from, to, days }) {
-  return `${count(rows, "event")} of ${tenantId} on ${count(days.length, "day")}, ${from === to ? from : `${from} to ${to}`}`;
+  return [`${count(rows, "event")} of ${tenantId} on ${count(days.length, "day")}, `, ...period(from, to)];
+}
+
+function period(from, to) {
+  return from === to ? [whole(from)] : [whole(from), " to ", whole(to)];
 }
 
 function facts(verdict) {
@@ -67,7 +71,9 @@ function facts(verdict) {
     const more = verdict.ignored.length > 10 ? ` and ${count(verdict.ignored.length - 10, "other")}` : "";
     rows.push(["Passed over", make("span", {}, `${shown}${more}: no part of the bundle`)]);
   }
-  rows.push(["Took", `${numbers.format(Math.ceil(verdict.seconds * 10) / 10)} s, on this computer alone`]);
+  const ended = `${new Date(verdict.ended).toISOString().slice(0, 16).replace("T", " ")} UTC`;
+  const took = `${numbers.format(Math.ceil(verdict.seconds * 10) / 10)} s`;
+  rows.push(["When", [whole(ended), ` by this computer’s clock; it took ${took}, on this computer alone`]]);
   return section(
     "facts",
     "What was checked",
@@ -92,9 +98,10 @@ function bundleFacts({ tenantId, from, to, days, rows }) {
     ["Tenant", make("span", { class: "name" }, tenantId)],
     [
       "Period",
-      from === to
-        ? from
-        : `${from} to ${to}, ${count(days.length, "day")}${told.length > 0 ? ` (${told.join(", ")})` : ""}`,
+      [
+        ...period(from, to),
+        from === to ? null : `, ${count(days.length, "day")}${told.length > 0 ? ` (${told.join(", ")})` : ""}`,
+      ].filter((part) => part !== null),
     ],
     ["Events", rows === null ? "not reached" : count(rows, "event")],
     ["Longest delay", longestDelay(days)],
@@ -108,7 +115,11 @@ function longestDelay(days) {
     return "not known: no witness that you trust has confirmed a time, so the times are the operator’s word";
   const longest = known.reduce((a, b) => (b.delay > a.delay ? b : a));
   const unknown = days.length - known.length;
-  return `${duration(longest.delay)} from the end of ${longest.day} to its confirmation by a witness${unknown > 0 ? `; not known for ${count(unknown, "day")}` : ""}`;
+  return [
+    `${duration(longest.delay)} from the end of `,
+    whole(longest.day),
+    ` to its confirmation by a witness${unknown > 0 ? `; not known for ${count(unknown, "day")}` : ""}`,
+  ];
 }
 
 function proofFacts({ proof }) {
@@ -129,7 +140,7 @@ function logFacts(verdict) {
   rows.push(...key(confirmed ? "Signed with your key" : "Signed with a key that you have not confirmed", signers));
   if (signers.length === 0) rows.push(...key("Keys that it claims", claimed));
   rows.push(...key("List of files signed with", evidenceSigners));
-  const who = cosignatures.map(({ name, time }) => make("li", {}, make("span", { class: "name" }, name), `, ${time}`));
+  const who = cosignatures.map(({ name, time }) => make("li", {}, make("span", { class: "name" }, name), ", ", whole(time)));
   rows.push([
     "Confirmed by witnesses",
     who.length > 0 ? make("ul", { class: "plain" }, ...who) : "none that you named",

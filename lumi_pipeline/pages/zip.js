@@ -43,22 +43,27 @@ async function readZip(file) {
 }
 
 // The end of central directory: {at, count, size, start}: the list of `count` entries takes the `size` bytes before `at`,
-// and `start` is where the ZIP file itself says that it begins.
+// and `start` is where the ZIP file itself says that it begins. It is the last bytes of the file, or else the last that
+// look like one; a comment behind it, or something else, is passed over.
 async function findZipEnd(file) {
-  const tailStart = Math.max(0, file.size - 22 - 65535);
+  const tailStart = Math.max(0, file.size - 22 - 65536);
   const tail = await file.read(tailStart, file.size);
   const view = viewOf(tail);
-  for (let at = tail.length - 22; at >= 0; at--) {
-    if (view.getUint32(at, true) !== ZIP_END || at + 22 + view.getUint16(at + 20, true) !== tail.length) continue;
-    const end = {
-      at: tailStart + at,
-      count: view.getUint16(at + 10, true),
-      size: view.getUint32(at + 12, true),
-      start: view.getUint32(at + 16, true),
-    };
-    return (await findZip64End(file, end)) ?? end;
+  const isEnd = (at) => view.getUint32(at, true) === ZIP_END;
+  let at = tail.length - 22;
+  if (at < 0) return null;
+  if (!isEnd(at) || view.getUint16(at + 20, true) !== 0) {
+    at = tail.length - 4;
+    while (at >= 0 && !isEnd(at)) at--;
+    if (at < 0 || at + 22 > tail.length) return null;
   }
-  return null;
+  const end = {
+    at: tailStart + at,
+    count: view.getUint16(at + 10, true),
+    size: view.getUint32(at + 12, true),
+    start: view.getUint32(at + 16, true),
+  };
+  return (await findZip64End(file, end)) ?? end;
 }
 
 // The same with 64 bits: a record of 56 bytes and a locator of 20, right before the other end.

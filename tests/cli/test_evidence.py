@@ -48,12 +48,19 @@ def test_what_is_there_already_is_kept(published: System, lumi: Lumi) -> None:
     assert (ran.code, "never overwritten" in ran.err) == (1, True)
 
 
+def test_a_damaged_checkpoint_is_named(published: System, lumi: Lumi) -> None:
+    (published.root / "log/checkpoint").write_bytes(b"garbage")
+    for command in (asked(published), ("prove", published.event_ids[0]), ("drill",), ("status",)):
+        ran = lumi(*command)
+        assert (ran.code != 0, "log/checkpoint was altered: " in ran.out + ran.err) == (True, True), command
+
+
 @pytest.mark.parametrize(
     ("option", "value", "code", "said"),
     [
         ("--tenant", "nobody", 1, "no sealed day"),
         ("--tenant", "../x", 1, "no sealed day"),
-        ("--from", "9999-01-01", 1, "before it begins"),
+        ("--from", "9999-01-01", 2, "before it begins"),
         ("--from", "1999-01-01", 1, "the log begins with"),
         ("--to", "9999-12-31", 1, "the last published day"),
         ("--to", "2026-13-01", 2, "2026-13-01"),
@@ -65,3 +72,24 @@ def test_what_cannot_be_given_is_said(  # noqa: PLR0917 - a case
     ran = lumi(*asked(published), option, value)
     assert (ran.code, said in ran.err) == (code, True), ran.err
     assert not (published.directory / "audit").exists()
+
+
+def test_what_cannot_be_sampled_is_said_and_leaves_nothing(published: System, lumi: Lumi) -> None:
+    assert lumi(*asked(published)).code == 0
+    [path] = (published.directory / "audit").iterdir()
+    before = sorted(published.directory.iterdir())
+    for option, value, code, said in (
+        ("-n", "0", 2, "a sample has 1 to 10,000 events, not 0"),
+        ("-n", "9" * 30, 2, "a sample has 1 to 10,000 events"),
+        ("--nonce", "", 2, "a nonce has 1 to 1,000 characters, and this one 0"),
+        ("--nonce", "x" * 1001, 2, "a nonce has 1 to 1,000 characters"),
+        ("--nonce", "\udcff", 2, "the nonce is not UTF-8"),
+        ("--evidence", "nowhere", 2, ""),
+        ("--evidence", "lumi.toml", 2, ""),
+        ("--key", "nonsense", 2, "'nonsense' is neither a vkey nor a file"),
+        ("--out", "lumi.toml/x", 3, "lumi.toml/x can't be made: "),
+    ):
+        wanted = {"--evidence": str(path), "--nonce": "dice", "--out": "drawn", "--key": KEY[1]} | {option: value}
+        ran = lumi("sample", *(part for pair in wanted.items() for part in pair))
+        assert (ran.code, said in ran.err, "Traceback" in ran.err) == (code, True, False), (option, value, ran.err)
+        assert sorted(published.directory.iterdir()) == before

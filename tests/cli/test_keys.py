@@ -77,6 +77,9 @@ def test_a_key_is_replaced_in_steps_that_show_tells_of(recorded: System, lumi: L
     assert "PRIVATE" not in ran.out + ran.err
     again = lumi("keys", "rotate", "--log")
     assert (again.code, "is being replaced already" in again.err) == (2, True)
+    path.rename(path.with_suffix(".away"))
+    assert f"{path}, the key that takes over, is not here: restore it" in lumi("keys", "show").out
+    path.with_suffix(".away").rename(path)
 
     assert lumi("run").code == 0
     shown = lumi("keys", "show", "--json").json["log"]

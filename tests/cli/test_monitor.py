@@ -132,7 +132,8 @@ def test_a_reader_of_the_old_key_learns_which_one_took_its_place(tmp_path: Path,
     (tmp_path / "lake/log/checkpoint").write_text("".join([*lines[:4], lines[5]]))
     ran = site.monitor()
     assert ran.code == 1
-    assert f"signed by {NEXT_KEY.verifier.vkey}, which the log had announced" in ran.out
+    announced = site.log.last_day - timedelta(days=1)
+    assert f"signed by {NEXT_KEY.verifier.vkey}, which its record of {announced} announced" in ran.out
     assert site.found(key=NEXT_KEY.verifier.vkey) == (0, ["ok"])
 
 
@@ -228,6 +229,16 @@ def test_what_is_no_log_is_told_from_a_log_that_is_gone(site: Site, tmp_path: Pa
     assert site.found() == (3, ["unreachable"])
 
 
+@pytest.mark.parametrize("target", ["http://[::1/log", "ftp://a.example/log", "s3://", "s3://B/log"])
+def test_what_can_be_no_address_is_a_matter_of_usage(site: Site, target: str) -> None:
+    site.log.grow(5)
+    log, site.target = site.target, target
+    ran = site.monitor()
+    assert (ran.code, "is not the address of a log: " in ran.err) == (2, True)
+    assert site.lumi("verify", log, "--previous", target, "--key", VKEY).code == 2
+    assert site.lumi("verify", target, "--key", VKEY).code == 2
+
+
 def test_a_state_that_is_none_is_refused(site: Site) -> None:
     site.log.grow(5)
     site.monitor()
@@ -238,7 +249,8 @@ def test_a_state_that_is_none_is_refused(site: Site) -> None:
         assert (ran.code, "is not the state of a monitor" in ran.err) == (2, True)
     Path(STATE).unlink()
     Path(STATE).mkdir()
-    assert site.monitor().code == 3
+    ran = site.monitor()
+    assert (ran.code, ran.out, "is a directory" in ran.err) == (2, "", True)
     assert site.lumi("monitor", site.target, "--state", "/proc/none/x.json").code == 3
 
 
@@ -271,7 +283,7 @@ def test_each_log_has_a_state_of_its_own_without_asking_for_one(site: Site, tmp_
         assert ran.code == 0
     assert ran.out == ""
     [kept] = (tmp_path / "home/lumi/monitor").glob("*.json")
-    assert json.loads(kept.read_text())["format"] == "lumi/followed/v1"
+    assert json.loads(kept.read_text())["format"] == "lumi/followed/v2"
 
 
 # --- over a socket ---------------------------------------------------------------------------------------------------

@@ -160,6 +160,15 @@ def test_what_is_nothing_of_ours_is_a_matter_of_usage(published: System, lumi: L
     (published.directory / "empty").mkdir()
     for target in ("notes.txt", "empty", "missing", "lumi.toml"):
         assert lumi("verify", target, *KEY).code == 2, target
+    os.mkfifo(published.directory / "pipe")
+    ran = lumi("verify", "pipe", "--key", "pipe", *KEY)  # nobody writes to it, and nobody waits for that
+    assert (ran.code, "Traceback" in ran.err) == (2, False)
+    ran = lumi("verify", "pipe", *KEY, "--json")
+    assert (ran.code, reason(ran)) == (2, "unrecognised")
+    with (published.directory / "large").open("wb") as large:
+        large.truncate((64 << 20) + 1)
+    ran = lumi("verify", "large", *KEY, "--json")
+    assert (ran.code, reason(ran)) == (2, "unrecognised")
     assert lumi("verify").code == 2
     assert lumi("verify", "notes.txt", "--all").code == 2
     assert lumi("verify", "notes.txt", "--from", "2026-01-01").code == 2

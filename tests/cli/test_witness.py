@@ -75,3 +75,18 @@ def test_without_witnesses_there_is_nobody_to_ask(published: System, lumi: Lumi)
     assert (ran.code, "no witness is configured" in ran.err) == (2, True)
     ran = lumi("--witness-fail", "ajar", "witness", "submit")
     assert (ran.code, "neither 'closed' nor 'open'" in ran.err) == (2, True)
+
+
+def test_a_policy_that_is_wrong_is_named_with_what_to_correct(published: System, lumi: Lumi) -> None:
+    vkey = SigningKey.load(published.directory / "keys/log.key").verifier.vkey
+    witness = Witness("witness.example.org/w1", b"w" * 32, time.time, {}).vkey
+    policy = published.directory / "my.policy"
+    for url, said in (("ftp://a.example/", "https://"), ("http://[::1/x", "URL is not one")):
+        policy.write_text(f"log {vkey}\nwitness w1 {witness} {url}\nquorum w1\n", encoding="utf-8")
+        ran = lumi("--policy-file", policy, "witness", "submit")
+        assert (ran.code, said in ran.err, "correct its address in the policy" in ran.err) == (1, True, True), ran.err
+    policy.write_text("log x\n", encoding="utf-8")
+    for command in (("witness", "submit"), ("fsck",), ("evidence", "--tenant", "a", "--from", "2026-01-01", "--to")):
+        last = ("2026-01-02", "--out", "audit") if command[-1] == "--to" else ()
+        ran = lumi("--policy-file", policy, *command, *last)
+        assert (ran.code, f"{policy}: policy line 1: " in ran.err) == (2, True), ran.err

@@ -15,6 +15,8 @@ from lumi_pipeline.errors import DrillError
 from lumi_pipeline.outboxaddress import postgresql_address
 from lumi_pipeline.verdict import Status, Verdict
 from tests.lake.world import World, at, day
+from tests.logs import snapshot
+from tests.s3 import S3
 
 pytestmark = pytest.mark.slow
 
@@ -81,7 +83,7 @@ REASONS = {
     "tile": "tile",
     "checkpoint-key": "checkpoint-signature",
     "second-record": "day-index",
-    "split-view-kept": "consistency",
+    "split-view-kept": "split-view",
     "split-view-witness": "witness-quorum",
     "proof-field": "integrity-hash",
     "proof-genesis": "genesis-inclusion",
@@ -138,6 +140,19 @@ def test_an_outbox_on_a_server_is_not_attacked_and_that_is_no_success(world: Wor
     outcomes = {finding.attack.name: finding.outcome for finding in held.findings}
     assert outcomes == {"tile": Outcome.DETECTED, "landing": Outcome.DETECTED, "outbox-cell": Outcome.NOT_TRIED}
     assert (held.detected, held.expected, held.status) == (2, 2, Status.INCOMPLETE)
+
+
+def test_a_lake_in_s3_is_attacked_in_copies_on_the_disk(s3: S3, world: World, tmp_path: Path) -> None:
+    source = world.pipeline(root=f"s3://{s3.bucket()}/lake")
+    for key, data in world.contents().items():
+        source.lake.store.put_new(key, data)
+    before = snapshot(source.lake.store)
+    one_of_each = {attack.area: attack for attack in ATTACKS if not attack.beyond}
+    held = hold_drill(source, attacks=list(one_of_each.values()), scratch=tmp_path)
+    assert {finding.outcome for finding in held.findings} == {Outcome.DETECTED}
+    assert {finding.attack.area for finding in held.findings} == set(Area) - {Area.OPERATOR}
+    assert snapshot(source.lake.store) == before
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_copies_are_kept_if_asked(world: World, tmp_path: Path) -> None:

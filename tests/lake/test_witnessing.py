@@ -91,6 +91,43 @@ def test_closed_nothing_is_public_without_the_quorum_and_the_next_run_makes_up_f
     assert three.sizes() == [5, 5, 5]
 
 
+def test_what_was_signed_without_a_quorum_counts_at_the_next_attempt(recorded: World, three: Witnesses) -> None:
+    """One more witness signs at each attempt, and who has signed is not asked."""
+    policy_file, began = three.policy_file("all"), int(recorded.clock.now.timestamp())
+    for away in (("w2", "w3"), ("w3",)):
+        for name in away:
+            three.servers[name].script(answer(503))
+        with pytest.raises(WitnessesMissing, match="asks those that have not signed"):
+            recorded.pipeline(policy_file=policy_file).run()
+        recorded.clock.now += timedelta(hours=1)
+    assert len(cosigners(recorded.store.get("log-private/gathered/000000000005"))) == 2
+    asked = three.asked()[:2]
+    cosigning = recorded.pipeline(policy_file=policy_file).publish().cosigning
+    assert cosigning is not None
+    assert [reply.time for reply in cosigning.replies] == [began, began + 3600, began + 7200]
+    assert three.asked()[:2] == asked
+    assert len(cosigners(recorded.store.get("log/checkpoint"))) == 3
+    assert all(verdict.status is Status.VERIFIED for verdict in judge(recorded))
+
+    fresh = recorded.pipeline(policy_file=policy_file).submit()
+    assert {reply.time for reply in fresh.replies} == {began + 7200}, "once it is public, everybody is asked anew"
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff", b"no note", b"signature"])
+def test_what_was_gathered_and_is_damaged_is_asked_for_again(recorded: World, three: Witnesses, damage: bytes) -> None:
+    for name in ("w2", "w3"):
+        three.servers[name].script(answer(503))
+    with pytest.raises(WitnessesMissing):
+        recorded.pipeline(policy_file=three.policy_file("all")).run()
+    key, asked = "log-private/gathered/000000000005", three.asked()
+    gathered = recorded.store.get(key)
+    changed = gathered[:-10] + (b"A" if gathered[-10:-9] != b"A" else b"B") + gathered[-9:]
+    recorded.overwrite(key, changed if damage == b"signature" else damage)
+    recorded.pipeline(policy_file=three.policy_file("all")).publish()
+    assert all(now > before for now, before in zip(three.asked(), asked, strict=True))
+    assert len(cosigners(recorded.store.get("log/checkpoint"))) == 3
+
+
 def test_open_it_is_published_all_the_same_and_submitting_fetches_what_was_missed(
     recorded: World, three: Witnesses
 ) -> None:

@@ -240,6 +240,19 @@ def test_it_fits_small_screens(browser: Chromium, verifier_url: str, folder: Pat
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
+def test_a_verdict_on_paper_keeps_its_marks_and_is_light_and_says_when(fresh: Page, folder: Path) -> None:
+    _trust(fresh, KEYS)
+    fresh.drop(".zone", [folder])
+    assert _wait(fresh) == "Verified"
+    assert re.search(r"When\n20\d\d-\d\d-\d\d \d\d:\d\d UTC by this computer", _text(fresh, ".facts"))
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    fresh.call("Emulation.setEmulatedMedia", media="print", features=dark)
+    assert fresh.evaluate("getComputedStyle(document.body).color") == "rgb(28, 36, 34)"
+    marks = "[...document.querySelectorAll('.mark')].map((mark) => getComputedStyle(mark).printColorAdjust)"
+    assert set(fresh.evaluate(marks)) == {"exact"}
+    assert not fresh.evaluate("$('search-title').checkVisibility()")
+
+
 def test_hostile_text_is_shown_as_text(fresh: Page, tmp_path: Path) -> None:
     broken = bundle(World(chains()).publish())
     broken.rows[3]["actor_id"] = HOSTILE

@@ -344,6 +344,19 @@ def test_whatever_is_wrong_with_the_files_is_named(browser: Chromium) -> None:
         assert site.again() == "Verified"
 
 
+def test_where_no_log_is_that_is_said_and_nothing_empty_is_shown(browser: Chromium) -> None:
+    log = log_until(1, 3)
+    log.grow(3)
+    with opened(browser, {}) as site:
+        assert site.visit() == "The log can’t be read"
+        assert f"There is no signed checkpoint at {site.address}checkpoint: " in site.text("#verdict-text")
+        assert not site.page.evaluate("$('head').checkVisibility()")
+        site.files = {path: data for path, data in log.files.items() if not path.startswith("tile/entries/")}
+        assert site.again() == "This log does not verify"
+        assert site.text("#verdict-text").startswith("tile/entries/")
+        assert site.page.evaluate("$('head').checkVisibility()")
+
+
 def test_a_rule_that_is_broken_is_named(browser: Chromium) -> None:
     broken: dict[str, dict[str, Any]] = {
         "day-index": {"index": 11},

@@ -49,6 +49,7 @@ from transparency.errors import (
     TileError,
     VerificationError,
 )
+from transparency.history import History
 from transparency.journal import Commit
 from transparency.keys import SigningKey, VerifierKey
 from transparency.merkle import verify_consistency, verify_inclusion
@@ -64,8 +65,10 @@ VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "vectors" / "l
 LOG = VECTORS["log"]
 ENTRIES = [entry.encode() for entry in LOG["entries"]]
 SIGNED = [checkpoint["cosigned"].encode() for checkpoint in LOG["checkpoints"]]
-ANNOUNCED = tuple(record.next_key for record in map(DayRecord.parse, ENTRIES[1:]) if record.next_key is not None)
-FOLLOWED = [Followed(SIGNED[-1], ENTRIES[0], ENTRIES[-1], ANNOUNCED).encode()]
+HISTORY = History(Genesis.parse(ENTRIES[0]))
+for entry in ENTRIES[1:]:
+    HISTORY.add(DayRecord.parse(entry))
+FOLLOWED = [Followed(SIGNED[-1], ENTRIES[0], ENTRIES[-1], tuple(HISTORY.takeovers)).encode()]
 PROOFS = [proof.encode() for proof in VECTORS["proofs"].values()]
 EXTRAS = [TlogProof.parse(proof).extra or b"" for proof in PROOFS]
 POLICY = f"# ours\nlog {LOG['vkey']} https://log.example/\nwitness a {LOG['witness_vkey']}\n\ngroup g any a\nquorum g\n"

@@ -19,6 +19,7 @@ from transparency.keys import SigningKey
 from transparency.merkle import EMPTY_ROOT, verify_consistency
 from transparency.monitor import Contradiction, Followed, Step, follow, last_due_day, overdue_days
 from transparency.policy import Policy
+from transparency.rotation import Takeover
 from transparency.verify import verify_log
 
 FIRST_DAY = date(2024, 2, 1)
@@ -255,7 +256,7 @@ def test_a_record_is_not_sealed_before_the_last_one_that_was_seen() -> None:
 def test_announced_keys_are_followed() -> None:
     state, files = grown(RECORD(11, next_key=NEXT_KEY.verifier).encode())
     step = look(files, state)
-    assert step.followed.announced == (NEXT_KEY.verifier,)
+    assert step.followed.takeovers == (Takeover(NEXT_KEY.verifier, RECORD(11).day, None),)
     assert step.records[0].next_key == NEXT_KEY.verifier
     new = Policy.pinning(NEXT_KEY.verifier.vkey)
     log = DayLog(FIRST_DAY)
@@ -265,7 +266,11 @@ def test_announced_keys_are_followed() -> None:
     log.keys = [KEY]
     log.grow(1)
     files = {**log.files, "checkpoint": resigned(log.checkpoint, NEXT_KEY)}
-    assert look(files, Followed.parse(step.followed.encode()), new).followed.head.size == 13
+    later = look(files, Followed.parse(step.followed.encode()), new)
+    assert later.followed.head.size == 13
+    [takeover] = Followed.parse(later.followed.encode()).takeovers
+    assert takeover == Takeover(NEXT_KEY.verifier, RECORD(11).day, RECORD(12).sealed.date())
+    assert later.followed == look(files, None, new).followed, "as who has read all of it"
     assert found(files, step.followed).reason == "checkpoint-signature"
 
 
@@ -313,6 +318,8 @@ def test_a_damaged_state_is_refused_or_read_as_what_it_says(position: int, chang
         {"genesis": replace(DayLog(FIRST_DAY).genesis, first_day=date(2024, 2, 2)).encode()},
         {"genesis": RECORD(5).encode()},
         {"genesis": OTHER_GENESIS.encode()},
+        {"takeovers": (Takeover(NEXT_KEY.verifier, FIRST_DAY, None),)},
+        {"takeovers": (Takeover(NEXT_KEY.verifier, FIRST_DAY, FIRST_DAY),) * 2},
     ],
 )
 def test_parts_that_do_not_belong_together_are_no_state(change: dict[str, Any]) -> None:

@@ -76,7 +76,11 @@ class LogCheck {
   }
 
   async readCheckpoint() {
-    this.checkpointBytes = await fetchLogFile("checkpoint");
+    this.checkpointBytes = await fetchLogFile("checkpoint").catch((error) => {
+      if (!(error instanceof MissingFile)) throw error;
+      const why = "nothing was published yet, or this page does not lie beside the log’s files";
+      throw new MissingFile(`there is no signed checkpoint at ${logAddress(window.location)}checkpoint: ${why}`);
+    });
     this.checkpoint = readCheckpoint(this.checkpointBytes);
     this.policy = policyFor(this.trust, this.checkpoint.origin, []);
     if (!this.policy.confirmed) this.policy = policyFor(this.trust, this.checkpoint.origin, [await readClaimedKey()]);

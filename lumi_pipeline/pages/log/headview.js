@@ -104,6 +104,7 @@ function drawHead(check, days) {
   replaceContent($("verdict-mark"), tone === "busy" ? sign("busy") : mark(tone));
   $("verdict").className = `verdict ${tone}`;
   document.title = `${title} – ${check?.checkpoint?.origin ?? "transparency log"}`;
+  $("head").hidden = check.finished && check.checkpoint === null; // nothing is known of it
   drawProgress(check);
   drawAlarm(check);
   drawCheckpoint(check, days);

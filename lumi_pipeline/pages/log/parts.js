@@ -77,6 +77,7 @@ function bothCheckpoints(sides, path = []) {
   return [both, make("p", { class: "row" }, copyButton("Copy both", all, both))];
 }
 
+// A message as a sentence. An address or a path that it begins with stays as it is.
 function sentence(text) {
-  return `${text[0].toUpperCase()}${text.slice(1)}.`;
+  return `${text.replace(/^[a-z](?=[a-z]*[ ;,])/, (letter) => letter.toUpperCase())}.`;
 }

@@ -263,6 +263,17 @@ def _broken_archives(files: Files) -> Iterator[Case]:
     yield Case("zip-cut", "cut off", 2, "unrecognised", archive=cut)
     yield Case("zip-commented", "with a comment at its end", 0, "ok", archive=_commented(files))
     yield Case("zip-prefixed", "with bytes in front", 0, "ok", archive=b"#!/bin/sh\n" + whole)
+    yield Case("zip-followed", "with bytes behind its end", 0, "ok", archive=packed + b"\r\n")
+    ended = _patched(whole, len(whole) - 2, struct.pack("<H", 22)) + b"PK\x05\x06" + bytes(18)
+    yield Case("zip-two-ends", "another end in its comment, which lists no file", 2, "unrecognised", archive=ended)
+    yield Case("zip-no-end", "the first bytes of an end, and no more", 2, "unrecognised", archive=whole + b"PK\x05\x06")
+    yield Case(
+        "zip-stored-tail",
+        "something behind the bytes of a file that is not compressed",
+        1,
+        "bundle-format",
+        archive=_behind_stored(files),
+    )
 
 
 def _patched(data: bytes, at: int, patch: bytes) -> bytes:
@@ -297,6 +308,21 @@ def _appended(files: Files, *, hidden: bool) -> bytes:
     for entry in archive.filelist:  # the headers before the bytes were written without that
         fields = struct.pack("<HHHIII", zipfile.ZIP_DEFLATED, 0, 33, entry.CRC, entry.compress_size, entry.file_size)
         made = _patched(made, entry.header_offset + 8, fields)
+    return made
+
+
+def _behind_stored(files: Files) -> bytes:
+    """A ZIP file whose stored files have four bytes more in it than the list says that they unpack to."""
+    output = io.BytesIO()
+    with zipfile.ZipFile(output, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(zipfile.ZipInfo(name), data + b"more")
+            entry = archive.filelist[-1]
+            entry.file_size, entry.CRC = len(data), zlib.crc32(data)
+    made = output.getvalue()
+    for entry in archive.filelist:  # as in front of the bytes
+        made = _patched(made, entry.header_offset + 14, struct.pack("<I", entry.CRC))
+        made = _patched(made, entry.header_offset + 22, struct.pack("<I", entry.file_size))
     return made
 
 
