@@ -19,7 +19,7 @@ from lumi_pipeline.errors import ComputeError, ConfigError
 from transparency.encoding import excerpt
 
 if TYPE_CHECKING:
-    from distributed import Client  # type: ignore[import-not-found]
+    from distributed import Client
 
 _SYNTAX: Final = re.compile(r"inline|processes:([1-9][0-9]{0,2})|dask:((?:tcp|tls)://[^\s/@]+:[0-9]{1,5})")
 _AHEAD: Final = 2

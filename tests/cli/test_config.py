@@ -169,7 +169,7 @@ def test_a_misspelt_name_is_answered_with_the_right_one(here: Path) -> None:
         ({"first_day": "2026-02-30"}, "no such day"),
         ({"first_day": "yesterday"}, "YYYY-MM-DD"),
         ({"operator_tenant": "../up"}, "not a tenant id"),
-        ({"compute": "dask:tcp://10.0.0.1:8786"}, "use 'inline'"),
+        ({"compute": "dask://10.0.0.1:8786"}, "is no place to compute"),
     ],
 )
 def test_malformed_values_are_refused(overrides: dict[str, str | None], said: str) -> None:
