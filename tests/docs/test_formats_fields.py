@@ -19,7 +19,7 @@ from lumi_pipeline.acknowledging import acknowledge, break_report
 from lumi_pipeline.chain import Break, BreakKind
 from lumi_pipeline.doctor.examination import Examination, Place
 from lumi_pipeline.doctor.writing import look_at_store
-from lumi_pipeline.errors import ChainBroken
+from lumi_pipeline.errors import ChainBroken, WitnessesMissing
 from lumi_pipeline.events import COLUMNS, CORE_COLUMNS, HASH_COLUMNS, NULLABLE_COLUMNS, PAYLOAD_COLUMNS
 from lumi_pipeline.evidence import bundlefiles, csvform, proofsfile, rowchecks
 from lumi_pipeline.hashing import net
@@ -38,6 +38,7 @@ from tests.docs.delivering import DELIVERY_FORMS, NAME, deliver
 from tests.docs.formats_page import EXAMPLES, FORMS, REPOSITORY, TEXT, code, tables
 from tests.lake.witnesses import running
 from tests.lake.world import World, at
+from tests.siem.fakes.http import answer
 from transparency import encoding, keys, note, patricia, policy, proof, tiles
 from transparency.checkpoint import parse_signed_checkpoint
 from transparency.entries import DayRecord, Genesis, PreviousLog
@@ -372,7 +373,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     for name in ("events", "cursors"):
         [key] = world.store.list(f"siem/{NAME}/planned/000000000000/{name}-")
         schemas[name] = pq.read_schema(world.parquet(key))
-    world.tamper("UPDATE audit_outbox SET entity_id = 'T-3' WHERE seq = 1")
+    world.tamper("UPDATE audit_outbox SET entity_id = 'T-3' WHERE tenant_id = 'acme' AND seq = 1")
     world.pipeline(recording).rebaser().accept("a test", rerecord=True)
     assert list(look_at_store(Place("root", recording(world.store), None, has_lock=False), Examination(world.config)))
     [key] = world.store.list(f"seals/day={at(1).date()}/tenant_days-")
@@ -381,6 +382,12 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     with running(world, "w1") as witnesses:
         world.clock.now = at(2, "12:00:00")
         world.pipeline(recording, policy_file=witnesses.policy_file()).submit()
+    world.record("acme", at(2, "13:00:00"))
+    world.clock.now = at(3, "00:20:00")
+    with running(world, "w1", "w2") as witnesses:
+        witnesses.servers["w2"].script(answer(503))
+        with pytest.raises(WitnessesMissing):
+            world.pipeline(recording, policy_file=witnesses.policy_file("all")).run()
     copy = tmp_path_factory.mktemp("successor") / "lake"
     shutil.copytree(world.place.root, copy, ignore=shutil.ignore_patterns("log", "log-private"))
     lake = Lake(recording(FileStore(copy)), str)
