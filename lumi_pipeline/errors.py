@@ -20,6 +20,7 @@ __all__ = [
     "ConfigError",
     "DrillError",
     "DuplicateEvent",
+    "ErasureError",
     "EventRejected",
     "ForkedOutbox",
     "ImportFailed",
@@ -41,6 +42,7 @@ __all__ = [
     "SealError",
     "SiemError",
     "TimeRefused",
+    "UnfinishedErasure",
     "UnfinishedLanding",
     "WitnessesMissing",
 ]
@@ -112,6 +114,14 @@ class ImportFailed(LumiError):
 
 class LakeError(LumiError):
     """A file of the lake is missing, unreadable, or not what its commit object or manifest says."""
+
+
+class ErasureError(LumiError):
+    """An erasure or a legal hold can't be carried out as asked; the message says what to do first."""
+
+
+class UnfinishedErasure(ErasureError):
+    """An erasure was ordered and is not carried out everywhere; it was interrupted, or what was erased came back."""
 
 
 class RecordError(LakeError):
