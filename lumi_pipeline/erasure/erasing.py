@@ -17,6 +17,8 @@ from typing import Final
 
 from lumi_pipeline.catalogue import OUTBOX_ERASED
 from lumi_pipeline.erasure.eventfiles import EventFiles
+from lumi_pipeline.erasure.evidencepart import EvidencePart
+from lumi_pipeline.erasure.feedpart import FeedPart
 from lumi_pipeline.erasure.holds import HOLD_ACTIONS, Hold, Holds, active_holds
 from lumi_pipeline.erasure.lakeparts import LakePart, OutboxPart
 from lumi_pipeline.erasure.operatorchain import Act, OperatorChain
@@ -32,6 +34,7 @@ from lumi_pipeline.erasure.orders import (
 )
 from lumi_pipeline.erasure.parts import Part, Touched
 from lumi_pipeline.erasure.planning import Chosen, Selection, check_settled, choose
+from lumi_pipeline.erasure.siempart import SiemPart
 from lumi_pipeline.errors import ErasureError, UnfinishedErasure
 from lumi_pipeline.events import from_micros, to_micros, uuid7
 from lumi_pipeline.pipeline import Pipeline
@@ -75,7 +78,13 @@ class Eraser:
         self.holds = Holds(pipeline.operator)
         # Another place that holds events is another part; each erases by itself, in this order. What is derived from
         # the lake comes after it, so that it is made anew from what is erased there.
-        self.parts: tuple[Part, ...] = (OutboxPart(pipeline), LakePart(pipeline))
+        self.parts: tuple[Part, ...] = (
+            OutboxPart(pipeline),
+            LakePart(pipeline),
+            SiemPart(pipeline),
+            FeedPart(pipeline),
+            EvidencePart(pipeline),
+        )
 
     def plan(self, selection: Selection, *, except_held: bool = False) -> ErasePlan:
         """Say what would be erased where; changes nothing, and looks at what was landed so far.

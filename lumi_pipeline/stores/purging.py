@@ -31,4 +31,7 @@ def purge(store: ObjectStore, key: str) -> None:
 
 def kept_by(store: ObjectStore, key: str) -> str | None:
     """What keeps everybody from removing an object, and until when, in words; None when it can be removed."""
-    return store.kept_by(key) if isinstance(store, KeepsVersions) else None
+    try:
+        return store.kept_by(key) if isinstance(store, KeepsVersions) else None
+    except ObjectMissing:
+        return None
