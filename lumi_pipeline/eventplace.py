@@ -19,6 +19,7 @@ from lumi_pipeline.hashing import event_leaf
 from lumi_pipeline.lake import Lake, check_values, reading
 from lumi_pipeline.proofindex import LEVEL, ProofIndex, open_index
 from lumi_pipeline.records import StoredFile
+from lumi_pipeline.rewritten import check_rewritten_day
 from lumi_pipeline.rowhash import digest_column, recompute_hashes
 from lumi_pipeline.sealedday import SealedDay, current_files, load_sealed_day
 from lumi_pipeline.tenantdays import SealedTenant
@@ -150,6 +151,7 @@ def _by_search(lake: Lake, event_id: str) -> EventPlace:
             if row is None:
                 continue
             sealed = load_sealed_day(lake, day)
+            check_rewritten_day(lake, sealed)
             hashes, index = _leaves(lake, files, row)
             leaves = LeafHashes(hashes)
             tenant = sealed.tenants.tenants.get(str(row["tenant_id"]))
