@@ -110,6 +110,9 @@ class Eraser:
         chosen = self._choose(selection, except_held=except_held)
         if not chosen.events:
             return EraseReport(None, False, {}, {}, chosen)
+        # What a part can't read, or does not know, is refused before anything is touched.
+        for part in self.parts:
+            part.look(selection.tenant_id, chosen.events)
         now = from_micros(to_micros(self._pipeline.clock()))
         number = newest_order(self._pipeline.lake) + 1
         order = Order(number, uuid7(), selection.tenant_id, selection.selector, reason, now, chosen.events)
