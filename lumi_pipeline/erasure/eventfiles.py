@@ -66,7 +66,8 @@ class EventFiles:
             folder = Folder("events/", f"{seal_prefix(day)}superseded-", day)
             found |= {file.path: (folder, file) for file in files}
         present = set(lake.store.list("landed/"))
-        for landing in landings(lake):
+        numbers = [int(number) for number in (key.split("/")[1] for key in present) if number.isdecimal()]
+        for landing in landings(lake, min(numbers)) if numbers else ():
             folder = Folder("landed/", f"{landing_records(landing.number)}superseded-")
             # Files of sealed landings are cleared away once the day is published.
             found |= {file.path: (folder, file) for file in landing.event_files if file.path in present}

@@ -52,6 +52,8 @@ class Selection:
                 f"{self.tenant_id} is the operator's own tenant: what the operator did is what erasures themselves are "
                 "proved by, so it is never erased"
             )
+        if self.actor_id is not None and not self.actor_id.strip():
+            raise ErasureError("the actor's id is empty; nothing was erased")
         for event_id in self.event_ids:
             if not EVENT_ID_SYNTAX.fullmatch(event_id):
                 raise ErasureError(f"{excerpt(event_id)} is not an event id: a UUID in lower case is expected")

@@ -145,6 +145,7 @@ def test_a_dry_run_changes_nothing(world: World) -> None:
     [
         (Selection("acme"), "one actor, or about events"),
         (Selection("acme", "u-1", ("019aa4f2-0000-7000-8000-000000000001",)), "one actor, or about events"),
+        (Selection("acme", ""), "actor's id is empty"),
         (Selection("../etc", "u-1"), "not a tenant id"),
         (Selection(OPERATOR, "lumi-pipeline"), "operator's own tenant"),
         (Selection("acme", event_ids=("019AA4F2",)), "not an event id"),
