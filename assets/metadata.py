@@ -14,7 +14,8 @@ import dagster as dg
 
 from lumi_pipeline.chain import Break
 from lumi_pipeline.cli.output import safe
-from lumi_pipeline.evidence.monthly import PREFIX, MonthReport
+from lumi_pipeline.evidence.monthly import MonthReport
+from lumi_pipeline.evidence.superseding import PREFIX
 from lumi_pipeline.lake import Lake, events_prefix, seal_prefix
 from lumi_pipeline.landing import LandingReport
 from lumi_pipeline.profile import DayProfile

@@ -19,7 +19,6 @@ from lumi_pipeline.events import PAYLOAD_COLUMNS, from_micros
 from lumi_pipeline.rowhash import Digests, digest_column, recompute_hashes
 from lumi_pipeline.treefold import append_events
 from transparency.encoding import format_timestamp
-from transparency.errors import VerificationError
 from transparency.merkle import CompactRange
 
 _Flags: TypeAlias = npt.NDArray[np.bool_]
@@ -69,13 +68,16 @@ class ChainEnd:
 
 @dataclass(slots=True)
 class TenantRows:
-    """What a fold learned about one tenant's rows: how they started, where they ended, their tree, their breaks."""
+    """What a fold learned about one tenant's rows: how they started, where they ended, their tree, their breaks.
+
+    ``erased`` are the seqs of the rows without payload, and when it was erased (µs).
+    """
 
     start: ChainState
     state: ChainState
     tree: CompactRange
     count: int = 0
-    erased: int = 0
+    erased: dict[int, int] = field(default_factory=dict)
     breaks: list[Break] = field(default_factory=list)
 
 
@@ -97,20 +99,6 @@ class ChainFold:
         self.start = start
         self._until = until
         self._trees = trees
-
-    def refuse_erased(self, where: str) -> None:
-        """Raise :class:`~transparency.errors.VerificationError` if any row has lost its payload.
-
-        A row whose payload was erased verifies by its hash alone, so an erasure that nobody ordered would go unnoticed.
-        Nothing orders one yet: every erased row is a finding.
-        """
-        for tenant_id, rows in sorted(self.tenants.items()):
-            if rows.erased:
-                raise VerificationError(
-                    "erased",
-                    f"{where}: the payload of {rows.erased} event(s) of tenant {tenant_id} is gone, marked as erased, "
-                    "and nothing ordered that; restore it from a backup",
-                )
 
     def add(self, events: pa.Table, runs: Iterable[tuple[str, int, int]] | None = None) -> None:
         """Verify the next rows; ``events`` follows ``EVENT_SCHEMA`` and continues where the last table ended.
@@ -177,7 +165,8 @@ class ChainFold:
         if self._trees:
             append_events(rows.tree, stored)
         rows.count += end - begin
-        rows.erased += int(columns.erased[span].sum())
+        for i in np.flatnonzero(columns.erased[span]):
+            rows.erased[int(seq[i])] = int(columns.erased_at[begin + int(i)])
         rows.state = ChainState(int(seq[-1]) + 1, stored[-1].tobytes(), int(time[-1]))
 
 
@@ -198,6 +187,8 @@ class _Columns:
         self.payload_expected, self.integrity_expected = recompute_hashes(events)
         differs = _differ(self.payload, self.payload_expected)
         marked, unsalted, self.erased = _erased(events)
+        moments = events.column("erased_at").cast(pa.int64())
+        self.erased_at = _int64(pc.call_function("coalesce", [moments, pa.scalar(0)]))
         # An erased payload can't be recomputed. Anything between whole and erased as a whole was tampered with.
         self.payload_bad = ~self.erased & (differs | marked | unsalted)
         self.integrity_bad = _differ(self.integrity, self.integrity_expected)

@@ -12,7 +12,8 @@ from typing import Final
 from lumi_pipeline.errors import LakeError, LumiError
 from lumi_pipeline.lake import Lake, seal_prefix
 from lumi_pipeline.profile import day_profile
-from lumi_pipeline.sealedday import load_manifest, load_sealed_day, read_day_record
+from lumi_pipeline.sealedday import current_files, load_manifest, load_sealed_day, read_day_record
+from lumi_pipeline.tenantdays import stored_tenants
 from lumi_pipeline.verdict import Status, Verdict
 from lumi_pipeline.verification import failure
 from transparency.checkpoint import parse_signed_checkpoint
@@ -36,8 +37,11 @@ def manifest_matches_bytes(lake: Lake, day: date) -> Verdict:
         manifest = load_manifest(lake, day)
         if hashlib.sha256(manifest.encode()).digest() != record.manifest:
             raise LakeError(f"{seal_prefix(day)}manifest.json was altered: it is not the one that the day record names")
-        size = sum(len(lake.read(file)) for file in manifest.files)
-        return f"{len(manifest.files)} file(s) of {size} bytes in all are the ones that were sealed"
+        files = (stored_tenants(manifest), *current_files(lake, day))
+        size = sum(len(lake.read(file)) for file in files)
+        erased = len(set(files) - set(manifest.files))
+        rewritten = f", {erased} of them rewritten by an erasure" if erased else ""
+        return f"{len(files)} file(s) of {size} bytes in all are the ones that were sealed{rewritten}"
 
     return _judged(day, check)
 

@@ -21,6 +21,7 @@ __all__ = [
     "ConfigError",
     "DrillError",
     "DuplicateEvent",
+    "ErasureError",
     "EventRejected",
     "ForkedOutbox",
     "ImportFailed",
@@ -42,6 +43,7 @@ __all__ = [
     "SealError",
     "SiemError",
     "TimeRefused",
+    "UnfinishedErasure",
     "UnfinishedLanding",
     "WitnessesMissing",
 ]
@@ -113,6 +115,14 @@ class ImportFailed(LumiError):
 
 class LakeError(LumiError):
     """A file of the lake is missing, unreadable, or not what its commit object or manifest says."""
+
+
+class ErasureError(LumiError):
+    """An erasure or a legal hold can't be carried out as asked; the message says what to do first."""
+
+
+class UnfinishedErasure(ErasureError):
+    """An erasure was ordered and is not carried out everywhere; it was interrupted, or what was erased came back."""
 
 
 class RecordError(LakeError):

@@ -19,8 +19,9 @@ from lumi_pipeline.hashing import event_leaf
 from lumi_pipeline.lake import Lake, check_values, reading
 from lumi_pipeline.proofindex import LEVEL, ProofIndex, open_index
 from lumi_pipeline.records import StoredFile
+from lumi_pipeline.rewritten import check_rewritten_day
 from lumi_pipeline.rowhash import digest_column, recompute_hashes
-from lumi_pipeline.sealedday import SealedDay, event_files, load_manifest, load_sealed_day
+from lumi_pipeline.sealedday import SealedDay, current_files, load_sealed_day
 from lumi_pipeline.tenantdays import SealedTenant
 from transparency.encoding import parse_day
 from transparency.errors import StoreError, VerificationError
@@ -107,7 +108,7 @@ def _likely_days(lake: Lake, event_id: str) -> Iterator[date]:
 
 def _at(lake: Lake, day: date, index: ProofIndex, row: int, event_id: str) -> EventPlace | None:
     """The event, if it is what the day has in this row."""
-    files = event_files(load_manifest(lake, day))
+    files = current_files(lake, day)
     event = read_day_rows(lake, files, range(row, row + 1))
     if event.column("event_id")[0].as_py() != event_id:
         return None
@@ -144,12 +145,13 @@ def _is_whole(event: pa.Table) -> bool:
 
 def _by_search(lake: Lake, event_id: str) -> EventPlace:
     for day in _days_with(lake, event_id):
-        files = event_files(load_manifest(lake, day))
+        files = current_files(lake, day)
         for file in files:
             row = _row(lake, file, event_id)
             if row is None:
                 continue
             sealed = load_sealed_day(lake, day)
+            check_rewritten_day(lake, sealed)
             hashes, index = _leaves(lake, files, row)
             leaves = LeafHashes(hashes)
             tenant = sealed.tenants.tenants.get(str(row["tenant_id"]))
@@ -191,7 +193,7 @@ def _row(lake: Lake, file: StoredFile, event_id: str) -> dict[str, object] | Non
     return None
 
 
-def _leaves(lake: Lake, files: list[StoredFile], row: dict[str, object]) -> tuple[list[bytes], int]:
+def _leaves(lake: Lake, files: Sequence[StoredFile], row: dict[str, object]) -> tuple[list[bytes], int]:
     """The leaf hashes of the row's tenant on its day, in order, and the row's place among them."""
     leaves: list[bytes] = []
     index = -1

@@ -35,6 +35,9 @@ PART_BYTES: Final = 128 * 2**20
 ROW_GROUP_ROWS: Final = 64 * 1024
 """Small enough that a reader who wants one tenant skips most of a part, large enough to compress well."""
 
+REWRITTEN: Final = "-erased-"
+"""In the names of files that an erasure wrote, followed by its number; only that erasure ever removes them again."""
+
 _FETCHERS: Final = 8
 """Requests at a time: enough to hide the waiting for small objects, few enough to hold large ones in memory."""
 
@@ -191,9 +194,13 @@ class Lake:
         return key in self.store.list(key)
 
     def remove_unlisted(self, prefix: str, listed: Sequence[StoredFile]) -> int:
-        """Delete Parquet files under ``prefix`` that its commit object, which must exist, does not list; count them."""
+        """Delete Parquet files under ``prefix`` that its commit object, which must exist, does not list; count them.
+
+        What an erasure wrote stays: whoever looks at the commit object alone can't know whether it counts.
+        """
         keep = {file.path for file in listed}
-        orphans = [key for key in self.store.list(prefix) if key.endswith(".parquet") and key not in keep]
+        found = (key for key in self.store.list(prefix) if key.endswith(".parquet") and REWRITTEN not in key)
+        orphans = [key for key in found if key not in keep]
         for key in orphans:
             self.discard(key)
         return len(orphans)

@@ -17,7 +17,8 @@ from lumi_pipeline.events import COLUMNS
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.landing import Cursor, landings
 from lumi_pipeline.records import StoredFile
-from lumi_pipeline.sealedday import SealedDay, event_files, load_sealed_day
+from lumi_pipeline.rewritten import check_rewritten_day, check_rewritten_landing
+from lumi_pipeline.sealedday import SealedDay, load_sealed_day
 
 # A landing keeps its files until all of it is sealed, so those rows of it that are sealed already are left out.
 _ROWS: Final = """
@@ -72,7 +73,7 @@ class LandedRows:
         floor = last.tenants.landing_floor if last else 0
         sealed = _sealed_files(lake, days, {t: first for t, first in firsts.items() if first < sealed_next.get(t, 0)})
         pending = any(cursors[t].next_seq > max(first, sealed_next.get(t, 0)) for t, first in firsts.items())
-        landed = [file for landing in landings(lake, max(floor, since)) for file in landing.files] if pending else []
+        landed = _landed_files(lake, max(floor, since)) if pending else []
         wanted = pa.table(
             {
                 "tenant_id": pa.array(list(firsts), pa.string()),
@@ -123,9 +124,18 @@ def _sealed_files(lake: Lake, days: Sequence[date], firsts: Mapping[str, int]) -
             break
         sealed = load_sealed_day(lake, day)
         if _holds(sealed, waiting):
-            files += event_files(sealed.manifest)
+            check_rewritten_day(lake, sealed)
+            files += sealed.event_files
         known = sealed.tenants.tenants
         waiting = {t: first for t, first in waiting.items() if t in known and known[t].record.first > first}
+    return files
+
+
+def _landed_files(lake: Lake, floor: int) -> list[StoredFile]:
+    files: list[StoredFile] = []
+    for landing in landings(lake, floor):
+        check_rewritten_landing(lake, landing)
+        files += landing.event_files
     return files
 
 

@@ -8,7 +8,7 @@ last sealed day and the landings since, so there is no cursor to lose or to set 
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from typing import Final
@@ -25,6 +25,7 @@ from lumi_pipeline.lake import Lake, in_parts
 from lumi_pipeline.outbox import Outbox, Snapshot
 from lumi_pipeline.records import StoredFile, json_text
 from lumi_pipeline.sealedjson import encode_sealed, parse_sealed
+from lumi_pipeline.superseding import Superseded, effective, landing_records, read_records, rewritten_landings
 from lumi_pipeline.tenantdays import DayTenants
 from transparency.encoding import excerpt
 from transparency.errors import ObjectConflict
@@ -79,7 +80,10 @@ class LandedTenant:
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """The content of a landing's commit object. ``previous`` is the SHA-256 of the commit object before it."""
+    """The content of a landing's commit object. ``previous`` is the SHA-256 of the commit object before it.
+
+    ``superseded`` are the records of erasures that rewrote some of its files; they are no part of the commit object.
+    """
 
     number: int
     system_id: str
@@ -87,10 +91,16 @@ class Landing:
     files: tuple[StoredFile, ...]
     tenants: StoredFile
     breaks: StoredFile | None
+    superseded: tuple[Superseded, ...] = ()
+
+    @property
+    def event_files(self) -> tuple[StoredFile, ...]:
+        """The files that hold the landing's events now, in order: those it wrote, or what took their place."""
+        return effective(self.files, self.superseded)
 
     @property
     def all_files(self) -> tuple[StoredFile, ...]:
-        """Every file of the landing: events, tenants, breaks."""
+        """Every file that the landing wrote: events, tenants, breaks."""
         return (*self.files, self.tenants, *([self.breaks] if self.breaks else []))
 
     def encode(self) -> bytes:
@@ -160,13 +170,15 @@ def landings(lake: Lake, floor: int = 0) -> Iterator[Landing]:
     before: str | None = None
     expected = floor
     keys = list(lake.store.list("landings/", start_after=landing_key(floor - 1) if floor else ""))
+    rewritten = rewritten_landings(lake, floor)
     for key, data in zip(keys, lake.side_by_side(lake.store.get, keys), strict=True):
         landing = Landing.parse(data, key)
         # Also the first: what follows a lost one would be read as if nothing had been in it.
         if landing.number != expected or before not in (None, landing.previous):
             raise RecordError(f"{key} does not follow the one before: {landing_key(expected)} was lost or altered")
         before, expected = hashlib.sha256(data).hexdigest(), landing.number + 1
-        yield landing
+        records = read_records(lake, landing_records(number)) if (number := landing.number) in rewritten else ()
+        yield replace(landing, superseded=records)
 
 
 def landed_tenants(lake: Lake, landing: Landing) -> list[LandedTenant]:

@@ -84,7 +84,7 @@ class Pending:
                     latest = max(latest, share.cursor.not_before)
             next_seqs = {share.tenant_id: share.cursor.next_seq for share in shares}
             self._reach.append(_Reach(landing.number, next_seqs, latest))
-        files = [file for landing in self._landings for file in landing.files]
+        files = [file for landing in self._landings for file in landing.event_files]
         self._spans: dict[str, list[_Span]] = {}
         with ExitStack() as opened:
             self._db = opened.enter_context(checked_views(lake, {"landed": files}))

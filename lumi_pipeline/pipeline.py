@@ -16,6 +16,8 @@ from lumi_pipeline.acknowledging import acknowledge, open_report
 from lumi_pipeline.catalogue import DAY_ACKNOWLEDGED, LOG_KEY_ROTATED
 from lumi_pipeline.config import OPEN, Config
 from lumi_pipeline.days import day_end, day_range, last_complete_day
+from lumi_pipeline.erasure.confirming import Erasures
+from lumi_pipeline.erasure.operatorchain import Operator
 from lumi_pipeline.errors import ConcurrentRun, ConfigError, LakeError, LumiError, SealError
 from lumi_pipeline.events import to_micros
 from lumi_pipeline.gathered import Gathered
@@ -192,7 +194,16 @@ class Pipeline:
 
     def sealer(self, genesis: Genesis) -> Sealer:
         """What seals and verifies days of the log that ``genesis`` begins."""
-        return Sealer(self.lake, genesis, self.clock)
+        return Sealer(self.lake, genesis, self.clock, self.erasures())
+
+    @property
+    def operator(self) -> Operator:
+        """The operator's own tenant, for whoever reads its chain and adds to it."""
+        return Operator(self.outbox, self.lake, self.config.operator_tenant, self.clock)
+
+    def erasures(self) -> Erasures:
+        """Which erased rows are accounted for, as outbox and lake are now."""
+        return Erasures(self.lake, lambda: self.outbox, self.config.operator_tenant)
 
     def publish(self) -> PublishReport:
         """Publish every sealed day that the log lacks, under one checkpoint; keep site and proof indexes up to date."""

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Final
 
 from lumi_pipeline.lake import Lake, events_prefix
-from lumi_pipeline.sealedday import load_manifest
+from lumi_pipeline.sealedday import current_files
 
 HOURS: Final = 24
 
@@ -35,17 +35,16 @@ class DayProfile:
 
 
 def day_profile(lake: Lake, day: date) -> DayProfile:
-    """Count the events in the files of a sealed day's manifest; the bytes of the files are not verified here.
+    """Count the events in the files of a sealed day; the bytes of the files are not verified here.
 
     Raises :class:`~transparency.errors.ObjectMissing` when the day is not sealed, and
     :class:`~lumi_pipeline.errors.LakeError` when its manifest is not in form or a file can't be read.
     """
-    prefix = events_prefix(day)
-    files = [lake.locate(file.path) for file in load_manifest(lake, day).files if file.path.startswith(prefix)]
+    files = [lake.locate(file.path) for file in current_files(lake, day)]
     by_hour = [0] * HOURS
     by_tenant: dict[str, int] = {}
     if files:
-        with lake.searching(prefix) as db:
+        with lake.searching(events_prefix(day)) as db:
             db.from_parquet(files, hive_partitioning=False).create_view("events")
             for tenant_id, hour, count in db.execute(_COUNT).fetchall():
                 by_hour[hour] += count

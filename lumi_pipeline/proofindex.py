@@ -28,7 +28,7 @@ from lumi_pipeline.kernels.engine import engine
 from lumi_pipeline.lake import Lake, reading
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.rowhash import Digests, digest_column
-from lumi_pipeline.sealedday import SealedDay, event_files, load_sealed_day
+from lumi_pipeline.sealedday import SealedDay, load_sealed_day
 from transparency.errors import ObjectMissing
 from transparency.merkle import HASH_SIZE, LEAF_PREFIX, NODE_PREFIX
 
@@ -126,7 +126,7 @@ def index_day(lake: Lake, sealed: SealedDay) -> None:
     if not sealed.manifest.events:
         return
     counts = [tenant.record.count for _, tenant in sorted(sealed.tenants.tenants.items())]
-    lake.store.put(index_key(sealed.record.day), _encode(lake, event_files(sealed.manifest), counts))
+    lake.store.put(index_key(sealed.record.day), _encode(lake, sealed.event_files, counts))
 
 
 def _encode(lake: Lake, files: Sequence[StoredFile], counts: Sequence[int]) -> bytes:

@@ -6,7 +6,7 @@ rebase without it was interrupted, and the next one completes it.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +26,7 @@ DONE_FORMAT: Final = "lumi/rebase-done/v1"
 _FOUND: Final = frozenset(
     {"at", "counts", "days_open", "event_id", "landed_system", "number", "reason", "system_id", "tenants"}
 )
+_DONE: Final = frozenset({"event_id", "evidence", "number"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,19 @@ def finish_rebase(lake: Lake, rebase: Rebase) -> None:
         lake.store.put_new(_done_key(rebase), done)
     except ObjectConflict:
         return  # by another run, which completed the same rebase
+
+
+def taken_out(lake: Lake) -> Iterator[tuple[int, tuple[StoredFile, ...]]]:
+    """Yield the number of each finished rebase that took rows out of the outbox, and the files that hold them."""
+    for key in lake.store.list("rebases/"):
+        if not key.endswith("/done.json"):
+            continue
+        value = parse_sealed(DONE_FORMAT, lake.store.get(key), _DONE, key)
+        number, evidence = value["number"], value["evidence"]
+        if type(number) is not int or not isinstance(evidence, list):
+            raise RecordError(f"{key} was altered: a field has the wrong type")
+        if evidence:
+            yield number, tuple(StoredFile.from_json(file) for file in evidence)
 
 
 def _done_key(rebase: Rebase) -> str:

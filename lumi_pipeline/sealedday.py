@@ -8,6 +8,7 @@ from lumi_pipeline.chain import Break
 from lumi_pipeline.errors import LakeError, RecordError
 from lumi_pipeline.lake import Lake, events_prefix, seal_prefix
 from lumi_pipeline.records import Manifest, StoredFile
+from lumi_pipeline.superseding import Superseded, day_records, effective, read_records
 from lumi_pipeline.tenantdays import DayTenants, read_day_tenants, stored_tenants
 from transparency.entries import DayRecord
 from transparency.errors import EntryError
@@ -15,12 +16,21 @@ from transparency.errors import EntryError
 
 @dataclass(frozen=True, slots=True)
 class SealedDay:
-    """A day's state as the next day builds on it: its tenants, its public record, and the breaks found in it."""
+    """A day's state as the next day builds on it: its tenants, its public record, and the breaks found in it.
+
+    ``superseded`` are the records of erasures that rewrote some of its files.
+    """
 
     tenants: DayTenants
     record: DayRecord
     manifest: Manifest
     breaks: tuple[Break, ...] = ()
+    superseded: tuple[Superseded, ...] = ()
+
+    @property
+    def event_files(self) -> tuple[StoredFile, ...]:
+        """The files that hold the day's events now, in order: those of the manifest, or what took their place."""
+        return effective(event_files(self.manifest), self.superseded)
 
 
 def read_day_record(lake: Lake, day: date) -> DayRecord:
@@ -45,7 +55,9 @@ def load_sealed_day(lake: Lake, day: date) -> SealedDay:
         raise LakeError(f"{seal_prefix(day)}day.txt was altered: it does not have the breaks of the manifest")
     if tenants.tenant_map().root != record.map_root:
         raise LakeError(f"{key} was altered: its tenant map is not that of {stored_tenants(manifest).path}")
-    return SealedDay(tenants, record, manifest)
+    # An idle day has nothing that could have been rewritten, and there may be years of them.
+    superseded = read_records(lake, day_records(day)) if event_files(manifest) else ()
+    return SealedDay(tenants, record, manifest, superseded=superseded)
 
 
 def load_manifest(lake: Lake, day: date) -> Manifest:
@@ -65,6 +77,13 @@ def load_manifest(lake: Lake, day: date) -> Manifest:
     return manifest
 
 
-def event_files(manifest: Manifest) -> list[StoredFile]:
-    """The files of a day's events, in order."""
-    return [file for file in manifest.files if file.path.startswith(events_prefix(manifest.day))]
+def event_files(manifest: Manifest) -> tuple[StoredFile, ...]:
+    """The event files that a day was sealed with, in order."""
+    prefix = events_prefix(manifest.day)
+    return tuple(file for file in manifest.files if file.path.startswith(prefix))
+
+
+def current_files(lake: Lake, day: date) -> tuple[StoredFile, ...]:
+    """The files that hold a sealed day's events now, in order; what they hold is not checked."""
+    files = event_files(load_manifest(lake, day))
+    return effective(files, read_records(lake, day_records(day))) if files else ()

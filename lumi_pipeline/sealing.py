@@ -22,6 +22,7 @@ import pyarrow as pa
 from lumi_pipeline.acknowledging import break_report, is_acknowledged, keep_report
 from lumi_pipeline.chain import Break, ChainEnd, ChainFold, ChainState
 from lumi_pipeline.days import day_end, day_start
+from lumi_pipeline.erasure.confirming import Erasures
 from lumi_pipeline.errors import ChainBroken, ConcurrentRun, LakeError, LumiError
 from lumi_pipeline.events import from_micros
 from lumi_pipeline.genesis import write_genesis
@@ -30,8 +31,8 @@ from lumi_pipeline.lake import Lake, describe_parquet, events_prefix, in_parts, 
 from lumi_pipeline.pending import DayRange, Pending
 from lumi_pipeline.records import Manifest, StoredFile, TenantDay
 from lumi_pipeline.rotation import Role, due, pending_rotations
-from lumi_pipeline.sealedday import SealedDay, load_manifest, load_sealed_day
-from lumi_pipeline.tenantdays import DayTenants, SealedTenant, read_day_tenants, stored_tenants
+from lumi_pipeline.sealedday import SealedDay, event_files, load_manifest, load_sealed_day
+from lumi_pipeline.tenantdays import DayTenants, SealedTenant, read_day_tenants
 from transparency.entries import DayRecord, Genesis, day_index
 from transparency.errors import ObjectConflict, ObjectMissing
 from transparency.keys import VerifierKey
@@ -76,8 +77,9 @@ class _Draft:
 class Sealer:
     """Seals days in order, each on top of the one before; also verifies days that are sealed."""
 
-    def __init__(self, lake: Lake, genesis: Genesis, clock: Callable[[], datetime]) -> None:
+    def __init__(self, lake: Lake, genesis: Genesis, clock: Callable[[], datetime], erasures: Erasures) -> None:
         self._lake = lake
+        self.erasures = erasures
         self._genesis = genesis
         self._clock = clock
 
@@ -90,6 +92,7 @@ class Sealer:
         # Keys that were ordered to take over: the first record announces them. Which record that is, is decided by who
         # creates it; a run that finds it made without them announces them in the next.
         ordered = pending_rotations(self._lake, before.record.day if before else None)
+        self.erasures.known()
         for stretch in _stretches(days, pending):
             drafts: list[_Draft] = []
             failure: LumiError | None = None
@@ -105,6 +108,7 @@ class Sealer:
                 # Only now: a first day that was made up by a tampered event must not become the log's for good.
                 write_genesis(self._lake, self._genesis)
             self._put_all([draft.tenants for draft in drafts if draft.tenants])
+            self.erasures.check_unchanged()
             try:
                 # Fixes what the days consist of. A crash before it leaves files that nothing lists, and the next run
                 # starts over; a crash in between leaves manifests that the next run verifies and builds on.
@@ -125,41 +129,52 @@ class Sealer:
         """Recompute a sealed day from its stored bytes; raise an error that names what differs. Writes nothing."""
         started = time.monotonic()
         stored = load_sealed_day(self._lake, day)
-        tenants, breaks = self.recompute(stored.manifest, before, progress)
+        tenants, breaks = self.recompute(stored.manifest, before, progress, stored=stored)
         if self._record(day, before, tenants, stored.manifest, sealed=stored.record) != stored.record:
             raise LakeError(f"{seal_prefix(day)}day.txt was altered: it is not the record that the stored rows give")
-        sealed = SealedDay(tenants, stored.record, stored.manifest, breaks)
+        sealed = SealedDay(tenants, stored.record, stored.manifest, breaks, stored.superseded)
         return sealed, seal_report(sealed, fresh=False, seconds=time.monotonic() - started)
 
     def recompute(
-        self, manifest: Manifest, before: SealedDay | None, progress: Progress | None = None
+        self,
+        manifest: Manifest,
+        before: SealedDay | None,
+        progress: Progress | None = None,
+        *,
+        stored: SealedDay | None = None,
     ) -> tuple[DayTenants, tuple[Break, ...]]:
-        """Recompute the tenant-day records of a manifest's files and hold the stored ones against them."""
-        stored = read_day_tenants(self._lake, manifest)
+        """Recompute the tenant-day records of a manifest's events and hold the stored ones against them.
+
+        ``stored`` is the day, if it is sealed already: then its files may be others by now, and what was to be erased
+        has to be.
+        """
+        expected = stored.tenants if stored else read_day_tenants(self._lake, manifest)
         ranges = {
             tenant_id: DayRange(t.record.first, ChainEnd(t.record.next, t.record.head_after))
-            for tenant_id, t in stored.tenants.items()
+            for tenant_id, t in expected.tenants.items()
         }
-        chain_ids = {tenant_id: t.chain_id for tenant_id, t in stored.tenants.items()}
+        chain_ids = {tenant_id: t.chain_id for tenant_id, t in expected.tenants.items()}
         fold = self._fold(manifest.day, before, chain_ids)
-        files = [file for file in manifest.files if file != stored_tenants(manifest)]
-        for file in files:
+        for file in stored.event_files if stored else event_files(manifest):
             for table in self._lake.read_events(file):
                 fold.add(table)
                 if progress:
                     progress(len(table))
         records, breaks = _records(manifest.day, fold, ranges, chain_ids, lambda *_: b"")
-        tenants = DayTenants(manifest.day, records, stored.landing_floor)
+        tenants = DayTenants(manifest.day, records, expected.landing_floor)
         for tenant_id in sorted(
-            set(tenants.tenants) | set(stored.tenants) | set(before.tenants.tenants if before else ())
+            set(tenants.tenants) | set(expected.tenants) | set(before.tenants.tenants if before else ())
         ):
-            if tenants.tenants.get(tenant_id) != stored.tenants.get(tenant_id):
+            if tenants.tenants.get(tenant_id) != expected.tenants.get(tenant_id):
                 raise LakeError(
                     f"{manifest.day}: the stored rows of tenant {tenant_id} do not give its stored tenant-day record"
                 )
-            if tenant_id not in stored.tenants:
+            if tenant_id not in expected.tenants:
                 raise LakeError(f"{manifest.day}: tenant {tenant_id} has no record, although it had one the day before")
         _check_totals(manifest, fold, tenants, breaks)
+        self.erasures.check(str(manifest.day), fold.tenants)
+        if stored is not None:
+            self.erasures.check_carried_out(str(manifest.day), fold.tenants)
         return tenants, breaks
 
     def _draft(
@@ -211,7 +226,7 @@ class Sealer:
             files.append(file)
             for table in self._lake.read_events(file):
                 fold.add(table)
-        fold.refuse_erased(f"{day} is not sealed")
+        self.erasures.check(f"{day} is not sealed", fold.tenants)
         floor = pending.floor_after({tenant_id: r.end.next_seq for tenant_id, r in ranges.items()})
         records, breaks = _records(day, fold, ranges, chain_ids, pending.prev_hash)
         if breaks:

@@ -15,6 +15,7 @@ from lumi_pipeline.genesis import GENESIS_KEY, read_genesis, write_genesis
 from lumi_pipeline.lake import Lake, events_prefix, seal_prefix
 from lumi_pipeline.landing import landed_prefix, landing_key
 from lumi_pipeline.sealedday import load_sealed_day
+from lumi_pipeline.superseding import LANDED_RECORDS, landing_records
 from transparency.checkpoint import parse_signed_checkpoint, verify_checkpoint
 from transparency.encoding import parse_day
 from transparency.entries import Genesis, PreviousLog
@@ -155,6 +156,7 @@ def _discard_after(lake: Lake, last: date, *, discard: bool) -> int:
     floor = load_sealed_day(lake, last).tenants.landing_floor
     doomed = [key for key in lake.store.list("landings/") if key >= landing_key(floor)]
     doomed += [key for key in lake.store.list("landed/") if key >= landed_prefix(floor)]
+    doomed += [key for key in lake.store.list(LANDED_RECORDS) if key >= landing_records(floor)]
     for day in later:
         doomed += [*lake.store.list(events_prefix(day)), *lake.store.list(seal_prefix(day))]
     # Records last: as long as one is there, doing it again after a crash finds that there is something to remove.

@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 from lumi_pipeline.acknowledging import check_acknowledgements, declared_breaks
 from lumi_pipeline.chain import Break, ChainEnd, ChainFold, ChainState
 from lumi_pipeline.days import day_end, day_range
+from lumi_pipeline.erasure.confirming import Erasures
+from lumi_pipeline.erasure.orders import newest_order
 from lumi_pipeline.errors import (
     LakeError,
     LandingError,
@@ -20,12 +22,13 @@ from lumi_pipeline.errors import (
     OutboxLocked,
     OutboxMissing,
     ReplacedOutbox,
+    UnfinishedErasure,
     UnfinishedLanding,
 )
 from lumi_pipeline.events import MIN_MICROS, from_micros, to_micros
 from lumi_pipeline.genesis import GENESIS_KEY
 from lumi_pipeline.hashing import genesis_hash
-from lumi_pipeline.lake import Lake, events_prefix, seal_prefix
+from lumi_pipeline.lake import REWRITTEN, Lake, events_prefix, seal_prefix
 from lumi_pipeline.landing import Cursor, heads_ahead, landing_key, landings, read_cursors
 from lumi_pipeline.outbox import Outbox, Snapshot
 from lumi_pipeline.pending import DayRange, Pending
@@ -34,7 +37,8 @@ from lumi_pipeline.sealedday import SealedDay, load_sealed_day
 from lumi_pipeline.sealing import Progress, Sealer, SealReport
 from lumi_pipeline.site import SiteState, site_state
 from lumi_pipeline.succession import earlier_logs
-from lumi_pipeline.tenantdays import DayTenants
+from lumi_pipeline.superseding import record_name
+from lumi_pipeline.tenantdays import DayTenants, stored_tenants
 from lumi_pipeline.verdict import Status, Verdict
 from transparency.audit import check_journal
 from transparency.encoding import format_timestamp, parse_day
@@ -102,7 +106,7 @@ def verify_days(
                 continue
         try:
             before, report = sealer.verify(day, before, progress)
-            _check_partition(lake, before)
+            _check_partition(lake, before, sealer.erasures)
             yield _day_verdict(report)
         except LumiError as error:
             before = None
@@ -125,7 +129,24 @@ def verify_folders(lake: Lake, genesis: Genesis | None) -> Iterator[Verdict]:
         yield Verdict("lake", Status.FAILED, "stray", tuple(found))
 
 
-def verify_landings(lake: Lake, sealed: DayTenants | None) -> Verdict:
+def verify_erasures(erasures: Erasures) -> Iterator[Verdict]:
+    """Hold every order of erasure against the event of the operator's chain that gave it; without any, say nothing."""
+
+    def check() -> _Found:
+        given, unfinished = erasures.given(), [k.order for k in erasures.known() if k.outcome is None]
+        if unfinished:
+            raise UnfinishedErasure(
+                f"erasure {unfinished[0].number} of {len(unfinished[0].events)} event(s) of tenant "
+                f"{unfinished[0].tenant_id} is under way or was interrupted; 'lumi erase --resume' completes it"
+            )
+        events = sum(len(order.events) for order in given)
+        return _Found(f"{len(given)} erasure(s) of {events} event(s), each ordered by an event of the operator.")
+
+    if newest_order(erasures.lake) >= 0:
+        yield _judged("erasures", check)
+
+
+def verify_landings(lake: Lake, sealed: DayTenants | None, erasures: Erasures) -> Verdict:
     """Check every landing's commit object and files, and the chains of the rows that are not sealed yet."""
 
     def check() -> _Found:
@@ -135,18 +156,26 @@ def verify_landings(lake: Lake, sealed: DayTenants | None) -> Verdict:
         number = -1
         for landing in landings(lake):
             number = landing.number
-            for file in landing.all_files:
+            known |= {file.path for file in landing.all_files}
+            replaced = set(landing.files) - set(landing.event_files)
+            for file in {*landing.all_files, *landing.event_files} - replaced:
                 known.add(file.path)
                 if number >= floor or file.path in present:
                     lake.read(file)
+            _check_replaced([key for key in present if key in {file.path for file in replaced}], erasures)
         if number < floor - 1:
             raise LandingError(
                 f"{landing_key(floor - 1)} was lost, although {sealed_day} is sealed from it; restore it"
             )
-        uncommitted = _check_landed_files(present - known, number)
+        unlisted = present - known
+        _check_replaced([key for key in unlisted if REWRITTEN in key], erasures)
+        uncommitted = _check_landed_files(unlisted, number)
         with Pending(lake, floor) as pending:
-            rows, breaks = _fold_pending(pending, sealed)
+            fold, breaks = _fold_pending(pending, sealed)
         _raise_found(breaks)
+        erasures.check("landings", fold.tenants)
+        erasures.check_carried_out("landings", fold.tenants)
+        rows = sum(tenant.count for tenant in fold.tenants.values())
         if uncommitted:
             raise UnfinishedLanding(
                 f"{uncommitted[0]} belongs to no landing yet. Either a landing is under way or was interrupted; then "
@@ -157,7 +186,9 @@ def verify_landings(lake: Lake, sealed: DayTenants | None) -> Verdict:
     return _judged("landings", check)
 
 
-def verify_outbox(outbox: Outbox, lake: Lake, sealed: DayTenants | None, progress: Progress | None = None) -> Verdict:
+def verify_outbox(
+    outbox: Outbox, lake: Lake, sealed: DayTenants | None, erasures: Erasures, progress: Progress | None = None
+) -> Verdict:
     """Recompute every chain in the outbox from its beginning, and hold it against what was landed."""
 
     def check() -> _Found:
@@ -172,10 +203,11 @@ def verify_outbox(outbox: Outbox, lake: Lake, sealed: DayTenants | None, progres
                 )
             heads_ahead(snapshot, cursors)
             fold, breaks = _fold_outbox(snapshot, cursors, progress)
-            fold.refuse_erased("outbox")
             declared = declared_breaks(lake) if breaks else set()
             undeclared = [found for found in breaks if (found.tenant_id, found.seq, found.kind.value) not in declared]
             _raise_found(undeclared, list(_closing_problems(snapshot, fold, sealed)))
+        erasures.check("outbox", fold.tenants)
+        erasures.check_carried_out("outbox", fold.tenants)
         if breaks:
             found = "\n".join(_spelled_out(breaks))
             raise VerificationError("declared-break", f"{len(breaks)} break(s), all acknowledged:\n{found}")
@@ -190,7 +222,7 @@ def failure(subject: str, error: LumiError) -> Verdict:
     """An error as a verdict: what could not be read at all leaves the verification incomplete, all else fails it."""
     if isinstance(error, VerificationError):
         return Verdict(subject, Status.FAILED, error.reason, (str(error),))
-    if isinstance(error, UnfinishedLanding):
+    if isinstance(error, UnfinishedLanding | UnfinishedErasure):
         return Verdict(subject, Status.INCOMPLETE, "unfinished", (str(error),))
     if isinstance(error, OutboxMissing | OutboxLocked):
         return Verdict(subject, Status.INCOMPLETE, "unavailable", (str(error),))
@@ -253,16 +285,31 @@ def _day_verdict(report: SealReport) -> Verdict:
     return Verdict(str(report.day), Status.FAILED, "declared-break", found, {**facts})
 
 
-def _check_partition(lake: Lake, sealed: SealedDay) -> None:
+def _check_partition(lake: Lake, sealed: SealedDay, erasures: Erasures) -> None:
     """Nothing but the sealed day may lie in its folders, where a reader of plain Parquet would count it."""
     day = sealed.manifest.day
-    known = {file.path for file in sealed.manifest.files}
+    known = {stored_tenants(sealed.manifest).path, *(file.path for file in sealed.event_files)}
     known |= {f"{seal_prefix(day)}{name}" for name in ("manifest.json", "day.txt")}
+    known |= {f"{seal_prefix(day)}{record_name(record.erasure)}" for record in sealed.superseded}
     known |= check_acknowledgements(lake, day, sealed.breaks)
+    listed = {file.path for file in sealed.manifest.files}
     for prefix in (events_prefix(day), seal_prefix(day)):
         for key in lake.store.list(prefix):
             if key not in known:
+                if key in listed or REWRITTEN in key:
+                    _check_replaced([key], erasures)
                 raise LakeError(f"{key} is not part of the sealed day: its manifest does not list it; move it away")
+
+
+def _check_replaced(keys: Sequence[str], erasures: Erasures) -> None:
+    """Files that an erasure replaced, or was about to put in their place, may be there until it is finished."""
+    if keys and any(known.outcome is None for known in erasures.known()):
+        raise UnfinishedErasure(
+            f"{keys[0]} does not count any more, or not yet: an erasure is under way or was interrupted; "
+            "'lumi erase --resume' completes it"
+        )
+    if keys:
+        raise LakeError(f"{keys[0]} was replaced by an erasure; 'lumi erase --resume' removes what it left")
 
 
 def _is_of_a_day(key: str, first: date | None) -> bool:
@@ -286,7 +333,7 @@ def _check_landed_files(unlisted: Iterable[str], number: int) -> list[str]:
     return uncommitted
 
 
-def _fold_pending(pending: Pending, sealed: DayTenants | None) -> tuple[int, list[Break]]:
+def _fold_pending(pending: Pending, sealed: DayTenants | None) -> tuple[ChainFold, list[Break]]:
     known = sealed.tenants if sealed else {}
 
     def start(tenant_id: str) -> ChainState:
@@ -300,7 +347,7 @@ def _fold_pending(pending: Pending, sealed: DayTenants | None) -> tuple[int, lis
     for table in pending.rows({tenant_id: DayRange(start(tenant_id).next_seq, end) for tenant_id, end in ends.items()}):
         fold.add(table)
     breaks = [found for tenant_id, end in ends.items() for found in fold.finish(tenant_id, end).breaks]
-    return sum(tenant.count for tenant in fold.tenants.values()), breaks
+    return fold, breaks
 
 
 def _fold_outbox(

@@ -15,9 +15,11 @@ from lumi_pipeline.cli.demo import demo
 from lumi_pipeline.cli.doctor import doctor
 from lumi_pipeline.cli.drill import drill
 from lumi_pipeline.cli.ending import execute
+from lumi_pipeline.cli.erase import erase
 from lumi_pipeline.cli.evidence import evidence
 from lumi_pipeline.cli.feed import feed
 from lumi_pipeline.cli.fsck import fsck
+from lumi_pipeline.cli.hold import hold
 from lumi_pipeline.cli.importing import import_group
 from lumi_pipeline.cli.keys import keys
 from lumi_pipeline.cli.landing import landing
@@ -85,6 +87,8 @@ for _command in (
     witness,
     siem,
     feed,
+    hold,
+    erase,
     status,
     doctor,
     tour,

@@ -15,6 +15,7 @@ from lumi_pipeline.verdict import Status, Verdict
 from lumi_pipeline.verification import (
     failure,
     verify_days,
+    verify_erasures,
     verify_folders,
     verify_landings,
     verify_outbox,
@@ -55,10 +56,14 @@ def judge_history(
     if (first or last) and not chosen(days):
         yield Verdict("lake", Status.INCOMPLETE, "no-days", ("No day of that period is sealed.",))
     yield from verify_folders(pipeline.lake, genesis)
-    yield _on_what_is_sealed(pipeline, "landings", lambda sealed: verify_landings(pipeline.lake, sealed))
+    erasures = pipeline.erasures()
+    yield from verify_erasures(erasures)
+    yield _on_what_is_sealed(pipeline, "landings", lambda sealed: verify_landings(pipeline.lake, sealed, erasures))
     with progress("Outbox", "events") as meter:
         yield _on_what_is_sealed(
-            pipeline, "outbox", lambda sealed: verify_outbox(pipeline.outbox, pipeline.lake, sealed, meter.advance)
+            pipeline,
+            "outbox",
+            lambda sealed: verify_outbox(pipeline.outbox, pipeline.lake, sealed, erasures, meter.advance),
         )
 
 

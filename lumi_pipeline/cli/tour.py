@@ -70,11 +70,11 @@ def tour(given: Given) -> None:
 
 def _some_event(pipeline: "Pipeline") -> str:
     """Return the id of an event in the middle of the newest sealed day that has any."""
-    from lumi_pipeline.sealedday import load_manifest
+    from lumi_pipeline.sealedday import current_files
 
     for day in reversed(pipeline.sealed_days()):
-        for file in load_manifest(pipeline.lake, day).files:
-            if file.path.startswith("events/") and file.rows:
+        for file in current_files(pipeline.lake, day):
+            if file.rows:
                 ids = [id_ for table in pipeline.lake.read_events(file) for id_ in table.column("event_id").to_pylist()]
                 return str(ids[len(ids) // 2])
     raise Stop("no sealed day holds an event yet; seal some with: lumi run", ExitCode.FAILURE)

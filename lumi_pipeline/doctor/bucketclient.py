@@ -27,9 +27,6 @@ class BucketClient(S3Client, Protocol):
     def get_bucket_lifecycle_configuration(self, **parameters: object) -> Mapping[str, object]:
         """GetBucketLifecycleConfiguration."""
 
-    def list_object_versions(self, **parameters: object) -> Mapping[str, object]:
-        """ListObjectVersions."""
-
 
 @contextmanager
 def asking(store: S3Store, doing: str, what: str, *rights: str) -> Iterator[BucketClient]:

@@ -7,8 +7,8 @@ from enum import Enum
 from lumi_pipeline.drill.scratch import Trial
 
 _LOG = ("log/", "log-private/")
-_SEALED = (*_LOG, "seals/", "events/")
-_LANDED = (*_LOG, "seals/", "landings/", "landed/")
+_SEALED = (*_LOG, "seals/", "events/", "erasures/")
+_LANDED = (*_LOG, "seals/", "landings/", "landed/", "superseded/", "erasures/")
 
 
 class Area(Enum):

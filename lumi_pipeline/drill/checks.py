@@ -65,11 +65,13 @@ def _sealed(trial: Trial) -> DayTenants:
 
 
 def _landings(trial: Trial) -> Iterable[Verdict]:
-    return _failing("landings", lambda: [verify_landings(trial.lake, _sealed(trial))])
+    return _failing("landings", lambda: [verify_landings(trial.lake, _sealed(trial), trial.pipeline.erasures())])
 
 
 def _outbox(trial: Trial) -> Iterable[Verdict]:
-    return _failing("outbox", lambda: [verify_outbox(trial.pipeline.outbox, trial.lake, _sealed(trial))])
+    return _failing(
+        "outbox", lambda: [verify_outbox(trial.pipeline.outbox, trial.lake, _sealed(trial), trial.pipeline.erasures())]
+    )
 
 
 def _land(trial: Trial) -> Iterable[Verdict]:

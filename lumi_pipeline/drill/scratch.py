@@ -30,7 +30,7 @@ from lumi_pipeline.outboxaddress import sqlite_address
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.proving import prove_event
 from lumi_pipeline.records import StoredFile
-from lumi_pipeline.sealedday import load_manifest
+from lumi_pipeline.sealedday import current_files, load_manifest
 from lumi_pipeline.tenantdays import read_day_tenants
 from transparency.checkpoint import parse_signed_checkpoint
 from transparency.cosignature import cosign, merge_cosignatures
@@ -175,12 +175,11 @@ class Trial:
         self.proof.write_bytes(prove_event(self.lake, genesis, self._some_event()))
 
     def _some_event(self) -> str:
-        for file in load_manifest(self.lake, self.target.day).files:
-            if file.path.startswith(events_prefix(self.target.day)):
-                for table in self.lake.read_events(file):
-                    ids = table.filter(pc.equal(table.column("tenant_id"), pa.scalar(self.target.tenant_id)))
-                    if len(ids):
-                        return str(ids.column("event_id")[len(ids) // 2].as_py())
+        for file in current_files(self.lake, self.target.day):
+            for table in self.lake.read_events(file):
+                ids = table.filter(pc.equal(table.column("tenant_id"), pa.scalar(self.target.tenant_id)))
+                if len(ids):
+                    return str(ids.column("event_id")[len(ids) // 2].as_py())
         raise DrillError(f"{self.target.day} has no event of {self.target.tenant_id}; this is a mistake of ours")
 
 
@@ -271,7 +270,8 @@ class Scratch:
         sealed = source.sealed_days()
         published = LogView(source.lake.store).state().published_size - 1
         whole = {day, day - timedelta(days=1), sealed[-1], sealed[published - 1]}
-        keys = [key for prefix in ("log/", "log-private/", "landings/", "landed/") for key in _list(source, prefix)]
+        wanted = ("log/", "log-private/", "landings/", "landed/", "superseded/", "erasures/")
+        keys = [key for prefix in wanted for key in _list(source, prefix)]
         keys += [f"{seal_prefix(other)}day.txt" for other in sealed if other not in whole]
         keys += [key for other in sorted(whole) for key in _list(source, seal_prefix(other))]
         keys += _list(source, events_prefix(day))
@@ -304,9 +304,7 @@ def _targets(source: Pipeline, day: date) -> Iterator[Target]:
     """Yield for each event file of a day the tenant with the fewest rows that are enough and all in that file."""
     manifest = load_manifest(source.lake, day)
     known = read_day_tenants(source.lake, manifest).tenants
-    for file in manifest.files:
-        if not file.path.startswith(events_prefix(day)):
-            continue
+    for file in current_files(source.lake, day):
         rows = source.lake.open_events(file).read(columns=["tenant_id", "seq"])
         tenants = rows.column("tenant_id")
         counted = rows.group_by("tenant_id").aggregate([("seq", "count")]).to_pylist()

@@ -3,7 +3,8 @@
 ``evidence/<tenant>/<bundle>.zip`` in the lake's store holds a tenant's events of a calendar month; of the log's first
 month, those from the log's first day on. A bundle is made and verified in a temporary directory and then created under
 its key, whole or not at all, so a crash leaves nothing that looks like evidence. It is never replaced: making it again
-would give other bytes (another run, a later checkpoint), and an auditor may have the first ones.
+would give other bytes (another run, a later checkpoint), and an auditor may have the first ones. Only an erasure puts
+another one in its place, on record (superseding.py).
 
 While a bundle is stored or checked, its ZIP file is held in memory once.
 """
@@ -15,18 +16,17 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
 
-from lumi_pipeline.errors import ConfigError, EvidenceError, LumiError
+from lumi_pipeline.erasure.orders import newest_order
+from lumi_pipeline.errors import ConcurrentRun, ConfigError, EvidenceError, LumiError
 from lumi_pipeline.evidence.judging import judge_bundle
 from lumi_pipeline.evidence.period import Asked, check_period
+from lumi_pipeline.evidence.superseding import PREFIX, current_key
 from lumi_pipeline.evidence.writer import write_bundle
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.verdict import Status, Verdict
 from transparency.errors import ObjectConflict, ObjectMissing
 from transparency.logview import LogView
-
-PREFIX: Final = "evidence/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class MonthlyEvidence:
         stored = set(self._store.list(PREFIX))
         ended = list(_months(self._genesis.first_day, today.replace(day=1) - timedelta(days=1)))
         for number, month in enumerate(ended):
-            if any(_key(self._asked(tenant_id, month)) not in stored for tenant_id in self.tenants):
+            if any(current_key(self._asked(tenant_id, month), stored) not in stored for tenant_id in self.tenants):
                 return ended[number:]
         return []
 
@@ -108,7 +108,7 @@ class MonthlyEvidence:
         stored = set(self._store.list(PREFIX))
         verdicts = []
         for tenant_id, one in sorted(asked.items()):
-            key = _key(one)
+            key = current_key(one, stored)
             if key in stored:
                 verdicts.append(self._verdict(key, self._store.get(key), one))
             elif tenant_id in self.tenants:
@@ -116,11 +116,18 @@ class MonthlyEvidence:
                 verdicts.append(Verdict(key, Status.FAILED, "missing", (line,)))
         return verdicts
 
+    def made_anew(self, asked: Asked) -> bytes:
+        """Return a bundle, made and verified anew from what the lake holds now; nothing is stored."""
+        return self._write(asked, asked.name)[0]
+
     def _bundle(self, asked: Asked) -> MonthlyBundle:
-        key = _key(asked)
+        orders = newest_order(self._pipeline.lake)
+        key = current_key(asked, self._store.list(f"{PREFIX}{asked.tenant_id}/"))
         data = self._stored(key)
         if data is None:
-            data, verdict = self._write(asked)
+            data, verdict = self._write(asked, key)
+            if newest_order(self._pipeline.lake) != orders:
+                raise ConcurrentRun("an erasure was ordered meanwhile; make the evidence again")
             try:
                 self._store.put_new(key, data)
             except ObjectConflict:
@@ -135,10 +142,10 @@ class MonthlyEvidence:
             )
         return _described(asked, key, data, verdict, fresh=False)
 
-    def _write(self, asked: Asked) -> tuple[bytes, Verdict]:
+    def _write(self, asked: Asked, subject: str) -> tuple[bytes, Verdict]:
         with _scratch() as directory:
             report = write_bundle(
-                self._pipeline, asked, directory, lambda path: self._judge(path, _key(asked)), zipped=True
+                self._pipeline, asked, directory, lambda path: self._judge(path, subject), zipped=True
             )
             return report.path.read_bytes(), report.verdict
 
@@ -178,10 +185,6 @@ class MonthlyEvidence:
 
     def _stored_tenants(self) -> set[str]:
         return {key.removeprefix(PREFIX).partition("/")[0] for key in self._store.list(PREFIX)}
-
-
-def _key(asked: Asked) -> str:
-    return f"{PREFIX}{asked.tenant_id}/{asked.name}.zip"
 
 
 def _sound(verdict: Verdict) -> bool:

@@ -181,7 +181,7 @@ class RowChecker:
     def _check_day(self, day: CheckedDay, record: TenantDay) -> None:
         name = record.day.isoformat()
         rows = self._fold.finish(name, ChainEnd(record.next, record.head_after))
-        self.findings.erased += rows.erased
+        self.findings.erased += len(rows.erased)
         if rows.tree.root() != record.root or rows.count != record.count:
             self.findings.note(
                 "event-tree", f"the {rows.count:,} rows of {day.day} are not the {record.count:,} that its record has"

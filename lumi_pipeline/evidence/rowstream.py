@@ -7,7 +7,7 @@ import pyarrow as pa
 from lumi_pipeline.chain import Break, ChainEnd, ChainFold, ChainState
 from lumi_pipeline.checkedrows import checked_views, sorted_events
 from lumi_pipeline.days import day_end, day_start
-from lumi_pipeline.lake import Lake, events_prefix
+from lumi_pipeline.lake import Lake
 from lumi_pipeline.records import TenantDay
 from lumi_pipeline.sealedday import SealedDay
 
@@ -31,9 +31,7 @@ class DayRows:
             return
         fold = _fold(tenant.record) if tenant.record.breaks else None
         if tenant.record.count:
-            prefix = events_prefix(self._sealed.record.day)
-            files = [file for file in self._sealed.manifest.files if file.path.startswith(prefix)]
-            with checked_views(self._lake, {"sealed": files}) as db:
+            with checked_views(self._lake, {"sealed": self._sealed.event_files}) as db:
                 for table in sorted_events(db, "SELECT * FROM sealed WHERE tenant_id = $tenant", self._tenant_id):
                     if fold is not None:
                         fold.add(table)

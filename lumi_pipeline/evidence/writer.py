@@ -19,6 +19,7 @@ from lumi_pipeline.evidence.workfolder import put_in_place, working_folder
 from lumi_pipeline.evidence.zipping import write_zip
 from lumi_pipeline.pages import verifier_page
 from lumi_pipeline.pipeline import Pipeline
+from lumi_pipeline.rewritten import check_rewritten_day
 from lumi_pipeline.rotation import Role
 from lumi_pipeline.sealedday import load_sealed_day
 from lumi_pipeline.verdict import Status, Verdict
@@ -104,6 +105,7 @@ def _write_events(  # noqa: PLR0917 - the parts of a bundle
         file.write(HEADER)
         for day in asked.days():
             sealed = load_sealed_day(pipeline.lake, day)
+            check_rewritten_day(pipeline.lake, sealed)
             rows = DayRows(pipeline.lake, sealed, asked.tenant_id)
             _write_rows(rows, writer, file, progress)
             days.append(day_evidence(log, sealed, asked.tenant_id, rows.breaks))

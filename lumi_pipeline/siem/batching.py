@@ -15,12 +15,11 @@ import pyarrow.compute as pc
 from lumi_pipeline.catalogue import RECEIPTS_DIGESTED
 from lumi_pipeline.days import DAY_MICROS
 from lumi_pipeline.events import from_micros
-from lumi_pipeline.kernels.parts import BLOCK
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.siem.destination import Destination
 from lumi_pipeline.siem.encoding import Encoder, Records
-from lumi_pipeline.siem.packing import ENDS, cut, record_starts
+from lumi_pipeline.siem.packing import cut, record_starts
 from lumi_pipeline.siem.plans import EVENTS_SCHEMA, Batch, Refused, TenantShare
 from lumi_pipeline.siem.settings import Route, Selection
 from lumi_pipeline.siem.stamping import stamp
@@ -103,11 +102,9 @@ class Batcher:
     def _keep(self, packed: _Packed) -> None:
         """Store the bodies of batches, and take down what is in them."""
         # Contents are made in the same memory again and again: fresh pages would take as long as writing them.
-        offsets = packed.records.offsets
-        largest = max((int(offsets[after] - offsets[first]) for first, after in packed.spans), default=0)
         rooms: SimpleQueue[Bytes] = SimpleQueue()
         for _ in range(_WORKERS):
-            rooms.put(np.empty(largest + record_starts(self._destination.framing) + BLOCK, np.uint8))
+            rooms.put(packed.records.room(packed.spans, self._destination.framing))
 
         def keep(span: tuple[int, int]) -> tuple[str, StoredFile]:
             room = rooms.get()
@@ -127,11 +124,7 @@ class Batcher:
     def _body(self, packed: _Packed, span: tuple[int, int], room: Bytes) -> tuple[str, StoredFile, bytes]:
         """Return a batch's id, and its body as it is stored and sent; ``room`` is what its content is made in."""
         first, after = span
-        begin, end = ENDS[self._destination.framing]
-        offsets = packed.records.offsets
-        packed.records.write(first, after, room[len(begin) :])
-        content = room[: int(offsets[after] - offsets[first]) + len(begin)]
-        content.data[: len(begin)], content.data[-len(end) :] = begin, end
+        content = packed.records.content(first, after, self._destination.framing, room)
         ids = packed.rows.column("event_id")
         parts = (
             self._destination.settings.name,

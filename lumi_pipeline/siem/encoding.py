@@ -7,7 +7,7 @@ and told.
 """
 
 from binascii import hexlify
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Self, TypeAlias
@@ -20,10 +20,11 @@ import pyarrow.compute as pc
 
 from lumi_pipeline.errors import SiemError
 from lumi_pipeline.kernels.engine import engine
-from lumi_pipeline.siem.destination import Destination
+from lumi_pipeline.kernels.parts import BLOCK
+from lumi_pipeline.siem.destination import Destination, Framing
 from lumi_pipeline.siem.native import NATIVE
 from lumi_pipeline.siem.ocsf import OCSF
-from lumi_pipeline.siem.packing import SEPARATORS, record_starts
+from lumi_pipeline.siem.packing import ENDS, SEPARATORS, record_starts
 from lumi_pipeline.siem.recordplan import RecordPlan
 from lumi_pipeline.siem.settings import Route
 from lumi_pipeline.siem.sqltext import joined, quoted
@@ -74,6 +75,19 @@ class Records:
     rows: npt.NDArray[np.int64]
     omitted: npt.NDArray[np.bool_]
     refused: npt.NDArray[np.int64]
+
+    def room(self, spans: Iterable[tuple[int, int]], framing: Framing) -> npt.NDArray[np.uint8]:
+        """Memory in which the content of any of these requests can be made."""
+        largest = max((int(self.offsets[after] - self.offsets[first]) for first, after in spans), default=0)
+        return np.empty(largest + record_starts(framing) + BLOCK, np.uint8)
+
+    def content(self, first: int, after: int, framing: Framing, room: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Make the content of the request that has these records, with the placeholder of its id, in ``room``."""
+        begin, end = ENDS[framing]
+        self.write(first, after, room[len(begin) :])
+        content = room[: int(self.offsets[after] - self.offsets[first]) + len(begin)]
+        content.data[: len(begin)], content.data[-len(end) :] = begin, end
+        return content
 
 
 _FORMATS: Final = {"native": NATIVE, "ocsf": OCSF}

@@ -82,7 +82,7 @@ def publish_feeds(source: Source, tenants: Sequence[str]) -> FeedsReport:
         with _told(failed, tenant_id):
             feeds[tenant_id] = _Feed(source, tenant_id)
     left = {tenant_id: feed for tenant_id, feed in feeds.items() if feed.span is not None}
-    with _Records() as records:
+    with FeedRecords() as records:
         try:
             for tenant_id, tables in _by_tenant(_reading(source, left.values())):
                 with _told(failed, tenant_id):
@@ -155,7 +155,7 @@ def publish_feed(source: Source, tenant_id: str) -> FeedReport:
     """
     feed = _Feed(source, tenant_id)
     if feed.span is not None:
-        with _Records() as records:
+        with FeedRecords() as records:
             feed.publish(feed.rows(), records)
     return feed.report
 
@@ -192,7 +192,7 @@ class _Feed:
         """Yield the rows that the feed lacks, in order."""
         return self._source.rows({self.tenant_id: self.span}) if self.span is not None else iter(())
 
-    def publish(self, tables: Iterator[pa.Table], records: "_Records") -> None:
+    def publish(self, tables: Iterator[pa.Table], records: "FeedRecords") -> None:
         """Publish the tenant's rows from where the feed ends, as they are in the lake."""
         if self._cursor is None:
             return
@@ -210,7 +210,7 @@ class _Feed:
                 waiting=report.next + report.waiting - entry.next,
             )
 
-    def _write(self, step: "_Step", records: "_Records") -> tuple[FeedEntry, bytes]:
+    def _write(self, step: "_Step", records: "FeedRecords") -> tuple[FeedEntry, bytes]:
         """Publish one step; return its entry, and that as it is stored."""
         path, batch_id, size, digest = None, "", 0, ""
         number = self._last.number + 1 if self._last else 0
@@ -235,6 +235,7 @@ class _Feed:
             self._digest,
         )
         data = entry.encode()
+        self._source.check_unchanged()
         try:
             # The commit. Whoever creates this number has published it.
             self._book.journal.append(number, data)
@@ -245,7 +246,7 @@ class _Feed:
         self._book.tidy(entry)
         return entry, data
 
-    def _body(self, step: "_Step", records: "_Records") -> tuple[str, bytes]:
+    def _body(self, step: "_Step", records: "FeedRecords") -> tuple[str, bytes]:
         """Return the id of a step's batch, and its object."""
         content = records.of(step.events)
         parts = (self.tenant_id, NATIVE.version, str(step.first), str(step.next), hashlib.sha256(content).hexdigest())
@@ -356,7 +357,7 @@ def _withheld(first: int, seqs: npt.NDArray[np.int64], bad: Flags) -> Iterator[W
         yield run
 
 
-class _Records:
+class FeedRecords:
     """Makes records of events, as a feed's objects hold them. Use as a context manager."""
 
     def __init__(self) -> None:

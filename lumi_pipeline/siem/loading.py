@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 from lumi_pipeline.errors import LakeError, LedgerError
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.siem.destination import Destination, Framing, Outgoing
+from lumi_pipeline.siem.erased import CurrentPlan, current_plan
 from lumi_pipeline.siem.gzipping import decompress
 from lumi_pipeline.siem.ledger import Delivery, Key
 from lumi_pipeline.siem.packing import ENDS, SEPARATORS
-from lumi_pipeline.siem.plans import Batch, Plan, PlanBook, Refused, TenantShare
+from lumi_pipeline.siem.plans import Batch, PlanBook, Refused, TenantShare
 from lumi_pipeline.siem.settings import Route
 
 _Item = TypeVar("_Item")
@@ -74,19 +75,19 @@ class Loader:
         self._lake = lake
         self._book = book
         self._destination = destination
-        self._plans: OrderedDict[int, tuple[Plan, pa.Table]] = OrderedDict()
+        self._plans: OrderedDict[int, tuple[CurrentPlan, pa.Table]] = OrderedDict()
         self._sliceable = destination.suffix.endswith(".gz")
 
     def batch(self, key: Key) -> Batch:
         """Return a batch as it was planned."""
-        plan, _ = self._plan(key.plan)
+        plan = self._plan(key.plan)[0].plan
         if not 0 <= key.batch < len(plan.batches) or key.end > plan.batches[key.batch].count:
             raise LedgerError(f"{self._destination.settings.name}: plan {key.plan} has no batch {key}")
         return plan.batches[key.batch]
 
     def refused(self, key: Key) -> Refused:
         """Return an event that no record could be made for."""
-        return self._plan(key.plan)[0].refused[-1 - key.batch]
+        return self._plan(key.plan)[0].plan.refused[-1 - key.batch]
 
     def route(self, batch: Batch) -> Route:
         """The route that a batch takes, as it is set now; where it is gone, what takes everything."""
@@ -97,6 +98,12 @@ class Loader:
         """Make the request that is to be sent at ``now``."""
         key, batch = delivery.key, self.batch(delivery.key)
         self._check_settings(key, batch)
+        if key.batch in self._plan(key.plan)[0].gone:
+            name = self._destination.settings.name
+            raise LedgerError(
+                f"{name}: its body was erased, and could not be made anew; give it up (lumi siem unblock {name} "
+                f"--give-up {batch.batch_id[:12]}), and send what is left of it with lumi siem backfill"
+            )
         events = self._events(key)
         stored = self._lake.read(batch.body)
         whole = key.count == batch.count
@@ -113,6 +120,10 @@ class Loader:
                 raise LedgerError(f"{self._destination.settings.name}: {key} can't be cut out of its batch")
             body = self._destination.body(framed(records, self._destination.framing))
             delivery_id = f"{batch.batch_id}.{key.first}-{key.end}" + (".restamped" if restamped else "")
+        erasure = self._plan(key.plan)[0].made_anew.get(key.batch)
+        if erasure is not None:
+            # What was sent before under the name that it had may be there, with another content.
+            delivery_id += f".erased-{erasure}"
         outgoing = Outgoing(
             batch_id=batch.batch_id,
             delivery_id=delivery_id,
@@ -141,7 +152,7 @@ class Loader:
                     f"{route.name} any more; set it back, or give the batch up (lumi siem unblock {settings.name} "
                     f"--give-up {batch.batch_id[:12]})"
                 )
-        planned, _ = self._plan(key.plan)
+        planned = self._plan(key.plan)[0].plan
         made_for, made = _kind(planned.mapping), _kind(self._destination.mapping)
         if made_for != made or not batch.body.path.endswith(f".{self._destination.suffix}"):
             raise LedgerError(
@@ -166,10 +177,10 @@ class Loader:
         records = self._records(self._lake.read(self.batch(key).body), self._events(key))
         return records[0] if records else b""
 
-    def _plan(self, number: int) -> tuple[Plan, pa.Table]:
+    def _plan(self, number: int) -> tuple[CurrentPlan, pa.Table]:
         if number not in self._plans:
-            plan = self._book.read(number)
-            self._plans[number] = (plan, self._book.events(plan))
+            current = current_plan(self._lake, self._destination.settings.name, self._book.read(number))
+            self._plans[number] = (current, self._book.events(current.plan))
             while len(self._plans) > _PLANS:
                 self._plans.popitem(last=False)
         self._plans.move_to_end(number)

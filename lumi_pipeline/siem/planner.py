@@ -176,6 +176,7 @@ class Planner:
             planned.last_backfill,
         )
         data = plan.encode()
+        self._source.check_unchanged()
         try:
             # The commit. A crash before it leaves files that nothing lists, and the same rows are planned again.
             self._book.journal.append(number, data)

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import pyarrow as pa
 
+from lumi_pipeline.erasure.orders import newest_order
 from lumi_pipeline.errors import ConcurrentRun, LakeError
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.landedrows import LandedRows
@@ -25,16 +26,27 @@ class Source:
     cursors: Mapping[str, Cursor]
     landings: int
     """Number of landings: the first that is not among what the cursors say."""
+    orders: int
+    """The number of the last erasure that had been ordered; -1 before the first."""
 
     @classmethod
     def open(cls, lake: Lake, days: tuple[date, ...]) -> "Source":
         """Look at a lake whose sealed days are these."""
         with _overtaken_or_damaged(lake, days):
+            orders = newest_order(lake)
             last = load_sealed_day(lake, days[-1]) if days else None
             tenants = last.tenants if last else None
             # The number first: a landing that is committed in between is in the cursors, and looked at again next time.
             found = last_landing(lake, tenants.landing_floor if tenants else 0)
-            return cls(lake, days, last, read_cursors(lake, tenants), found.landing.number + 1 if found else 0)
+            return cls(lake, days, last, read_cursors(lake, tenants), found.landing.number + 1 if found else 0, orders)
+
+    def check_unchanged(self) -> None:
+        """Raise :class:`~lumi_pipeline.errors.ConcurrentRun` if an erasure was ordered since the lake was looked at.
+
+        Rows that were read before it may hold what it erases, so they must not be written anywhere.
+        """
+        if newest_order(self.lake) != self.orders:
+            raise ConcurrentRun("an erasure was ordered meanwhile; run again to carry on with what it leaves")
 
     def first_seqs(self, day: date) -> Mapping[str, int]:
         """The seq that each tenant's ``day`` may begin with: no event of that day or later has a lower one.

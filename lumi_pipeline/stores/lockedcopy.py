@@ -23,6 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from lumi_pipeline.stores.objectlock import LOCKED_PREFIXES
+from lumi_pipeline.stores.purging import kept_by, purge
 from transparency.errors import ObjectConflict, ObjectMissing
 from transparency.store import ObjectStore
 
@@ -61,6 +62,18 @@ class LockedCopyStore:
     def delete(self, key: str) -> None:
         """Remove the object from the working store; its copy stays."""
         self.working.delete(key)
+
+    def purge(self, key: str) -> None:
+        """Remove the object for good, from the copy first: what is there no more is not copied again."""
+        if key.startswith(self.prefixes):
+            purge(self.copy, key)
+            # A crash here leaves the object in the working store alone, where it is found and removed again.
+        purge(self.working, key)
+
+    def kept_by(self, key: str) -> str | None:
+        """What keeps everybody from removing the object, in either store."""
+        kept = kept_by(self.working, key)
+        return kept_by(self.copy, key) if kept is None and key.startswith(self.prefixes) else kept
 
     def catch_up(self, replaced: str = "") -> int:
         """Copy what is missing in the copy, all but the key that is about to be ``replaced``; return how many."""

@@ -12,12 +12,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from lumi_pipeline.publicfiles import PUBLIC, cache_control, content_type
 from lumi_pipeline.stores.address import SCHEME
 from lumi_pipeline.stores.objectlock import ObjectLock
-from lumi_pipeline.stores.s3client import S3Client, S3Connection, checked
+from lumi_pipeline.stores.s3client import S3Client, S3Connection, Version, checked
 from lumi_pipeline.stores.s3errors import EXPIRED, FAILURES, Attempt, code_of
 from lumi_pipeline.stores.s3multipart import CREATE_ONLY, upload_parts
 from transparency.errors import ObjectConflict, ObjectMissing, StoreError
@@ -35,7 +36,7 @@ _RIGHTS: Final = {
     "create": ("s3:PutObject",),
     "replace": ("s3:PutObject",),
     "list": ("s3:ListBucket",),
-    "delete": ("s3:GetObject", "s3:DeleteObject"),
+    "delete": ("s3:GetObject", "s3:DeleteObject", "where versions are kept also s3:DeleteObjectVersion"),
 }
 
 
@@ -143,6 +144,55 @@ class S3Store:
             client.head_object(Bucket=self.bucket, Key=name)
             client.delete_object(Bucket=self.bucket, Key=name)
 
+    def purge(self, key: str) -> None:
+        """Remove every version of the object, the newest last; where none is kept, the object. None is no error.
+
+        A crash in between leaves the newest, which is found again. Governance retention is bypassed, which takes the
+        right to do so; under compliance, or a legal hold of S3, it is refused.
+        """
+        name = self._name(key)
+        with self._explain("delete", key) as client:
+            versions = sorted(self._versions(client, name), key=lambda version: version["IsLatest"])
+            for version in versions:
+                # Said only where it is needed: elsewhere it may take a right that nobody has.
+                bypass = {"BypassGovernanceRetention": True} if self._governed(client, name, version) else {}
+                client.delete_object(Bucket=self.bucket, Key=name, VersionId=version["VersionId"], **bypass)
+
+    def kept_by(self, key: str) -> str | None:
+        """What keeps everybody from removing the object: compliance retention, with its end, or a legal hold."""
+        name = self._name(key)
+        with self._explain("read", key) as client:
+            head = _facts(client.head_object(Bucket=self.bucket, Key=name))
+        if head.get("ObjectLockLegalHoldStatus") == "ON":
+            return f"a legal hold of S3 in {self}"
+        until = head.get("ObjectLockRetainUntilDate")
+        if head.get("ObjectLockMode") != "COMPLIANCE" or not isinstance(until, datetime):
+            return None
+        return f"Object Lock (compliance) in {self} until {until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+    def _versions(self, client: S3Client, name: str) -> Iterator[Version]:
+        """Yield the versions of one object, and the marks of its deletion."""
+        wanted: dict[str, object] = {"Bucket": self.bucket, "Prefix": name}
+        while True:
+            page = client.list_object_versions(**wanted)
+            for version in (*page.get("Versions", []), *page.get("DeleteMarkers", [])):
+                if version["Key"] == name:
+                    yield version
+            if not page.get("IsTruncated"):
+                return
+            wanted |= {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
+
+    def _governed(self, client: S3Client, name: str, version: Version) -> bool:
+        if self.lock is None:
+            return False
+        try:
+            head = _facts(client.head_object(Bucket=self.bucket, Key=name, VersionId=version["VersionId"]))
+        except FAILURES as error:
+            if code_of(error) in {"404", "405", "MethodNotAllowed"}:  # the mark of a deletion
+                return False
+            raise
+        return head.get("ObjectLockMode") == "GOVERNANCE"
+
     def _keep(self, doing: str, key: str, data: bytes, condition: Mapping[str, str]) -> None:
         """Write the object under a condition. A crash leaves it whole or not at all, and a replay comes out right."""
         for attempt in range(_CONFLICT_ATTEMPTS):
@@ -227,3 +277,7 @@ class S3Store:
             if "still expired" not in str(error):
                 raise
             raise attempt.error(EXPIRED) from None  # botocore has no class for renewed credentials that are expired too
+
+
+def _facts(answer: object) -> Mapping[str, object]:
+    return answer if isinstance(answer, Mapping) else {}

@@ -68,6 +68,24 @@ class Listing(TypedDict, total=False):
     NextContinuationToken: str
 
 
+class Version(TypedDict):
+    """One version of an object, or a mark that it was deleted."""
+
+    Key: str
+    VersionId: str
+    IsLatest: bool
+
+
+class Versions(TypedDict, total=False):
+    """A page of ListObjectVersions."""
+
+    Versions: list[Version]
+    DeleteMarkers: list[Version]
+    IsTruncated: bool
+    NextKeyMarker: str
+    NextVersionIdMarker: str
+
+
 class S3Client(Protocol):
     """The operations of botocore's client that are used here; botocore itself has no types."""
 
@@ -82,6 +100,9 @@ class S3Client(Protocol):
 
     def delete_object(self, **parameters: object) -> object:
         """DeleteObject."""
+
+    def list_object_versions(self, **parameters: object) -> Versions:
+        """ListObjectVersions."""
 
     def list_objects_v2(self, **parameters: object) -> Listing:
         """ListObjectsV2."""

@@ -5,7 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from hashlib import sha256
 from typing import Any
@@ -19,9 +19,14 @@ from lumi_pipeline.acknowledging import acknowledge, break_report
 from lumi_pipeline.chain import Break, BreakKind
 from lumi_pipeline.doctor.examination import Examination, Place
 from lumi_pipeline.doctor.writing import look_at_store
+from lumi_pipeline.erasure.erasing import Eraser
+from lumi_pipeline.erasure.orders import Order, Outcome, Selector, finish_order
+from lumi_pipeline.erasure.planning import Selection
 from lumi_pipeline.errors import ChainBroken, WitnessesMissing
 from lumi_pipeline.events import COLUMNS, CORE_COLUMNS, HASH_COLUMNS, NULLABLE_COLUMNS, PAYLOAD_COLUMNS
 from lumi_pipeline.evidence import bundlefiles, csvform, proofsfile, rowchecks
+from lumi_pipeline.evidence.monthly import MonthlyEvidence
+from lumi_pipeline.evidence.superseding import SupersededBundle
 from lumi_pipeline.hashing import net
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.landing import Landing
@@ -31,7 +36,11 @@ from lumi_pipeline.records import Manifest, StoredFile, TenantDay
 from lumi_pipeline.rotation import Role
 from lumi_pipeline.siem import receipts
 from lumi_pipeline.siem.checking import UNKNOWN_SIGNER
+from lumi_pipeline.siem.erased import ErasedBatch, ErasedPlan
+from lumi_pipeline.siem.exports import Exports
+from lumi_pipeline.siem.feederased import ErasedEntry
 from lumi_pipeline.succession import succeed
+from lumi_pipeline.superseding import Replacement, Superseded
 from lumi_pipeline.verdict import Status
 from tests.crashing import CrashingStore
 from tests.docs.delivering import DELIVERY_FORMS, NAME, deliver
@@ -96,7 +105,19 @@ SHORTEST = {
     "day": LOG["entries"][1].encode(),
 }
 
+MOMENT = datetime(2026, 11, 22, tzinfo=UTC)
+ORDER = Order(0, "<event>", "<tenant_id>", Selector.ACTOR, "<text>", MOMENT, {1: "<event_id>"})
+PART = "landed/000000000000/part-00000"
+OLD = replace(FILE, path=f"{PART}-{'0' * 16}.parquet")
+NEW = replace(FILE, path=f"{PART}-erased-000000-{'0' * 16}.parquet")
+
 JSON_FORMS = {
+    "erasure": ORDER.encode(),
+    "erasure-done": written(lambda store: finish_order(Lake(store, str), ORDER, Outcome.DONE)),
+    "superseded": Superseded(0, "<event>", (Replacement(OLD, NEW, 1),)).encode(),
+    "siem-erased": ErasedPlan(0, "<event>", 0, (ErasedBatch(0, "<batch>", ("<event_id>",), FILE, 0),), FILE).encode(),
+    "feed-superseded": ErasedEntry(0, "<tenant_id>", 0, "<event>", 1, "<key>", 1, HASH.hex()).encode(),
+    "evidence-superseded": SupersededBundle.of(0, "<event>", ["<object key>"], "<object key>", b"").encode(),
     "manifest": Manifest(DAY, 2, 1, 0, (FILE,), {"<name>": "<version>"}).encode(),
     "landing": Landing(0, "<name>", "", (FILE,), FILE, None).encode(),
     "acknowledgement": written(lambda store: acknowledge(Lake(store, str), REPORT, "<event>", "<text>")),
@@ -139,7 +160,7 @@ def test_form_of_a_json_object(name: str) -> None:
 
 
 def test_digests_of_private_objects() -> None:
-    for name in ("landing", "acknowledgement", "rebase", "rebase-done"):
+    for name in JSON_FORMS.keys() - {"manifest", "breaks", "commit", "staging"}:
         value = json.loads(JSON_FORMS[name])
         digest = value.pop("digest")
         assert sha256(encoding.canonical_json(value).encode()).hexdigest() == digest
@@ -376,6 +397,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     world.tamper("UPDATE audit_outbox SET entity_id = 'T-3' WHERE tenant_id = 'acme' AND seq = 1")
     world.pipeline(recording).rebaser().accept("a test", rerecord=True)
     assert list(look_at_store(Place("root", recording(world.store), None, has_lock=False), Examination(world.config)))
+    forget(world, recording)
     [key] = world.store.list(f"seals/day={at(1).date()}/tenant_days-")
     schemas["tenant_days"] = pq.read_schema(world.parquet(key))
     world.pipeline(recording).rotate(Role.LOG)
@@ -397,10 +419,23 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     return Lived(frozenset(write.key for store in stores for write in store.writes), schemas)
 
 
+def forget(world: World, wrap: Callable[[ObjectStore], ObjectStore]) -> None:
+    """Erase an event that is sealed, and was taken out by a rebase, and one that is planned and not delivered yet."""
+    MonthlyEvidence(world.pipeline(wrap, evidence_tenants=("acme",))).make(at(0).date().replace(day=1))
+    [event] = world.record("acme", at(2, "00:10:00"))
+    world.pipeline(wrap).land()
+    assert [plan.events for plan in Exports(world.pipeline(wrap)).plan(NAME)] == [1]
+    [(sealed,)] = world.select("SELECT event_id FROM audit_outbox WHERE tenant_id = 'acme' AND seq = 1")
+    selection = Selection("acme", event_ids=(str(sealed), event.event_id))
+    assert Eraser(world.pipeline(wrap)).erase(selection, "a test").order is not None
+
+
 WORDS = {
     "<00000>": r"\d{5}",
     "<SHA-256>": "[0-9a-f]{64}",
+    "<bundle>": r"evidence-acme-\d{4}-\d\d-\d\d-\d{4}-\d\d-\d\d",
     "<day>": r"\d{4}-\d\d-\d\d",
+    "<erasure>": r"\d{6}",
     "<hash>": "[0-9a-f]{16}",
     "<hexadecimal new root>": "[0-9a-f]{64}",
     "<name>": "[a-z0-9-]+",

@@ -101,7 +101,7 @@ def look_at_folders(original: Original, _: str, altered: Altered) -> list[Verdic
 def look_at_landings(original: Original, _: str, altered: Altered) -> list[Verdict]:
     pipeline = original.pipeline(altered)
     last = pipeline.lake.sealed_days()[-1]
-    return [verify_landings(pipeline.lake, load_sealed_day(pipeline.lake, last).tenants)]
+    return [verify_landings(pipeline.lake, load_sealed_day(pipeline.lake, last).tenants, pipeline.erasures())]
 
 
 def day_of(key: str) -> date:

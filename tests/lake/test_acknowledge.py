@@ -258,5 +258,5 @@ def test_the_outbox_shows_acknowledged_breaks_as_declared_and_any_other_as_broke
 def _outbox_verdict(world: World) -> tuple[Status, str]:
     pipeline = world.pipeline()
     sealed = load_sealed_day(pipeline.lake, pipeline.sealed_days()[-1]).tenants
-    verdict = verify_outbox(pipeline.outbox, pipeline.lake, sealed)
+    verdict = verify_outbox(pipeline.outbox, pipeline.lake, sealed, pipeline.erasures())
     return verdict.status, verdict.reason

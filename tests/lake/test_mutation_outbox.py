@@ -94,7 +94,7 @@ def verdict_on(world: World) -> Verdict:
     pipeline = world.pipeline()
     days = pipeline.sealed_days()
     sealed = load_sealed_day(pipeline.lake, days[-1]).tenants if days else None
-    return verify_outbox(world.outbox, pipeline.lake, sealed)
+    return verify_outbox(world.outbox, pipeline.lake, sealed, pipeline.erasures())
 
 
 def test_every_column_has_another_value() -> None:

@@ -328,7 +328,9 @@ def test_landed_rows_with_nulls_are_an_error_of_ours(busy: World, column: str) -
     busy.store.put_new(forged.path, data)
     busy.store.delete(part.path)
     busy.overwrite(landing_key(1), replace(landing, files=(forged,)).encode())
-    assert verify_landings(busy.pipeline().lake, load_sealed_day(busy.pipeline().lake, day(2)).tenants).status is FAILED
+    pipeline = busy.pipeline()
+    sealed = load_sealed_day(pipeline.lake, day(2)).tenants
+    assert verify_landings(pipeline.lake, sealed, pipeline.erasures()).status is FAILED
     busy.clock.now = at(4, "00:30:00")
     with pytest.raises(LumiError):
         busy.pipeline().run()
@@ -403,7 +405,8 @@ def test_an_outbox_that_is_away_leaves_the_verification_incomplete(busy: World) 
     assert found["outbox"].status is INCOMPLETE
     assert {subject for subject, verdict in found.items() if verdict.status is not VERIFIED} == {"outbox"}
     sealed = load_sealed_day(busy.pipeline().lake, day(2)).tenants
-    verdict = verify_outbox(busy.outbox, busy.pipeline().lake, sealed)
+    pipeline = busy.pipeline()
+    verdict = verify_outbox(busy.outbox, pipeline.lake, sealed, pipeline.erasures())
     assert (verdict.status, verdict.reason) == (INCOMPLETE, "unavailable")
 
 

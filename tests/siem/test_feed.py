@@ -137,7 +137,7 @@ def test_two_runs_publish_once(world: World) -> None:
                 publish(world)
             self._store.put_new(key, data)
 
-    raced = Source(world.pipeline(Overtaking).lake, slow.days, slow.last, slow.cursors, slow.landings)
+    raced = Source(world.pipeline(Overtaking).lake, slow.days, slow.last, slow.cursors, slow.landings, slow.orders)
     with pytest.raises(ConcurrentRun, match="nothing is lost"):
         publish_feed(raced, "acme")
     fed = read_feed(world.store, "acme")

@@ -69,11 +69,22 @@ CREATE TABLE IF NOT EXISTS audit_outbox (
     CONSTRAINT audit_outbox_event_id UNIQUE (event_id)
 );
 
+-- Which transaction is erasing right now, by audit_erase; empty but for that transaction's own sight.
+CREATE TABLE IF NOT EXISTS audit_erasing (
+    transaction_id xid8 NOT NULL PRIMARY KEY
+);
+
 CREATE OR REPLACE FUNCTION audit_outbox_refuse() RETURNS trigger
     LANGUAGE plpgsql
+    SECURITY DEFINER
     SET search_path FROM CURRENT
 AS $$
 BEGIN
+    IF TG_OP = 'UPDATE' AND EXISTS (
+        SELECT 1 FROM audit_erasing WHERE transaction_id = pg_current_xact_id_if_assigned()
+    ) THEN
+        RETURN NULL;
+    END IF;
     RAISE EXCEPTION 'audit_outbox is append-only: % is refused', TG_OP
         USING ERRCODE = 'insufficient_privilege',
               HINT = 'Recorded events cannot be changed. Record another event that says what has become different.';
@@ -155,6 +166,38 @@ BEGIN
     RETURN 0;
 END $$;
 
+-- Takes the payload out of rows, and leaves their hashes: the only update that the outbox ever sees. It takes an event of
+-- the operator's chain that orders it, and touches no row of that chain.
+CREATE OR REPLACE FUNCTION audit_erase(tenant text, seqs bigint[], moment timestamptz, ordered_by uuid) RETURNS bigint
+    LANGUAGE plpgsql
+    SECURITY DEFINER
+    SET search_path FROM CURRENT
+AS $$
+DECLARE
+    operator CONSTANT text := (SELECT operator_tenant FROM audit_identity);
+    erased bigint;
+BEGIN
+    IF tenant = operator THEN
+        RAISE EXCEPTION 'what the operator did is never erased'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF NOT EXISTS (
+        SELECT 1 FROM audit_outbox
+        WHERE event_id = ordered_by AND tenant_id = operator AND action = 'OUTBOX_ERASED'
+    ) THEN
+        RAISE EXCEPTION 'event % does not order an erasure', ordered_by
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    INSERT INTO audit_erasing VALUES (pg_current_xact_id());
+    UPDATE audit_outbox
+    SET actor_name = NULL, ip = NULL, user_agent = NULL, request_id = NULL, before_state = NULL, after_state = NULL,
+        payload_salt = NULL, erased_at = moment
+    WHERE tenant_id = tenant AND seq = ANY (seqs) AND erased_at IS NULL;
+    GET DIAGNOSTICS erased = ROW_COUNT;
+    DELETE FROM audit_erasing;
+    RETURN erased;
+END $$;
+
 -- Who may do what. Row security applies to neither the owner nor a superuser.
 ALTER TABLE audit_outbox ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit_chain_head ENABLE ROW LEVEL SECURITY;
@@ -177,8 +220,10 @@ DO $$
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO lumi_writer, lumi_pipeline', current_schema());
 END $$;
-REVOKE ALL ON audit_identity, audit_close, audit_chain_head, audit_outbox FROM PUBLIC, lumi_writer, lumi_pipeline;
-REVOKE ALL ON FUNCTION audit_start_chain(text, bytea, bytea), audit_close_day(date), audit_outbox_refuse()
+REVOKE ALL ON audit_identity, audit_close, audit_chain_head, audit_outbox, audit_erasing
+    FROM PUBLIC, lumi_writer, lumi_pipeline;
+REVOKE ALL ON FUNCTION audit_start_chain(text, bytea, bytea), audit_close_day(date), audit_outbox_refuse(),
+    audit_erase(text, bigint[], timestamptz, uuid)
     FROM PUBLIC, lumi_writer, lumi_pipeline;
 -- Whoever imports history records like an application, and has to see which days are closed.
 GRANT SELECT ON audit_identity, audit_close TO lumi_writer;
@@ -188,4 +233,5 @@ GRANT EXECUTE ON FUNCTION audit_start_chain(text, bytea, bytea) TO lumi_writer;
 GRANT SELECT ON audit_identity, audit_close, audit_chain_head, audit_outbox TO lumi_pipeline;
 GRANT INSERT ON audit_outbox TO lumi_pipeline;
 GRANT UPDATE (next_seq, head_hash, last_recorded_at) ON audit_chain_head TO lumi_pipeline;
-GRANT EXECUTE ON FUNCTION audit_start_chain(text, bytea, bytea), audit_close_day(date) TO lumi_pipeline;
+GRANT EXECUTE ON FUNCTION audit_start_chain(text, bytea, bytea), audit_close_day(date),
+    audit_erase(text, bigint[], timestamptz, uuid) TO lumi_pipeline;

@@ -1,0 +1,128 @@
+"""Which erased rows are accounted for: those of orders whose SHA-256 an event of the operator's chain carries.
+
+A row without payload verifies by its hash alone, so somebody who only wants to hide something could take payloads out
+and mark them as erased. What is accepted is therefore decided by the operator's own chain, which is read when there is
+anything to decide, and once.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from lumi_pipeline.catalogue import OUTBOX_ERASED
+from lumi_pipeline.chain import TenantRows
+from lumi_pipeline.erasure.operatorchain import OperatorEvent, read_operator_chain
+from lumi_pipeline.erasure.orders import KnownOrder, Order, OrderedRows, Outcome, newest_order, read_orders
+from lumi_pipeline.errors import ConcurrentRun, UnfinishedErasure
+from lumi_pipeline.lake import Lake
+from lumi_pipeline.outbox import Outbox
+from transparency.errors import VerificationError
+
+_NAMED: Final = 5
+
+
+@dataclass(slots=True)
+class Erasures:
+    """The erasures of one lake; ``outbox`` opens the database that holds the operator's chain.
+
+    Made for one verification or run: orders are read once.
+    """
+
+    lake: Lake
+    outbox: Callable[[], Outbox]
+    operator_tenant: str
+    _known: list[KnownOrder] | None = field(default=None, init=False)
+    _events: Sequence[OperatorEvent] | None = field(default=None, init=False)
+
+    def known(self) -> list[KnownOrder]:
+        """All orders in the lake, whether or not an event says that they were given."""
+        if self._known is None:
+            self._known = read_orders(self.lake) if newest_order(self.lake) >= 0 else []
+        return self._known
+
+    def check_unchanged(self) -> None:
+        """Raise :class:`~lumi_pipeline.errors.ConcurrentRun` if an erasure was ordered since the orders were read.
+
+        Rows that were read before it may hold what it has erased by now, so they must not be written anywhere.
+        """
+        if newest_order(self.lake) >= len(self.known()):
+            raise ConcurrentRun("an erasure was ordered meanwhile; run again to carry on with what it leaves")
+
+    def given(self) -> list[Order]:
+        """The orders that the operator's chain says were given.
+
+        Raises :class:`~transparency.errors.VerificationError` when chain and lake contradict each other.
+        """
+        if self._events is None:
+            chain = read_operator_chain(self.outbox(), self.lake, self.operator_tenant, {OUTBOX_ERASED})
+            self._events = chain.events
+        problems, given = confirm(self.known(), self._events)
+        if problems:
+            raise VerificationError("erased", "\n".join(problems))
+        return given
+
+    def check(self, where: str, tenants: Mapping[str, TenantRows]) -> None:
+        """Raise :class:`~transparency.errors.VerificationError` if any of these rows is erased that no order covers."""
+        concerned = {tenant_id: rows for tenant_id, rows in sorted(tenants.items()) if rows.erased}
+        ordered = OrderedRows(self.given() if concerned and self.known() else ())
+        for tenant_id, rows in concerned.items():
+            given = ordered.of(tenant_id)
+            unordered = [seq for seq, moment in rows.erased.items() if given.get(seq) != moment]
+            if unordered:
+                raise VerificationError(
+                    "erased",
+                    f"{where}: the payload of {len(unordered)} event(s) of tenant {tenant_id} is gone, marked as "
+                    f"erased, and nothing ordered that: {_named(unordered)}; restore it from a backup",
+                )
+
+    def check_carried_out(self, where: str, tenants: Mapping[str, TenantRows]) -> None:
+        """Raise :class:`~lumi_pipeline.errors.UnfinishedErasure` if any of these rows should be erased and is not."""
+        ordered = OrderedRows(known.order for known in self.known() if known.outcome is not Outcome.VOID)
+        if not any(_left(ordered.of(tenant_id), rows) for tenant_id, rows in tenants.items()):
+            return
+        ordered = OrderedRows(self.given())
+        for tenant_id, rows in sorted(tenants.items()):
+            left = _left(ordered.of(tenant_id), rows)
+            if left:
+                raise UnfinishedErasure(
+                    f"{where}: {len(left)} event(s) of tenant {tenant_id} that were to be erased still have their "
+                    f"payload: {_named(left)}; 'lumi erase --resume' completes the erasure"
+                )
+
+
+def confirm(known: list[KnownOrder], events: Sequence[OperatorEvent]) -> tuple[list[str], list[Order]]:
+    """Hold orders against the events that give them; return what contradicts, and the orders that were given."""
+    by_id = {event.event_id: event for event in events}
+    given: list[Order] = []
+    problems: list[str] = []
+    for found in known:
+        order = found.order
+        event = by_id.pop(order.event_id, None)
+        if found.outcome is Outcome.VOID and event is not None:
+            problems.append(f"{order.key} is closed as void, but event {order.event_id} gave it; restore its done.json")
+        elif event is not None and event.state.get("order_sha256") != order.sha256:
+            problems.append(
+                f"{order.key} was altered: event {event.event_id} gave an order with the SHA-256 "
+                f"{event.state.get('order_sha256')}, and this one's is {order.sha256}"
+            )
+        elif event is not None:
+            given.append(order)
+        elif found.outcome is Outcome.DONE:
+            problems.append(f"{order.key} was carried out, but the operator's chain has no event that gave it")
+    problems += [
+        f"event {event.event_id} gave erasure {event.state.get('erasure')}, whose order is gone from the lake; "
+        "restore it from a backup"
+        for event in by_id.values()
+    ]
+    return problems, given
+
+
+def _left(ordered: Mapping[int, int], rows: TenantRows) -> list[int]:
+    """The ordered seqs that lie within what was read of a tenant, and are not erased there."""
+    within = (seq for seq in ordered if rows.start.next_seq <= seq < rows.state.next_seq)
+    return [seq for seq in within if seq not in rows.erased]
+
+
+def _named(seqs: list[int]) -> str:
+    shown = ", ".join(f"seq {seq}" for seq in sorted(seqs)[:_NAMED])
+    return f"{shown} and {len(seqs) - _NAMED} more" if len(seqs) > _NAMED else shown

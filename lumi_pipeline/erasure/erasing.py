@@ -1,0 +1,225 @@
+"""An erasure from beginning to end, in an order in which no crash leaves a lie behind.
+
+1. Land, so that the lake has everything that the outbox has.
+2. Choose and verify the events; refuse what is held, locked or damaged.
+3. Fix the order (``erasures/<n>/order.json``).
+4. Record the operator's audit event, unless a hold came in between; land it. Nothing was touched so far.
+5. Erase part by part. Whatever is done twice comes out the same.
+6. Close the order (``erasures/<n>/done.json``).
+
+Until step 6 a verification says that an erasure is unfinished, which is neither success nor failure.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from lumi_pipeline.catalogue import OUTBOX_ERASED
+from lumi_pipeline.erasure.eventfiles import EventFiles
+from lumi_pipeline.erasure.evidencepart import EvidencePart
+from lumi_pipeline.erasure.feedpart import FeedPart
+from lumi_pipeline.erasure.holds import HOLD_ACTIONS, Hold, Holds, active_holds
+from lumi_pipeline.erasure.lakeparts import LakePart, OutboxPart
+from lumi_pipeline.erasure.operatorchain import Act, OperatorChain
+from lumi_pipeline.erasure.orders import (
+    Order,
+    OrderedRows,
+    Outcome,
+    finish_order,
+    keep_order,
+    newest_order,
+    read_orders,
+    unfinished_order,
+)
+from lumi_pipeline.erasure.parts import Part, Touched
+from lumi_pipeline.erasure.planning import Chosen, Selection, check_settled, choose
+from lumi_pipeline.erasure.siempart import SiemPart
+from lumi_pipeline.errors import ErasureError, UnfinishedErasure
+from lumi_pipeline.events import from_micros, to_micros, uuid7
+from lumi_pipeline.pipeline import Pipeline
+
+Progress = Callable[[str], None]
+"""Told the name of each part when it is begun."""
+
+_ACTIONS: Final = HOLD_ACTIONS | {OUTBOX_ERASED}
+_ROUNDS: Final = 4
+"""How often the parts are gone through until nothing is found: a seal under way may write what it read before."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErasePlan:
+    """What an erasure would do: the events, and by part what holds them."""
+
+    selection: Selection
+    chosen: Chosen
+    parts: Mapping[str, Touched]
+
+
+@dataclass(frozen=True, slots=True)
+class EraseReport:
+    """What an erasure did: by part the objects that were written anew; ``order`` is None when there was nothing.
+
+    ``resumed``: it had been interrupted, and this completed it.
+    """
+
+    order: Order | None
+    resumed: bool
+    parts: Mapping[str, Touched]
+    seconds: Mapping[str, float]
+    chosen: Chosen | None = None
+
+
+class Eraser:
+    """Carries out erasures of one pipeline."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self.holds = Holds(pipeline.operator)
+        # Another place that holds events is another part; each erases by itself, in this order. What is derived from
+        # the lake comes after it, so that it is made anew from what is erased there.
+        self.parts: tuple[Part, ...] = (
+            OutboxPart(pipeline),
+            LakePart(pipeline),
+            SiemPart(pipeline),
+            FeedPart(pipeline),
+            EvidencePart(pipeline),
+        )
+
+    def plan(self, selection: Selection, *, except_held: bool = False) -> ErasePlan:
+        """Say what would be erased where; changes nothing, and looks at what was landed so far.
+
+        Raises :class:`~lumi_pipeline.errors.ErasureError` when it would be refused.
+        """
+        chosen = self._choose(selection, except_held=except_held)
+        parts = {part.name: part.look(selection.tenant_id, chosen.events) for part in self.parts}
+        return ErasePlan(selection, chosen, parts)
+
+    def erase(
+        self, selection: Selection, reason: str, *, except_held: bool = False, progress: Progress = lambda _: None
+    ) -> EraseReport:
+        """Erase what is selected, everywhere; an erasure that was interrupted is completed before.
+
+        Raises :class:`~lumi_pipeline.errors.ErasureError` when it is refused: then nothing was touched.
+        """
+        if not reason.strip():
+            raise ErasureError("an erasure needs a reason that an auditor can read")
+        selection.check(self._pipeline.config.operator_tenant)
+        self.resume(progress)
+        self._pipeline.land()
+        chosen = self._choose(selection, except_held=except_held)
+        if not chosen.events:
+            return EraseReport(None, False, {}, {}, chosen)
+        # What a part can't read, or does not know, is refused before anything is touched.
+        for part in self.parts:
+            part.look(selection.tenant_id, chosen.events)
+        now = from_micros(to_micros(self._pipeline.clock()))
+        number = newest_order(self._pipeline.lake) + 1
+        order = Order(number, uuid7(), selection.tenant_id, selection.selector, reason, now, chosen.events)
+        keep_order(self._pipeline.lake, order)
+        self._give(order)
+        parts, seconds = self._carry_out(order, progress)
+        return EraseReport(order, False, parts, seconds, chosen)
+
+    def resume(self, progress: Progress = lambda _: None) -> EraseReport | None:
+        """Complete the erasure that was interrupted, if there is one; None otherwise."""
+        order = unfinished_order(self._pipeline.lake)
+        if order is None:
+            return None
+        self._give(order)
+        parts, seconds = self._carry_out(order, progress)
+        return EraseReport(order, True, parts, seconds)
+
+    def again(self, progress: Progress = lambda _: None) -> list[EraseReport]:
+        """Carry out every erasure once more that was given: what came back, from a backup for instance, goes again."""
+        reports = []
+        for known in read_orders(self._pipeline.lake):
+            if known.outcome is Outcome.DONE:
+                parts, seconds = self._carry_out(known.order, progress)
+                reports.append(EraseReport(known.order, True, parts, seconds))
+        return reports
+
+    def _choose(self, selection: Selection, *, except_held: bool) -> Chosen:
+        selection.check(self._pipeline.config.operator_tenant)
+        lake, days = self._pipeline.lake, self._pipeline.lake_days()
+        check_settled(lake, days)
+        orders = OrderedRows(known.order for known in read_orders(lake) if known.outcome is not Outcome.VOID)
+        ordered = orders.of(selection.tenant_id)
+        chosen = choose(lake, EventFiles.of(lake, days), selection, self.holds.active(), ordered)
+        if chosen.held and not except_held:
+            raise ErasureError(_refusal(chosen.held))
+        return chosen
+
+    def _give(self, order: Order) -> None:
+        """Record the event that orders it, once, and land it, so that the lake can account for itself."""
+        pipeline = self._pipeline
+
+        def decide(chain: OperatorChain) -> None:
+            if any(event.event_id == order.event_id for event in chain.events):
+                raise _Given
+            self._check_holds(order, active_holds(chain.events))
+
+        act = Act(OUTBOX_ERASED, str(order.number), order.summary(), order.event_id)
+        try:
+            pipeline.operator.record(act, decide, _ACTIONS)
+        except _Given:
+            pass
+        except _Forbidden as forbidden:
+            finish_order(pipeline.lake, order, Outcome.VOID)
+            raise ErasureError(str(forbidden)) from None
+        # A crash before this leaves the event in the outbox alone; nothing is touched before the lake has it too.
+        pipeline.land()
+
+    def _check_holds(self, order: Order, holds: Sequence[Hold]) -> None:
+        """Refuse an order that meets a hold which was placed after the events were chosen."""
+        concerned = [hold for hold in holds if hold.tenant_id in {None, order.tenant_id}]
+        if not concerned:
+            return
+        files = EventFiles.of(self._pipeline.lake, self._pipeline.lake_days())
+        for row in files.rows(order.tenant_id, list(order.events.values())):
+            hold = next((h for h in concerned if h.covers(order.tenant_id, row.actor_id, row.recorded_at)), None)
+            if hold is not None:
+                raise _Forbidden(_refusal({hold: 1}))
+
+    def _carry_out(self, order: Order, progress: Progress) -> tuple[dict[str, Touched], dict[str, float]]:
+        done: dict[str, Touched] = {}
+        seconds: dict[str, float] = {}
+        for _ in range(_ROUNDS):
+            found = 0
+            for part in self.parts:
+                progress(part.name)
+                started = time.process_time()
+                touched = part.erase(order)
+                seconds[part.name] = seconds.get(part.name, 0.0) + time.process_time() - started
+                done[part.name] = _sum(done.get(part.name, Touched()), touched)
+                found += touched.objects
+            if not found:
+                # Nothing is left anywhere. A crash before this leaves an erasure that looks unfinished, and is done.
+                finish_order(self._pipeline.lake, order, Outcome.DONE)
+                return done, seconds
+        raise UnfinishedErasure(
+            f"erasure {order.number} is not finished: something keeps writing what it erases; let running jobs end, "
+            "then run 'lumi erase --resume'"
+        )
+
+
+class _Given(Exception):
+    """The event that orders an erasure is recorded already."""
+
+
+class _Forbidden(Exception):
+    """A hold forbids what was ordered."""
+
+
+def _refusal(held: Mapping[Hold, int]) -> str:
+    events = sum(held.values())
+    holds = "; ".join(map(str, held))
+    return (
+        f"{events} of these events must not be erased: {holds}. Nothing was touched; release the hold, or erase the "
+        "others with --except-held"
+    )
+
+
+def _sum(left: Touched, right: Touched) -> Touched:
+    notes = tuple(dict.fromkeys((*left.notes, *right.notes)))
+    return Touched(left.objects + right.objects, left.size + right.size, left.events + right.events, notes)

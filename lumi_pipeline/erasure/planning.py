@@ -1,0 +1,175 @@
+"""Which events an erasure is about, and whether it can be carried out: found out before anything is touched.
+
+What is chosen was verified: every file that holds a chosen event is read in full against its SHA-256, and a row counts
+only if its columns give its hashes. So what is refused is refused now, and not halfway.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lumi_pipeline.days import DAY_MICROS
+from lumi_pipeline.erasure.eventfiles import EventFiles
+from lumi_pipeline.erasure.holds import Hold
+from lumi_pipeline.erasure.orders import MAX_EVENTS, Selector
+from lumi_pipeline.errors import ErasureError
+from lumi_pipeline.events import EVENT_ID_SYNTAX, TENANT_ID_SYNTAX, from_micros
+from lumi_pipeline.lake import Lake, check_values, reading
+from lumi_pipeline.rowhash import digest_column, recompute_hashes
+from lumi_pipeline.stores.purging import kept_by
+from transparency.encoding import excerpt
+
+_NAMED: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What to erase: all events of a tenant by one actor, or those of these ids."""
+
+    tenant_id: str
+    actor_id: str | None = None
+    event_ids: tuple[str, ...] = ()
+
+    @property
+    def selector(self) -> Selector:
+        """What the audit event says of it."""
+        return Selector.EVENT if self.actor_id is None else Selector.ACTOR
+
+    def check(self, operator_tenant: str) -> None:
+        """Raise :class:`~lumi_pipeline.errors.ErasureError` unless it is in form."""
+        if (self.actor_id is None) == (not self.event_ids):
+            raise ErasureError("an erasure is about one actor, or about events by their ids, and not both")
+        if not TENANT_ID_SYNTAX.fullmatch(self.tenant_id):
+            raise ErasureError(f"{excerpt(self.tenant_id)} is not a tenant id")
+        if self.tenant_id == operator_tenant:
+            raise ErasureError(
+                f"{self.tenant_id} is the operator's own tenant: what the operator did is what erasures themselves are "
+                "proved by, so it is never erased"
+            )
+        if self.actor_id is not None and not self.actor_id.strip():
+            raise ErasureError("the actor's id is empty; nothing was erased")
+        for event_id in self.event_ids:
+            if not EVENT_ID_SYNTAX.fullmatch(event_id):
+                raise ErasureError(f"{excerpt(event_id)} is not an event id: a UUID in lower case is expected")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The events of a selection: those to be erased, by seq, and how many were erased before or are held.
+
+    ``files`` and ``size`` are the files of the lake that hold them, and their bytes; ``days`` the UTC days.
+    """
+
+    events: Mapping[int, str]
+    days: tuple[date, ...]
+    erased_before: int
+    held: Mapping[Hold, int]
+    files: int
+    size: int
+
+
+def choose(
+    lake: Lake, files: EventFiles, selection: Selection, holds: Sequence[Hold], ordered: Collection[int]
+) -> Chosen:
+    """Find and verify the events of a selection; those at ``ordered`` seqs were erased before.
+
+    Raises :class:`~lumi_pipeline.errors.ErasureError` when an event is not there, or can't be erased, and
+    :class:`~lumi_pipeline.errors.LakeError` when a file that holds one is not what was committed.
+    """
+    wanted = selection.actor_id if selection.actor_id is not None else selection.event_ids
+    found = list(files.rows(selection.tenant_id, wanted))
+    committed = [row for row in found if files.files[row.path][0].scope != "rebases/"]
+    _check_found(selection, {row.event_id for row in committed})
+    rows = {row.seq: row for row in committed if not row.erased and row.seq not in ordered}
+    held: Counter[Hold] = Counter()
+    free = {}
+    for seq, row in sorted(rows.items()):
+        hold = next((h for h in holds if h.covers(selection.tenant_id, row.actor_id, row.recorded_at)), None)
+        if hold is None:
+            free[seq] = row
+        else:
+            held[hold] += 1
+    if len(free) > MAX_EVENTS:
+        raise ErasureError(
+            f"{len(free):,} events are more than one erasure can name ({MAX_EVENTS:,}); give --event ids"
+        )
+    events = {seq: row.event_id for seq, row in free.items()}
+    paths = sorted({row.path for row in found if row.event_id in set(events.values()) and not row.erased})
+    _check_locks(lake, paths)
+    for path in paths:
+        _check_file(files, path, selection, set(events.values()))
+    return Chosen(
+        events,
+        tuple(sorted({from_micros(row.recorded_at // DAY_MICROS * DAY_MICROS).date() for row in free.values()})),
+        len({row.seq for row in committed} - set(rows)),
+        held,
+        len(paths),
+        sum(files.files[path][1].size for path in paths),
+    )
+
+
+def check_settled(lake: Lake, days: Collection[date]) -> None:
+    """Raise unless nothing is half done that copies events: a seal that was interrupted, or a rebase."""
+    for key in lake.store.list("events/day="):
+        day = key.removeprefix("events/day=").partition("/")[0]
+        if day not in {str(sealed) for sealed in days}:
+            raise ErasureError(
+                f"{key} is of a seal that is under way or was interrupted; 'lumi run' completes it, then erase"
+            )
+    begun = {key.partition("/")[2].partition("/")[0] for key in lake.store.list("rebases/")}
+    done = {
+        key.partition("/")[2].partition("/")[0] for key in lake.store.list("rebases/") if key.endswith("/done.json")
+    }
+    if begun - done:
+        raise ErasureError("a rebase was interrupted; 'lumi landing rebase' completes it, then erase")
+
+
+def _check_found(selection: Selection, known: set[str]) -> None:
+    lacking = [event_id for event_id in selection.event_ids if event_id not in known]
+    if lacking:
+        shown = ", ".join(lacking[:_NAMED])
+        raise ErasureError(
+            f"tenant {selection.tenant_id} has no event {shown}{' …' if len(lacking) > _NAMED else ''}; nothing was "
+            "erased. Correct the ids, or the tenant"
+        )
+
+
+def _check_locks(lake: Lake, paths: Sequence[str]) -> None:
+    kept = {path: reason for path in paths if (reason := kept_by(lake.store, path)) is not None}
+    if kept:
+        path, reason = max(kept.items(), key=lambda item: item[1])
+        raise ErasureError(
+            f"{len(kept)} file(s) that hold these events can't be deleted by anybody yet: {path} is under {reason}. "
+            "Nothing was touched; run this again then"
+        )
+
+
+def _check_file(files: EventFiles, path: str, selection: Selection, events: set[str]) -> None:
+    """Check a file's SHA-256, and that the chosen rows in it are what their hashes say."""
+    folder, file = files.files[path]
+    with reading(path):
+        table = files.lake.open_events(file).read()
+        check_values(table, path)
+    chosen = pc.and_(
+        pc.equal(table.column("tenant_id"), pa.scalar(selection.tenant_id)),
+        pc.is_in(table.column("event_id"), pa.array(sorted(events), pa.string())),
+    )
+    rows = table.filter(chosen)
+    if folder.scope == "rebases/" or not len(rows):
+        return  # what a rebase took out may be broken; that is why it was taken out
+    payload, integrity = recompute_hashes(rows)
+    bad = (payload != digest_column(rows.column("payload_hash"))).any(axis=1)
+    bad |= (integrity != digest_column(rows.column("integrity_hash"))).any(axis=1)
+    if bad.any():
+        seq = rows.column("seq")[int(np.flatnonzero(bad)[0])].as_py()
+        raise ErasureError(
+            f"tenant {selection.tenant_id} seq {seq} is not the row that was recorded: its hashes do not recompute. "
+            "Erasing it would take away what its day was sealed with, so it can't be; nothing was touched. "
+            f"{'Choose other events with --event' if selection.actor_id else 'Leave it out'}"
+        )

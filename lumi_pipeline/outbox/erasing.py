@@ -1,0 +1,59 @@
+"""Erasing payloads in the outbox: the one change that its rows ever take, in whatever database it lies.
+
+The hashes stay, so the chain recomputes as before. Nobody may do this but by the one way here: both databases refuse
+any other update, and what is erased follows from an event that the outbox itself holds.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import psycopg
+
+from lumi_pipeline.errors import OutboxError
+from lumi_pipeline.outbox import Connection
+from lumi_pipeline.outbox.postgresql_erasing import erase_in_postgresql
+from lumi_pipeline.outbox.sqlite_erasing import erase_in_sqlite, purge_sqlite
+
+_BATCH: Final = 10_000
+"""Rows erased in one transaction: recorders wait no longer than that takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowsToErase:
+    """Rows of one tenant, by seq; ``event_id`` is the event of the operator's chain that ordered it."""
+
+    tenant_id: str
+    seqs: Sequence[int]
+    at: datetime
+    event_id: str
+
+
+def erase_rows(connection: Connection, rows: RowsToErase) -> int:
+    """Erase the payload of these rows, where it is still there, durably; return how many had one.
+
+    A crash leaves some of them erased, and doing it again erases the others. Raises
+    :class:`~lumi_pipeline.errors.OutboxLocked` when others are in the way for too long.
+    """
+    erased = 0
+    for first in range(0, len(rows.seqs), _BATCH):
+        part = rows.seqs[first : first + _BATCH]
+        if isinstance(connection, sqlite3.Connection):
+            erased += erase_in_sqlite(connection, rows.tenant_id, part, rows.at)
+        elif isinstance(connection, psycopg.Connection):
+            erased += erase_in_postgresql(connection, rows.tenant_id, part, rows.at, rows.event_id)
+        else:
+            raise OutboxError(f"no outbox is known on a {type(connection).__qualname__}")
+    return erased
+
+
+def purge_older_copies(connection: Connection) -> None:
+    """Leave nothing of what was erased in the files of an SQLite database.
+
+    A PostgreSQL server frees the old versions of rows by itself, in time. Raises
+    :class:`~lumi_pipeline.errors.OutboxLocked` when others are in the way for too long.
+    """
+    if isinstance(connection, sqlite3.Connection):
+        purge_sqlite(connection)
