@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lumi_pipeline.cli.analyst import build_json, build_line, build_shown
 from lumi_pipeline.cli.command import Command, examples
 from lumi_pipeline.cli.options import DAY, Given, config_option, json_option
 from lumi_pipeline.cli.output import count, note, rate, say, say_json, size
@@ -17,9 +18,10 @@ from lumi_pipeline.errors import LumiError
 from transparency.encoding import b64encode
 
 if TYPE_CHECKING:
+    from lumi_pipeline.analytics import BuildReport
     from lumi_pipeline.chain import Break
     from lumi_pipeline.landing import LandingReport
-    from lumi_pipeline.pipeline import Pipeline
+    from lumi_pipeline.pipeline import Pipeline, RunReport
     from lumi_pipeline.publishing import PublishReport
     from lumi_pipeline.sealing import SealReport
     from lumi_pipeline.siem.rounds import Round
@@ -31,11 +33,11 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def run(given: Given, through: date | None, as_json: bool) -> None:
-    """Land, seal and publish every complete day not yet done, then send what destinations and feeds are to get.
+    """Land, seal and publish every complete day not yet done, then everything that is made from it.
 
-    Whatever was missed is caught up with, in order; what is done already is left alone. What a destination does not
-    take now waits for the next run, and is told. When a day can't be sealed or published, what was landed is sent all
-    the same.
+    Destinations and feeds are sent what they are to get, and the analyst database is brought up to date. Whatever was
+    missed is caught up with, in order; what is done already is left alone. What a destination does not take now waits
+    for the next run, and is told. When a day can't be sealed or published, all this is done with what was landed.
     """
     pipeline = given.pipeline()
     seals: list[SealReport] = []
@@ -51,13 +53,15 @@ def run(given: Given, through: date | None, as_json: bool) -> None:
             # What was done before the failure stays done, so it is told before the failure is.
             for line in _seal_lines(seals):
                 note(line)
-            _deliver_all_the_same(pipeline)
+            _go_on_all_the_same(pipeline)
             raise
     sent = _deliver(pipeline)
+    built, failure = _build(pipeline)
     if as_json:
         publication = report.publication
         say_json(
             {
+                "analyst": build_json(built) if built else {"error": str(failure)},
                 "deliveries": {done.name: _delivery(done) for done in sent},
                 "landing": _landing(report.landing),
                 "publication": None if publication is None else _publication(publication),
@@ -65,7 +69,15 @@ def run(given: Given, through: date | None, as_json: bool) -> None:
                 "seconds": round(report.seconds, 3),
             }
         )
-        return
+    else:
+        _say_run(report, sent)
+        if built:
+            say(build_line(built))
+    if failure is not None:
+        raise failure
+
+
+def _say_run(report: "RunReport", sent: "list[Round]") -> None:
     _say_landing(report.landing)
     for line in _seal_lines(report.seals):
         say(line)
@@ -80,13 +92,24 @@ def run(given: Given, through: date | None, as_json: bool) -> None:
             _note_trouble(done)
 
 
-def _deliver_all_the_same(pipeline: "Pipeline") -> None:
-    """Deliver what was landed although the command ends with a failure: it waits for no seal and no witness."""
+def _build(pipeline: "Pipeline") -> "tuple[BuildReport | None, LumiError | None]":
+    """Bring the analyst database up to date; where that fails, all else was done and is told first."""
+    try:
+        return build_shown(pipeline), None
+    except LumiError as error:
+        return None, error
+
+
+def _go_on_all_the_same(pipeline: "Pipeline") -> None:
+    """Do what waits for no seal and no witness, although the command ends with a failure."""
     try:
         for done in _deliver(pipeline):
             _note_trouble(done)
     except LumiError as error:
         note(f"delivery: {error}")
+    _, failure = _build(pipeline)
+    if failure is not None:
+        note(str(failure))
 
 
 def _note_trouble(done: "Round") -> None:

@@ -55,7 +55,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_home: Path, new_
     world = World.create(tmp_path / "here", noon(LAST), new_place)
     (world.directory / "lumi.toml").write_text(
         f'root = "{world.config.root}"\noutbox = "{world.config.outbox.url}"\norigin = "{ORIGIN}"\n'
-        'log_key_file = "log.key"\nevidence_key_file = "evidence.key"\n'
+        'log_key_file = "log.key"\nevidence_key_file = "evidence.key"\nanalyst_db = "analyst.duckdb"\n'
     )
     shutil.copytree(empty_home, world.directory / HOME)
     monkeypatch.chdir(world.directory)
@@ -96,6 +96,7 @@ def test_it_catches_up_and_then_has_nothing_to_do(here: World, call: Call) -> No
         f"sealed {FIRST + timedelta(days=1)}: 0 events of 2 tenants",
         f"sealed {LAST}: 1 event of 2 tenants",
         f"published 3 days ({FIRST} to {LAST}): the log has 4 entries",
+        "analyst database: 3 events",
         "8 checks passed",
     ]
     assert call("--to", str(LAST)) == (0, f"Nothing to do: every complete day up to {LAST} is published.\n", "")
