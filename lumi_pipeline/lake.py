@@ -35,6 +35,9 @@ PART_BYTES: Final = 128 * 2**20
 ROW_GROUP_ROWS: Final = 64 * 1024
 """Small enough that a reader who wants one tenant skips most of a part, large enough to compress well."""
 
+EVENTS_PREFIX: Final = "events/"
+"""Where the events of sealed days lie, a folder a day."""
+
 _FETCHERS: Final = 8
 """Requests at a time: enough to hide the waiting for small objects, few enough to hold large ones in memory."""
 
@@ -206,7 +209,7 @@ class Lake:
 
 def events_prefix(day: date) -> str:
     """Where a sealed day's events lie (a Hive partition)."""
-    return f"events/day={day.isoformat()}/"
+    return f"{EVENTS_PREFIX}day={day.isoformat()}/"
 
 
 def seal_prefix(day: date) -> str:
