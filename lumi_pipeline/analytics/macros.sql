@@ -27,9 +27,25 @@ CREATE MACRO surprise(observed, expected, known) AS
     ELSE 0.0 END;
 COMMENT ON MACRO surprise IS 'How far a count lies above what so many known cases have one expect, in powers of ten: by chance it comes at most once in 10^surprise times.';
 
+-- The beta-binomial distribution, whose parameters are the cases known of each kind.
+CREATE MACRO ln_beta_binomial(hits, total, yes, no) AS
+    lgamma(total + 1) - lgamma(hits + 1) - lgamma(total - hits + 1)
+    + lgamma(yes + hits) + lgamma(no + total - hits) - lgamma(yes + no + total)
+    - lgamma(yes) - lgamma(no) + lgamma(yes + no);
+COMMENT ON MACRO ln_beta_binomial IS 'Logarithm of the probability of so many hits in so many trials, after so many known hits and misses.';
+
+CREATE MACRO surprise_share(hits, total, yes, no) AS
+    CASE WHEN hits / total > yes / (yes + no) THEN
+        (ln_beta_binomial(floor(total * yes / (yes + no)), total, yes, no) - ln_beta_binomial(hits, total, yes, no)) / ln(10)
+    ELSE 0.0 END;
+COMMENT ON MACRO surprise_share IS 'How far a share lies above what known hits and misses have one expect, in powers of ten: what is expected is 10^surprise_share times as likely.';
+
 CREATE MACRO network(ip) AS
     CASE WHEN contains(ip, ':') THEN regexp_extract(ip, '^([0-9a-f]*:){1,4}') ELSE ip END;
 COMMENT ON MACRO network IS 'Where somebody is: the address, or the first 64 bits of an IPv6 address, because the rest changes by itself.';
+
+CREATE MACRO program(user_agent) AS regexp_replace(user_agent, '[0-9a-f]{8}-[0-9a-f-]{27}|[0-9.]+', '', 'g');
+COMMENT ON MACRO program IS 'What somebody uses: the user agent without numbers and UUIDs, because versions change by themselves.';
 
 CREATE MACRO action_kinds() AS TABLE
     SELECT unnest(listed) AS action, kind

@@ -40,7 +40,7 @@ WITH telling AS (
         AND ($since::DATE IS NULL OR day_number(occurred_at) >= day_number($since::DATE))
         AND ($until::DATE IS NULL OR day_number(occurred_at) <= day_number($until::DATE))
 ), followed AS (
-    SELECT g.actor_id, g.event_id AS grant_event_id, g.granter, g.occurred_at AS granted_at, count(*) AS sensitive
+    SELECT t.actor_type, g.actor_id, g.event_id AS grant_event_id, g.granter, g.occurred_at AS granted_at, count(*) AS sensitive
     FROM grants AS g
     JOIN telling AS t
         ON t.actor_id = g.actor_id AND t.kind = 'sensitive' AND t.event_id != g.event_id
@@ -54,7 +54,7 @@ WITH telling AS (
         surprise(f.sensitive, expected, otherwise + 1)
             + CASE WHEN granter = actor_id THEN -log10(least(1, o.grants / (o.days + 1))) ELSE 0 END AS score
     FROM followed AS f
-    JOIN own AS o USING (actor_id)
+    JOIN own AS o USING (actor_type, actor_id)
     JOIN everybody AS e USING (actor_type)
 ), found AS (
     SELECT *, row_number() OVER (ORDER BY score DESC, actor_id) AS finding

@@ -13,21 +13,22 @@ WITH counted AS (
     WHERE action NOT IN (SELECT action FROM action_kinds() WHERE kind = 'login')
         AND ($tenant::VARCHAR IS NULL OR tenant_id = $tenant)
     GROUP BY ALL
-), compared AS (
-    SELECT
-        *,
-        sum(attempts) OVER (PARTITION BY actor_type, actor_id) AS own,
-        sum(refused) OVER (PARTITION BY actor_type, actor_id) AS own_refused,
-        sum(attempts) OVER (PARTITION BY actor_type) AS everybody,
-        sum(refused) OVER (PARTITION BY actor_type) AS everybody_refused
-    FROM counted
+), own AS (
+    SELECT actor_type, actor_id, sum(attempts) AS own, sum(refused) AS own_refused FROM counted GROUP BY ALL
+), everybody AS (
+    SELECT actor_type, sum(own) AS everybody, sum(own_refused) AS everybody_refused FROM own GROUP BY ALL
 ), rated AS (
     SELECT
         *,
-        (own_refused - refused + 20 * (everybody_refused - own_refused + 1) / (everybody - own + 2)) / (own - attempts + 20)
-            AS expected,
-        surprise(refused, attempts * expected, own_refused - refused + 1) AS score
-    FROM compared
+        (everybody_refused - own_refused + 1) / (everybody - own + 2) AS usual,
+        own_refused - refused + 20 * usual AS known_refused,
+        own - attempts - own_refused + refused + 20 * (1 - usual) AS known_granted,
+        known_refused / (known_refused + known_granted) AS expected,
+        surprise_share(refused, attempts, known_refused, known_granted) AS score
+    FROM counted
+    JOIN own USING (actor_type, actor_id)
+    JOIN everybody USING (actor_type)
+    WHERE refused > 0
 ), found AS (
     SELECT *, row_number() OVER (ORDER BY score DESC, actor_id, on_day) AS finding
     FROM rated

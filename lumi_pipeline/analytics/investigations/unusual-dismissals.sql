@@ -7,76 +7,81 @@
 -- param until date?: Only dismissals of this day (UTC) or earlier.
 -- param score number = 2.5: Report what comes by chance once in 10^score hours of a user's work, or less often.
 -- example: lumi investigate unusual-dismissals --param score=5
-WITH hourly AS (
-    SELECT
-        tenant_id, actor_id, hour_number(occurred_at) AS on_hour, count(*) AS events,
-        count(*) FILTER (WHERE action = 'RECOMMENDATION_DISMISSED' AND outcome = 'success') AS dismissals
+WITH dismissed AS (
+    -- Users and tenants are told apart by a hash of their id, which is faster than the text.
+    SELECT hash(actor_id) AS who, hour_number(occurred_at) AS on_hour, count(*) AS dismissals
     FROM activity
-    WHERE actor_type != 'system' AND ($tenant::VARCHAR IS NULL OR tenant_id = $tenant)
+    WHERE action = 'RECOMMENDATION_DISMISSED' AND outcome = 'success' AND actor_type != 'system'
+        AND ($tenant::VARCHAR IS NULL OR tenant_id = $tenant)
     GROUP BY ALL
-), own_hours AS (
-    SELECT actor_id, on_hour, sum(events) AS events, sum(dismissals) AS dismissals
-    FROM hourly
-    WHERE actor_id IN (SELECT actor_id FROM hourly WHERE dismissals > 0)
-    GROUP BY ALL
-), own AS (
-    SELECT actor_id, count(DISTINCT on_hour // 24) AS days, sum(events) AS events, sum(dismissals) AS dismissals
-    FROM own_hours
+), worked AS (
+    SELECT hash(actor_id) AS who, hour_number(occurred_at) AS on_hour, min(hash(tenant_id)) AS tenant, count(*) AS events
+    FROM activity
+    WHERE actor_type IN (SELECT actor_type FROM activity WHERE action = 'RECOMMENDATION_DISMISSED')
+        AND ($tenant::VARCHAR IS NULL OR tenant_id = $tenant)
     GROUP BY ALL
 ), own_days AS (
-    SELECT actor_id, on_hour // 24 AS on_day, sum(events) AS today_events, sum(dismissals) AS today
-    FROM own_hours
+    SELECT who, on_hour // 24 AS on_day, min(tenant) AS tenant, sum(events) AS today_events,
+        coalesce(sum(dismissals), 0) AS today
+    FROM worked
+    LEFT JOIN dismissed USING (who, on_hour)
     GROUP BY ALL
-), own_profile AS (
-    -- On how many days this user worked at that hour, or in the hour before or after: nobody keeps to the hour.
-    SELECT actor_id, (on_hour + shifted) % 24 AS hour, count(DISTINCT (on_hour + shifted) // 24) AS at_hour
-    FROM own_hours, (VALUES (-1), (0), (1)) AS shifts(shifted)
-    GROUP BY ALL
-), person_days AS (
-    SELECT tenant_id, count(DISTINCT (actor_id, on_hour // 24)) AS person_days FROM hourly GROUP BY ALL
-), at_hours AS (
-    SELECT tenant_id, (on_hour + shifted) % 24 AS hour, count(DISTINCT (actor_id, (on_hour + shifted) // 24)) AS at_hour
-    FROM hourly, (VALUES (-1), (0), (1)) AS shifts(shifted)
-    GROUP BY ALL
-), profile AS (
-    SELECT tenant_id, hour, at_hour / person_days AS at_hour FROM at_hours JOIN person_days USING (tenant_id)
-), colleagues AS (
-    SELECT actor_id, hour, avg(at_hour) AS at_hour
-    FROM (SELECT DISTINCT tenant_id, actor_id FROM hourly WHERE dismissals > 0)
-    JOIN profile USING (tenant_id)
-    GROUP BY ALL
+), own AS (
+    SELECT who, count(*) AS days, sum(today_events) AS events, sum(today) AS dismissals FROM own_days GROUP BY who
 ), everybody AS (
-    SELECT sum(dismissals) / sum(events) AS share FROM own
+    SELECT sum(dismissals) / sum(events) AS share FROM own WHERE dismissals > 0
+), own_hours AS (
+    SELECT who, on_hour % 24 AS hour, count(*) AS days FROM worked GROUP BY ALL
+), tenant_hours AS (
+    SELECT tenant, on_hour % 24 AS hour, count(*) AS days FROM worked GROUP BY ALL
+), tenant_days AS (
+    SELECT tenant, count(*) AS days FROM own_days GROUP BY ALL
+), near AS (
+    -- Nobody keeps to the hour: a burst may lie across the full hour, and work in the hour before or after counts as
+    -- work at this hour.
+    SELECT who, on_hour, on_hour + shifted AS near_hour, shifted
+    FROM dismissed, (VALUES (-1), (0), (1)) AS shifts(shifted)
+    WHERE ($since::DATE IS NULL OR on_hour >= 24 * day_number($since::DATE))
+        AND ($until::DATE IS NULL OR on_hour < 24 * day_number($until::DATE) + 24)
 ), windows AS (
-    -- A burst may lie across the full hour.
-    SELECT actor_id, on_hour, on_hour // 24 AS on_day, on_hour % 24 AS hour, dismissals,
-        sum(events) OVER two_hours AS did, sum(dismissals) OVER two_hours AS dismissed
-    FROM own_hours
-    WINDOW two_hours AS (PARTITION BY actor_id ORDER BY on_hour RANGE BETWEEN 1 PRECEDING AND CURRENT ROW)
+    SELECT
+        n.who, n.on_hour, n.on_hour // 24 AS on_day,
+        min(w.tenant) AS tenant,
+        sum(w.events) FILTER (WHERE shifted < 1) AS did,
+        sum(d.dismissals) FILTER (WHERE shifted < 1) AS dismissed,
+        count(w.events) AS worked_today,
+        sum(o.days) AS own_at_hour
+    FROM near AS n
+    LEFT JOIN worked AS w ON w.who = n.who AND w.on_hour = near_hour
+    LEFT JOIN dismissed AS d ON d.who = n.who AND d.on_hour = near_hour
+    LEFT JOIN own_hours AS o ON o.who = n.who AND o.hour = near_hour % 24
+    GROUP BY ALL
+), tenants AS (
+    SELECT h.tenant, (h.hour + shifted + 24) % 24 AS hour, least(sum(h.days) / any_value(d.days), 1) AS at_hour
+    FROM tenant_hours AS h
+    JOIN tenant_days AS d USING (tenant)
+    CROSS JOIN (VALUES (-1), (0), (1)) AS shifts(shifted)
+    GROUP BY ALL
 ), rated AS (
     SELECT
-        w.actor_id, w.on_hour, w.on_day, w.did, w.dismissed,
+        w.who, w.on_hour, w.on_day, w.did, w.dismissed,
         (o.dismissals - d.today + 20 * e.share) / (o.events - d.today_events + 20) AS usual,
-        (p.at_hour - 1 + 2 * c.at_hour) / (o.days + 1) AS works,
+        (least(w.own_at_hour - worked_today, o.days - 1) + 2 * t.at_hour) / (o.days + 1) AS works,
         surprise(w.dismissed, w.did * usual, o.dismissals - d.today + 1) - log10(works) AS score
     FROM windows AS w
-    JOIN own AS o USING (actor_id)
-    JOIN own_days AS d USING (actor_id, on_day)
-    JOIN own_profile AS p USING (actor_id, hour)
-    JOIN colleagues AS c USING (actor_id, hour)
+    JOIN own AS o USING (who)
+    JOIN own_days AS d USING (who, on_day)
+    JOIN tenants AS t ON t.tenant = w.tenant AND t.hour = w.on_hour % 24
     CROSS JOIN everybody AS e
-    WHERE w.dismissals > 0
-        AND ($since::DATE IS NULL OR on_day >= day_number($since::DATE))
-        AND ($until::DATE IS NULL OR on_day <= day_number($until::DATE))
 ), peaks AS (
-    SELECT actor_id, on_day, max(score) AS score, min(on_hour) - 1 AS from_hour, max(on_hour) AS to_hour,
+    SELECT who, on_day, max(score) AS score, min(on_hour) - 1 AS from_hour, max(on_hour) AS to_hour,
         arg_max(did, score) AS did, arg_max(dismissed, score) AS dismissed, arg_max(usual, score) AS usual,
         arg_max(works, score) AS works
     FROM rated
     WHERE score >= $score
     GROUP BY ALL
 ), found AS (
-    SELECT *, row_number() OVER (ORDER BY score DESC, actor_id, on_day) AS finding FROM peaks
+    SELECT *, row_number() OVER (ORDER BY score DESC, who, on_day) AS finding FROM peaks
 )
 SELECT
     finding,
@@ -92,7 +97,7 @@ SELECT
         dismissed, did, 100 * usual, 100 * works) AS why,
     event_id
 FROM activity
-JOIN found USING (actor_id)
+JOIN found ON who = hash(actor_id)
 WHERE action = 'RECOMMENDATION_DISMISSED' AND outcome = 'success'
     AND hour_number(occurred_at) BETWEEN from_hour AND to_hour
     AND ($tenant::VARCHAR IS NULL OR tenant_id = $tenant)

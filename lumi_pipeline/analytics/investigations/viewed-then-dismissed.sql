@@ -20,12 +20,14 @@ WITH dismissed AS (
         AND ($recommendation::VARCHAR IS NULL OR entity_id = $recommendation)
         AND ($since::DATE IS NULL OR day_number(occurred_at) >= day_number($since::DATE))
         AND ($until::DATE IS NULL OR day_number(occurred_at) <= day_number($until::DATE))
+), chosen AS (
+    SELECT * FROM dismissed WHERE $recommendation::VARCHAR IS NOT NULL OR impact = $impact
 ), viewed AS (
     SELECT tenant_id, entity_id, actor_id, occurred_at, event_id
     FROM activity
     WHERE action = 'RECOMMENDATION_VIEWED'
         AND ($tenant::VARCHAR IS NULL OR tenant_id = $tenant)
-        AND ($recommendation::VARCHAR IS NULL OR entity_id = $recommendation)
+        AND entity_id IN (SELECT entity_id FROM chosen)
 )
 SELECT
     row_number() OVER (ORDER BY d.occurred_at DESC, d.tenant_id, d.seq DESC) AS finding,
@@ -40,9 +42,8 @@ SELECT
     d.ip,
     v.event_id AS viewed_event_id,
     d.event_id
-FROM dismissed AS d
+FROM chosen AS d
 ASOF JOIN viewed AS v
     ON d.tenant_id = v.tenant_id AND d.entity_id = v.entity_id AND d.actor_id = v.actor_id
     AND d.occurred_at >= v.occurred_at
-WHERE $recommendation::VARCHAR IS NOT NULL OR d.impact = $impact
 ORDER BY finding
