@@ -27,7 +27,7 @@ _TYPE: Final = "lumi/case/v1"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Asked:
     """What was asked, with which values, and the rows that came."""
 
     investigation: Investigation
@@ -52,7 +52,7 @@ class Case:
 
 def write_case(
     folder: Path,
-    answer: Answer,
+    asked: Asked,
     lake: Lake,
     genesis: Genesis | None,
     *,
@@ -63,7 +63,7 @@ def write_case(
     ``progress`` is told how many events are done, and of how many. Raises :class:`~lumi_pipeline.errors.LakeError` for
     events that were altered in the lake.
     """
-    ids = answer.event_ids()
+    ids = asked.event_ids()
     proved: list[str] = []
     unsealed: list[str] = []
     for number, event_id in enumerate(ids, start=1):
@@ -75,13 +75,13 @@ def write_case(
             proved.append(event_id)
         if progress is not None:
             progress(number, len(ids))
-    (folder / "question.sql").write_text(answer.investigation.sql, encoding="utf-8")
+    (folder / "question.sql").write_text(asked.investigation.sql, encoding="utf-8")
     about: dict[str, Json] = {
         "asked_at": format_timestamp(datetime.now(UTC)),
-        "investigation": answer.investigation.name,
-        "parameters": {name: _text(value) for name, value in answer.values.items()},
+        "investigation": asked.investigation.name,
+        "parameters": {name: _text(value) for name, value in asked.values.items()},
         "proved": list[Json](proved),
-        "rows": answer.rows.num_rows,
+        "rows": asked.rows.num_rows,
         "software": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("lumi-pipeline", "duckdb", "pyarrow")},

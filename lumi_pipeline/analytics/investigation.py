@@ -23,10 +23,9 @@ from importlib.resources import files
 from typing import Final, TypeAlias
 
 import duckdb
-import pyarrow as pa
 
+from lumi_pipeline.analytics.asking import Answer, ask
 from lumi_pipeline.errors import AnalystError
-from lumi_pipeline.lake import ROW_GROUP_ROWS
 from transparency.encoding import MAX_INT64, excerpt, parse_day, parse_timestamp
 from transparency.errors import EncodingError
 
@@ -102,17 +101,9 @@ class Investigation:
             for name, parameter in known.items()
         }
 
-    def run(self, db: duckdb.DuckDBPyConnection, values: Mapping[str, Value]) -> pa.RecordBatchReader:
-        """Ask the analyst database, and return the rows as they come. ``values`` are those of :meth:`bind`.
-
-        Raises :class:`~lumi_pipeline.errors.AnalystError` when DuckDB can't answer.
-        """
-        try:
-            rows: pa.RecordBatchReader = db.sql(self.sql, params=dict(values)).to_arrow_reader(ROW_GROUP_ROWS)
-        except duckdb.Error as error:
-            reason = str(error).partition("\n")[0]
-            raise AnalystError(f"{self.name} failed: {reason}") from None
-        return rows
+    def run(self, db: duckdb.DuckDBPyConnection, values: Mapping[str, Value]) -> Answer:
+        """Ask the analyst database, and return the rows as they come. ``values`` are those of :meth:`bind`."""
+        return ask(db, self.sql, values)
 
 
 def names() -> list[str]:

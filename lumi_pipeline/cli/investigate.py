@@ -1,5 +1,6 @@
 """``lumi investigate``: ask the analyst database one of the questions that are kept as SQL files."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,10 +10,13 @@ from lumi_pipeline.cli.command import Command, examples
 from lumi_pipeline.cli.options import PATH, Given, config_option
 from lumi_pipeline.cli.output import count, note, say, say_json, say_pairs, say_table
 from lumi_pipeline.cli.progress import progress
-from lumi_pipeline.cli.rows import format_option, print_rows, write_csv
+from lumi_pipeline.cli.results import Format, chosen_format, result_options, write_rows
 
 if TYPE_CHECKING:
-    from lumi_pipeline.analytics.casefolder import Answer
+    import pyarrow as pa
+
+    from lumi_pipeline.analytics.asking import Answer
+    from lumi_pipeline.analytics.casefolder import Asked
     from lumi_pipeline.analytics.investigation import Investigation, Value
 
 
@@ -33,8 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--evidence", "folder", metavar="DIR", type=PATH, help="Write rows and proofs of events to this new folder."
 )
-@format_option
-@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+@result_options
 @config_option
 @click.pass_obj
 def investigate(
@@ -44,41 +47,48 @@ def investigate(
     tenant: str | None,
     explain: bool,
     folder: Path | None,
-    form: str,
-    as_json: bool,
+    form: str | None,
+    output: Path | None,
 ) -> None:
     """Run a saved investigation over the analyst database, or list them.
 
     Rows carry the ids of their events, which `lumi prove` takes. What is unusual is measured against each user's own
     other days. The database is as recent as the last `lumi analyst build`.
     """
+    import pyarrow as pa
+
     from lumi_pipeline.analytics import connect
-    from lumi_pipeline.analytics.casefolder import Answer
+    from lumi_pipeline.analytics.casefolder import Asked
     from lumi_pipeline.analytics.investigation import load
 
-    form = "json" if as_json else form
+    chosen = chosen_format(form, output)
     if name is None:
         if params or tenant or explain or folder:
             raise click.UsageError("name the investigation; 'lumi investigate' lists them")
-        _list(form)
+        _list(as_json=chosen is Format.JSON)
         return
     investigation = load(name)
     if explain:
-        _explain(investigation, form)
+        _explain(investigation, as_json=chosen is Format.JSON)
         return
     values = investigation.bind(_texts(params, tenant))
     config = given.config()
     if folder is not None and folder.exists():
         raise click.UsageError(f"{folder} is there already; name a new directory with --evidence")
-    with connect(config) as db:
-        rows = investigation.run(db, values)
+    with closing(connect(config)) as db:
+        answer = investigation.run(db, values)
         if folder is None:
-            found = print_rows(rows, form)
-        else:
-            answer = Answer(investigation, values, rows.read_all())
-            found = print_rows(answer.rows.to_reader(), form)
-            _keep(given, folder, answer)
-    note(f"{count(found, 'row')}.")
+            write_rows(answer, chosen, output)
+            return
+        rows = pa.Table.from_batches(answer.batches, answer.schema)
+    write_rows(_again(rows), chosen, output)
+    _keep(given, folder, Asked(investigation, values, rows))
+
+
+def _again(rows: "pa.Table") -> "Answer":
+    from lumi_pipeline.analytics.asking import Answer
+
+    return Answer(rows.schema, iter(rows.to_batches()))
 
 
 def _texts(params: tuple[str, ...], tenant: str | None) -> dict[str, str]:
@@ -93,18 +103,18 @@ def _texts(params: tuple[str, ...], tenant: str | None) -> dict[str, str]:
     return texts
 
 
-def _list(form: str) -> None:
+def _list(*, as_json: bool) -> None:
     from lumi_pipeline.analytics.investigation import load, names
 
     found = [load(name) for name in names()]
-    if form == "json":
+    if as_json:
         say_json({"investigations": [_facts(investigation) for investigation in found]})
         return
     say_table(["name", "finds"], [[one.name, one.title] for one in found])
 
 
-def _explain(investigation: "Investigation", form: str) -> None:
-    if form == "json":
+def _explain(investigation: "Investigation", *, as_json: bool) -> None:
+    if as_json:
         say_json({**_facts(investigation), "sql": investigation.sql})
         return
     say(f"{investigation.title}\n\n{investigation.description}\n\nParameters:")
@@ -138,16 +148,15 @@ def _facts(investigation: "Investigation") -> dict[str, object]:
     }
 
 
-def _keep(given: Given, folder: Path, answer: "Answer") -> None:
+def _keep(given: Given, folder: Path, asked: "Asked") -> None:
     """Write the case, and say which events have no proof yet."""
     from lumi_pipeline.analytics.casefolder import ROWS, write_case
 
     pipeline = given.pipeline()
     folder.mkdir(parents=True)
-    with (folder / ROWS).open("w", encoding="utf-8", newline="") as file:
-        write_csv(answer.rows.to_reader(), file)
+    write_rows(_again(asked.rows), Format.CSV, folder / ROWS)
     with progress("Proving", "events") as meter:
-        case = write_case(folder, answer, pipeline.lake, pipeline.genesis(), progress=meter.reach)
+        case = write_case(folder, asked, pipeline.lake, pipeline.genesis(), progress=meter.reach)
     note(f"Wrote {folder}: the rows, and {count(len(case.proved), 'proof')}.")
     if case.proved:
         note(f"Check one with: lumi verify {folder}/{case.proved[0]}.tlog-proof --key LOG-VKEY")
