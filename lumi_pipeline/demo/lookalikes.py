@@ -80,7 +80,7 @@ def _back_from_leave(tenant: Tenant, days: int) -> Plot:
     actor = tenant.sleeper
 
     def remember(scene: Scene) -> Iterator[tuple[str, float]]:
-        long_ago = scene.now - _LEAVE_DAYS * DAY_MICROS
+        long_ago = scene.now - max(0, _LEAVE_DAYS + 1 - days) * DAY_MICROS
         yield log_in(scene, sit_down(scene, actor, actor.office), occurred=long_ago), 0
 
     def play(scene: Scene) -> Iterator[tuple[str, float]]:

@@ -5,7 +5,7 @@
 -- param tenant text?: Only events of this tenant.
 -- param since date?: Only dismissals of this day (UTC) or later.
 -- param until date?: Only dismissals of this day (UTC) or earlier.
--- param score number = 2.5: Report what comes by chance once in 10^score hours of a user's work, or less often.
+-- param score number = 3.6: Report what comes by chance once in 10^score hours of a user's work, or less often.
 -- example: lumi investigate unusual-dismissals --param score=5
 WITH dismissed AS (
     -- Users and tenants are told apart by a hash of their id, which is faster than the text.
@@ -93,7 +93,7 @@ SELECT
     action,
     entity_id,
     ip,
-    format('{} of {} events are dismissals, {:.0f} % are usual; works at this hour on {:.0f} % of days',
+    format('{} of {} events are dismissals, {:.0f} % are usual; works at this hour on {:.1f} % of days',
         dismissed, did, 100 * usual, 100 * works) AS why,
     event_id
 FROM activity
