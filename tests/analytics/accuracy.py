@@ -101,7 +101,9 @@ def measure(plans: Collection[Plan]) -> dict[str, Score]:
 def main() -> None:
     seeds = [int(seed) for seed in sys.argv[1:]]
     sizes = ((3, 20_000), (14, 90_000))
-    for name, score in measure([Plan(MONDAY, days, 5, events, seed) for seed in seeds for days, events in sizes]).items():
+    for name, score in measure(
+        [Plan(MONDAY, days, 5, events, seed) for seed in seeds for days, events in sizes]
+    ).items():
         cells = []
         for hits, total in ((score.right, score.right + score.wrong), (score.found, score.found + score.missed)):
             low, high = wilson(hits, total)
