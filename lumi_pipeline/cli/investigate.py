@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         "lumi investigate",
         "lumi investigate viewed-then-dismissed --explain",
         "lumi investigate viewed-then-dismissed --param recommendation=rec-1-00042",
-        "lumi investigate user-timeline --param user=u-17 --tenant acme --format csv > timeline.csv",
+        "lumi investigate user-timeline --param user=u-17 --tenant acme -o timeline.csv",
         "lumi investigate mass-export --evidence case-17",
     ),
 )

@@ -21,15 +21,16 @@ WITH dismissed AS (
         AND ($tenant::VARCHAR IS NULL OR tenant_id = $tenant)
     GROUP BY ALL
 ), own_days AS (
-    SELECT who, on_hour // 24 AS on_day, min(tenant) AS tenant, sum(events) AS today_events,
-        coalesce(sum(dismissals), 0) AS today
-    FROM worked
-    LEFT JOIN dismissed USING (who, on_hour)
-    GROUP BY ALL
+    SELECT who, on_hour // 24 AS on_day, min(tenant) AS tenant, sum(events) AS today_events FROM worked GROUP BY ALL
+), own_dismissals AS (
+    SELECT who, on_hour // 24 AS on_day, sum(dismissals) AS today FROM dismissed GROUP BY ALL
 ), own AS (
-    SELECT who, count(*) AS days, sum(today_events) AS events, sum(today) AS dismissals FROM own_days GROUP BY who
+    SELECT who, count(*) AS days, sum(today_events) AS events, any_value(dismissals) AS dismissals
+    FROM own_days
+    JOIN (SELECT who, sum(today) AS dismissals FROM own_dismissals GROUP BY who) USING (who)
+    GROUP BY who
 ), everybody AS (
-    SELECT sum(dismissals) / sum(events) AS share FROM own WHERE dismissals > 0
+    SELECT sum(dismissals) / sum(events) AS share FROM own
 ), own_hours AS (
     SELECT who, on_hour % 24 AS hour, count(*) AS days FROM worked GROUP BY ALL
 ), tenant_hours AS (
@@ -65,12 +66,13 @@ WITH dismissed AS (
 ), rated AS (
     SELECT
         w.who, w.on_hour, w.on_day, w.did, w.dismissed,
-        (o.dismissals - d.today + 20 * e.share) / (o.events - d.today_events + 20) AS usual,
+        (o.dismissals - b.today + 20 * e.share) / (o.events - d.today_events + 20) AS usual,
         (least(w.own_at_hour - worked_today, o.days - 1) + 2 * t.at_hour) / (o.days + 1) AS works,
-        surprise(w.dismissed, w.did * usual, o.dismissals - d.today + 1) - log10(works) AS score
+        surprise(w.dismissed, w.did * usual, o.dismissals - b.today + 1) - log10(works) AS score
     FROM windows AS w
     JOIN own AS o USING (who)
     JOIN own_days AS d USING (who, on_day)
+    JOIN own_dismissals AS b USING (who, on_day)
     JOIN tenants AS t ON t.tenant = w.tenant AND t.hour = w.on_hour % 24
     CROSS JOIN everybody AS e
 ), peaks AS (
