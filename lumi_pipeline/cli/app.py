@@ -23,6 +23,7 @@ from lumi_pipeline.cli.feed import feed
 from lumi_pipeline.cli.fsck import fsck
 from lumi_pipeline.cli.hold import hold
 from lumi_pipeline.cli.importing import import_group
+from lumi_pipeline.cli.investigate import investigate
 from lumi_pipeline.cli.keys import keys
 from lumi_pipeline.cli.landing import landing
 from lumi_pipeline.cli.monitor import monitor
@@ -84,6 +85,7 @@ for _command in (
     sample,
     verify,
     fsck,
+    investigate,
     monitor,
     log,
     drill,

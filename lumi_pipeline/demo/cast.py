@@ -77,6 +77,7 @@ class Tenant:
     """One customer. ``people`` work for it, ``guests`` (its service provider, the vendor's support) work in it.
 
     ``leaver`` works until the day the story says; ``sleeper`` only ever appears in the story of the dormant account.
+    ``collector`` is the viewer who takes out reports in another story, and works like the others besides.
     """
 
     tenant_id: str
@@ -87,6 +88,7 @@ class Tenant:
     guests: Sequence[Person]
     leaver: Person
     sleeper: Person
+    collector: Person
     directory: Service
     engine: Service
     scheduler: Service
@@ -178,8 +180,8 @@ def _tenant(seed: str, number: int, staff: int, guests: Sequence[Person], is_msp
     rng = Random(f"{seed}/cast/{tenant_id}")
     offset = _OFFSETS[number % len(_OFFSETS)]
     method = rng.choice(("saml", "oidc", "saml", "password+totp", "password+webauthn"))
-    drawn = rng.choices(list(_STAFF), weights=list(_STAFF.values()), k=staff - len(_FOUNDERS) - 1)
-    people = [_person(rng, role, offset, method, number) for role in (*_FOUNDERS, *drawn, Role.FINOPS)]
+    drawn = rng.choices(list(_STAFF), weights=list(_STAFF.values()), k=staff - len(_FOUNDERS) - 2)
+    people = [_person(rng, role, offset, method, number) for role in (*_FOUNDERS, *drawn, Role.VIEWER, Role.FINOPS)]
     return Tenant(
         tenant_id=tenant_id,
         number=number,
@@ -188,6 +190,7 @@ def _tenant(seed: str, number: int, staff: int, guests: Sequence[Person], is_msp
         people=people,
         guests=guests,
         leaver=people[-1],
+        collector=people[-2],
         sleeper=_person(rng, Role.ADMIN, offset, "password", number),
         directory=Service(
             f"svc-scim-{number + 1}", "Directory sync", "service", "scim_token", _service_link(rng, _SCIM_AGENT)

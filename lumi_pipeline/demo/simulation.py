@@ -15,6 +15,7 @@ from random import Random
 
 from lumi_pipeline.demo.cast import Person, Tenant, build_cast, zipf_shares
 from lumi_pipeline.demo.habits import work
+from lumi_pipeline.demo.lookalikes import lookalikes
 from lumi_pipeline.demo.routines import analyse, send_reports, sync_directory, use_key
 from lumi_pipeline.demo.scene import DAY_MICROS, Scene, Script, Timed
 from lumi_pipeline.demo.stories import Part, Plot, Story, play_part, plots
@@ -84,7 +85,9 @@ class Simulation:
         self.plan = plan
         self._volumes = plan.volumes()
         self._cast = build_cast(str(plan.seed), plan.tenants, plan.events / plan.days)
-        self._plots = _fitting(plots(self._cast, plan.days), self._volumes)
+        candidates = plots(self._cast, plan.days)
+        self._plots = _fitting([*candidates, *lookalikes(self._cast, plan.days)], self._volumes)
+        self._names = {plot.name for plot in candidates}
         self._numbers = count()
 
     @property
@@ -95,7 +98,7 @@ class Simulation:
     @property
     def stories(self) -> tuple[Story, ...]:
         """The stories that were played."""
-        return tuple(plot.told() for plot in self._plots)
+        return tuple(plot.told() for plot in self._plots if plot.name in self._names)
 
     def run(self) -> Iterator[list[Timed]]:
         """Yield the events in batches of one tenant each, day by day, in order of time within each tenant."""

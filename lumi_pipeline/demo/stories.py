@@ -20,12 +20,18 @@ finding it takes more than counting an action.
 ``dormant-account``
     An account whose last login was 140 days ago (a late record, which arrives on the first day) wakes up, creates an
     API key and exports reports. (Last day.)
+``mass-export``
+    On an ordinary day, at the office, a viewer takes out forty reports, one every few minutes. An auditor does so every
+    day, which is nothing unusual. (Last day.)
+``key-probing``
+    An API key, from a network and with a program it never used, asks for thirty things it may not see, and then for
+    what it may. Others are refused now and then. (Middle day.)
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from lumi_pipeline.demo.cast import Link, Person, Role, Tenant
+from lumi_pipeline.demo.cast import Link, Person, Role, Service, Tenant
 from lumi_pipeline.demo.estate import RESERVED, state
 from lumi_pipeline.demo.habits import act, dismiss, export_report, log_in, log_out, look, sit_down
 from lumi_pipeline.demo.scene import DAY_MICROS, Scene, Script
@@ -34,6 +40,9 @@ _DISMISSALS = RESERVED
 _EXPORTS = 24
 _GUESSES = 12
 _DORMANT_DAYS = 140
+_TAKEN = 40
+_REFUSED = 30
+_ANSWERED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +62,7 @@ class Plot:
 
     name: str
     summary: str
-    actor: Person
+    actor: Person | Service
     parts: Sequence["Part"]
     leaver: Person | None = None
     event_ids: list[str] = field(default_factory=list)
@@ -93,6 +102,8 @@ def plots(tenants: Sequence[Tenant], days: int) -> list[Plot]:
         _leaver_active(tenants, days),
         _password_guessing(tenants, days),
         _dormant_account(tenants, days),
+        _mass_export(tenants, days),
+        _key_probing(tenants, days),
     ]
 
 
@@ -111,7 +122,7 @@ def _night_dismissals(tenants: Sequence[Tenant], days: int) -> Plot:
         yield log_out(scene, visit), 0
 
     day = max(0, days - 2)
-    hour = _utc(2.2, actor.utc_offset)
+    hour = local_hour(2.2, actor.utc_offset)
     return Plot(
         "night-dismissals",
         "An MSP analyst views and dismisses high-impact recommendations of its customers, at night from a new network.",
@@ -139,7 +150,7 @@ def _privilege_escalation(tenants: Sequence[Tenant], days: int) -> Plot:
         "privilege-escalation",
         "An engineer widens a custom role, assigns it to their own account and exports reports by the dozen.",
         actor,
-        [Part(tenant, days - 1, _utc(19.1, tenant.utc_offset), 4 + _EXPORTS, play)],
+        [Part(tenant, days - 1, local_hour(19.1, tenant.utc_offset), 4 + _EXPORTS, play)],
     )
 
 
@@ -188,7 +199,7 @@ def _password_guessing(tenants: Sequence[Tenant], days: int) -> Plot:
         "password-guessing",
         "A dozen failed logins of an admin from one address at night, then a success and changed settings.",
         actor,
-        [Part(tenant, days // 2, _utc(3.6, tenant.utc_offset), _GUESSES + 4, play)],
+        [Part(tenant, days // 2, local_hour(3.6, tenant.utc_offset), _GUESSES + 4, play)],
     )
 
 
@@ -213,7 +224,47 @@ def _dormant_account(tenants: Sequence[Tenant], days: int) -> Plot:
         "dormant-account",
         f"An account that nobody used for {_DORMANT_DAYS} days signs in, creates an API key and exports reports.",
         actor,
-        [Part(tenant, 0, 0.1, 1, remember), Part(tenant, days - 1, _utc(16.4, tenant.utc_offset), 7, play)],
+        [Part(tenant, 0, 0.1, 1, remember), Part(tenant, days - 1, local_hour(16.4, tenant.utc_offset), 7, play)],
+    )
+
+
+def _mass_export(tenants: Sequence[Tenant], days: int) -> Plot:
+    tenant = tenants[min(1, len(tenants) - 1)]
+    actor = tenant.collector
+
+    def play(scene: Scene) -> Iterator[tuple[str, float]]:
+        visit = sit_down(scene, actor, actor.office)
+        yield log_in(scene, visit), 60
+        for _ in range(_TAKEN):
+            yield export_report(scene, visit), scene.rng.uniform(60, 400)
+        yield log_out(scene, visit), 0
+
+    return Plot(
+        "mass-export",
+        f"A viewer takes out {_TAKEN} reports in one sitting, by day and at the office.",
+        actor,
+        [Part(tenant, days - 1, local_hour(10.2, tenant.utc_offset), 2 + _TAKEN, play)],
+    )
+
+
+def _key_probing(tenants: Sequence[Tenant], days: int) -> Plot:
+    tenant = tenants[0]
+    key = tenant.keys[0]
+    link = Link("198.51.100.242", "curl/8.14.1")
+
+    def play(scene: Scene) -> Iterator[tuple[str, float]]:
+        for action, entity in (("AUDIT_LOG_VIEWED", "page-1"), ("DASHBOARD_VIEWED", scene.estate.dashboards[0])) * (
+            _REFUSED // 2
+        ):
+            yield scene.emit(key, link, action, entity, outcome="failure"), scene.rng.uniform(1, 4)
+        for _ in range(_ANSWERED):
+            yield scene.emit(key, link, "RECOMMENDATION_VIEWED", scene.estate.pick().rec_id), scene.rng.uniform(1, 4)
+
+    return Plot(
+        "key-probing",
+        "An API key is tried out from a new network: most of what it asks for is refused.",
+        key,
+        [Part(tenant, days // 2, local_hour(12.4, tenant.utc_offset), _REFUSED + _ANSWERED, play)],
     )
 
 
@@ -221,6 +272,6 @@ def _key(scene: Scene) -> str:
     return f"key-{scene.rng.getrandbits(32):08x}"
 
 
-def _utc(local_hour: float, utc_offset: int) -> float:
+def local_hour(hour: float, utc_offset: int) -> float:
     """Return the hour of the UTC day at which it is that hour there; so a story stays within one UTC day."""
-    return (local_hour - utc_offset) % 24
+    return (hour - utc_offset) % 24

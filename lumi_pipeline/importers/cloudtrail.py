@@ -69,7 +69,7 @@ def import_cloudtrail(
     :func:`~lumi_pipeline.importers.driver.bring_in` for the times. Raises :class:`ImportFailed`, naming the file and
     the line, for a record that cannot become an event; nothing is recorded then.
     """
-    events = _events(Path(path), tenant)
+    events = read_cloudtrail(Path(path), tenant)
     return bring_in(outbox, events, recorded_at=recorded_at, first_day=first_day, progress=progress)
 
 
@@ -78,7 +78,8 @@ def action_name(event_name: str) -> str:
     return _NOT_A_WORD.sub("_", _WORD_STARTS.sub("_", event_name)).strip("_").upper()
 
 
-def _events(path: Path, tenant: str | None) -> Iterator[NewEvent]:
+def read_cloudtrail(path: Path, tenant: str | None = None) -> Iterator[NewEvent]:
+    """Read the events that the records of a file become, in their order; :func:`import_cloudtrail` says how."""
     for record in read_records(path, MAX_TEXT_BYTES):
         try:
             yield _event(_Fields("", record.values), record, tenant)
