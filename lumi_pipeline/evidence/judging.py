@@ -2,13 +2,12 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
-import pyarrow as pa
-
+from lumi_pipeline.evidence.ahead import ahead
 from lumi_pipeline.evidence.bundlefiles import (
     EVENTS,
     NAMES,
@@ -52,7 +51,11 @@ def judge_bundle(path: Path, policy: Policy | None, subject: str = "", progress:
         return Verdict(subject, Status.UNRECOGNISED, "missing", (f"{path} is not there.",))
     try:
         with open_bundle(path) as bundle:
-            checked = _check(bundle, policy, progress)
+            try:
+                checked = _check(bundle, policy, progress)
+            except (Unrecognised, VerificationError, FormatError, CsvFault):
+                bundle.check_rest()  # that it is damaged comes first, whatever was found in what could be read
+                raise
     except Unrecognised as error:
         return Verdict(subject, Status.UNRECOGNISED, "unrecognised", (f"{error}.",))
     except VerificationError as error:
@@ -78,7 +81,7 @@ def _check(bundle: Bundle, policy: Policy | None, progress: Progress | None) -> 
     total = sum(day.record.count for day in days.days if day.record is not None)
     with bundle.open(EVENTS) as opened:
         file = _Hashed(opened)
-        for table in _ahead(read_events(file, bundle.size(EVENTS))):
+        for table in ahead(read_events(file, bundle.size(EVENTS))):
             checker.add(table)
             if progress is not None:
                 progress(checker.findings.rows, total)
@@ -89,27 +92,18 @@ def _check(bundle: Bundle, policy: Policy | None, progress: Progress | None) -> 
     return CheckedBundle(evidence, trust, days, findings, signers, bundle.others)
 
 
-def _ahead(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Yield them, each while a thread reads the next one: compiled loops and hashing leave Python's lock alone."""
-    with ThreadPoolExecutor(1, thread_name_prefix="evidence") as pool:
-        reading = pool.submit(next, tables, None)
-        while (table := reading.result()) is not None:
-            reading = pool.submit(next, tables, None)
-            yield table
-
-
 class _Hashed:
     """A file whose SHA-256 is computed while it is read."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BufferedIOBase) -> None:
         self._file = file
         self._digest = hashlib.sha256()
 
-    def read(self, size: int, /) -> bytes:
-        """Read at most so many bytes."""
-        data = self._file.read(size)
-        self._digest.update(data)
-        return data
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Read at most as many bytes as the buffer has; return how many they are."""
+        read = self._file.readinto(buffer)
+        self._digest.update(buffer[:read])
+        return read
 
     def digest(self) -> str:
         """Return the SHA-256 of all that was read, in hexadecimal."""
