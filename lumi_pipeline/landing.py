@@ -25,7 +25,7 @@ from lumi_pipeline.lake import Lake, in_parts
 from lumi_pipeline.outbox import Outbox, Snapshot
 from lumi_pipeline.records import StoredFile, json_text
 from lumi_pipeline.sealedjson import encode_sealed, parse_sealed
-from lumi_pipeline.superseding import Superseded, effective, landing_records, read_records, rewritten_landings
+from lumi_pipeline.superseding import Superseded, effective, rewritten_landings
 from lumi_pipeline.tenantdays import DayTenants
 from transparency.encoding import excerpt
 from transparency.errors import ObjectConflict
@@ -80,9 +80,9 @@ class LandedTenant:
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """The content of a landing's commit object. ``previous`` is the SHA-256 of the commit object before it.
+    """The content of a landing's commit object, ``superseded`` aside; ``previous`` is the SHA-256 of the one before.
 
-    ``superseded`` are the records of erasures that rewrote some of its files; they are no part of the commit object.
+    ``superseded`` are the records of erasures that rewrote some of its files.
     """
 
     number: int
@@ -177,8 +177,7 @@ def landings(lake: Lake, floor: int = 0) -> Iterator[Landing]:
         if landing.number != expected or before not in (None, landing.previous):
             raise RecordError(f"{key} does not follow the one before: {landing_key(expected)} was lost or altered")
         before, expected = hashlib.sha256(data).hexdigest(), landing.number + 1
-        records = read_records(lake, landing_records(number)) if (number := landing.number) in rewritten else ()
-        yield replace(landing, superseded=records)
+        yield replace(landing, superseded=rewritten.get(landing.number, ()))
 
 
 def landed_tenants(lake: Lake, landing: Landing) -> list[LandedTenant]:
@@ -266,8 +265,7 @@ def land(outbox: Outbox, lake: Lake, sealed: DayTenants | None) -> LandingReport
             f"another run committed landing {number} first; nothing is lost: run again to land what came since"
         ) from None
     _keep_only(lake, landing)
-    size = sum(file.size for file in files)
-    events = sum(file.rows for file in files)
+    size, events = sum(file.size for file in files), sum(file.rows for file in files)
     return LandingReport(number, events, len(tenants), size, tuple(breaks), days, time.monotonic() - started)
 
 
@@ -435,11 +433,9 @@ def _count_days(part: pa.Table, days: dict[date, int]) -> None:
 
 
 def _tenants_table(tenants: list[LandedTenant]) -> pa.Table:
-    rows: list[tuple[object, ...]] = [
-        (t.tenant_id, c.chain_id, t.first, c.next_seq, t.rows, c.head, c.not_before, c.last_hash)
-        for t, c in ((tenant, tenant.cursor) for tenant in tenants)
-    ]
-    return _table(rows, _TENANTS)
+    both = ((tenant, tenant.cursor) for tenant in tenants)
+    rows = [(t.tenant_id, c.chain_id, t.first, c.next_seq, t.rows, c.head, c.not_before, c.last_hash) for t, c in both]
+    return _table([*rows], _TENANTS)
 
 
 def _breaks_table(breaks: list[Break]) -> pa.Table:

@@ -117,14 +117,15 @@ def read_records(lake: Lake, prefix: str) -> tuple[Superseded, ...]:
     return tuple(sorted(found, key=lambda record: record.erasure))
 
 
-def rewritten_landings(lake: Lake, floor: int) -> set[int]:
-    """The numbers, from ``floor`` on, of landings some of whose files an erasure rewrote."""
-    found = set()
+def rewritten_landings(lake: Lake, floor: int) -> dict[int, tuple[Superseded, ...]]:
+    """The records about landings from number ``floor`` on, by number; of most landings there are none."""
+    found: dict[int, tuple[Superseded, ...]] = {}
     for key in lake.store.list(LANDED_RECORDS, start_after=landing_records(floor) if floor else ""):
         number = key.removeprefix(LANDED_RECORDS).partition("/")[0]
         if not number.isdecimal():
             raise RecordError(f"{key} belongs to no landing; move it away")
-        found.add(int(number))
+        if int(number) not in found:
+            found[int(number)] = read_records(lake, landing_records(int(number)))
     return found
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lumi_pipeline.erasure.holds import Hold, Holds
 
 
-@click.group()
+@click.group(epilog=examples('lumi hold add --tenant acme --reason "case 4711"', "lumi hold list"))
 def hold() -> None:
     """Legal holds: what is held is neither erased nor removed."""
 

@@ -25,8 +25,9 @@ def purge(store: ObjectStore, key: str) -> None:
     if isinstance(store, KeepsVersions):
         store.purge(key)
         return
-    with suppress(ObjectMissing):
-        store.delete(key)
+    if key in store.list(key):
+        with suppress(ObjectMissing):  # another run removes the same
+            store.delete(key)
 
 
 def kept_by(store: ObjectStore, key: str) -> str | None:

@@ -36,7 +36,8 @@ _RIGHTS: Final = {
     "create": ("s3:PutObject",),
     "replace": ("s3:PutObject",),
     "list": ("s3:ListBucket",),
-    "delete": ("s3:GetObject", "s3:DeleteObject", "where versions are kept also s3:DeleteObjectVersion"),
+    "delete": ("s3:GetObject", "s3:DeleteObject"),
+    "purge": ("s3:GetObject", "s3:ListBucketVersions", "s3:DeleteObject", "s3:DeleteObjectVersion"),
 }
 
 
@@ -151,7 +152,7 @@ class S3Store:
         right to do so; under compliance, or a legal hold of S3, it is refused.
         """
         name = self._name(key)
-        with self._explain("delete", key) as client:
+        with self._explain("purge", key) as client:
             versions = sorted(self._versions(client, name), key=lambda version: version["IsLatest"])
             for version in versions:
                 # Said only where it is needed: elsewhere it may take a right that nobody has.

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from lumi_pipeline.erasure.erasing import Eraser
-from lumi_pipeline.erasure.orders import Order
+from lumi_pipeline.erasure.orders import Order, read_orders
 from lumi_pipeline.errors import LumiError
 from lumi_pipeline.events import EVENT_SCHEMA, PAYLOAD_COLUMNS
 from lumi_pipeline.evidence.judging import judge_bundle
@@ -76,8 +76,8 @@ FORGERIES: dict[str, Edit] = {
 
 
 @pytest.mark.parametrize("name", FORGERIES)
-def test_a_forged_file_is_found(world: World, name: str) -> None:
-    forget(world.pipeline())
+def test_a_forged_file_is_found(forgotten: World, name: str) -> None:
+    world = forgotten
     forge(world, FIRST_DAY_RECORD, FORGERIES[name])
     failed = [verdict.subject for verdict in judge(world) if verdict.status is Status.FAILED]
     assert failed == [str(day(0))]
@@ -92,8 +92,8 @@ def test_a_forged_file_is_found(world: World, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["another actor", "a payload that nobody erased"])
-def test_a_forged_landed_file_is_found(world: World, name: str) -> None:
-    forget(world.pipeline())
+def test_a_forged_landed_file_is_found(forgotten: World, name: str) -> None:
+    world = forgotten
     edit = {"another actor": cell("actor_id", 1, "somebody"), "a payload that nobody erased": nulled(1)}[name]
     forge(world, LANDING_RECORD, edit)
     assert [verdict.subject for verdict in judge(world) if verdict.status is Status.FAILED] == ["landings"]
@@ -113,34 +113,30 @@ def altered(**fields: object) -> Callable[[Order], bytes]:
         lambda _: b"{}\n",
     ],
 )
-def test_an_altered_order_is_found(world: World, edit: Callable[[Order], bytes]) -> None:
-    report = forget(world.pipeline())
-    assert report.order is not None
-    world.overwrite(report.order.key, edit(report.order))
-    assert status(world) is Status.FAILED
+def test_an_altered_order_is_found(forgotten: World, edit: Callable[[Order], bytes]) -> None:
+    [known] = read_orders(forgotten.pipeline().lake)
+    forgotten.overwrite(known.order.key, edit(known.order))
+    assert status(forgotten) is Status.FAILED
 
 
 @pytest.mark.parametrize("key", ["erasures/000000/order.json", FIRST_DAY_RECORD, LANDING_RECORD])
-def test_a_lost_record_is_found(world: World, key: str) -> None:
-    forget(world.pipeline())
-    world.store.delete(key)
-    assert status(world) is Status.FAILED
+def test_a_lost_record_is_found(forgotten: World, key: str) -> None:
+    forgotten.store.delete(key)
+    assert status(forgotten) is Status.FAILED
 
 
-def test_a_lost_end_is_an_unfinished_erasure(world: World) -> None:
-    forget(world.pipeline())
-    world.store.delete("erasures/000000/done.json")
-    assert status(world) is Status.INCOMPLETE
+def test_a_lost_end_is_an_unfinished_erasure(forgotten: World) -> None:
+    forgotten.store.delete("erasures/000000/done.json")
+    assert status(forgotten) is Status.INCOMPLETE
 
 
-def test_an_order_that_nobody_recorded_covers_nothing(world: World) -> None:
+def test_an_order_that_nobody_recorded_covers_nothing(forgotten: World) -> None:
     """Somebody with the lake alone can't erase: an order without an event of the operator's chain is none."""
-    report = forget(world.pipeline())
-    assert report.order is not None
-    forged = replace(report.order, number=1, event_id="019aa4f2-0000-7000-8000-000000000001", events={0: "x"})
-    world.store.put_new(forged.key, forged.encode())
-    forge(world, FIRST_DAY_RECORD, nulled(0))
-    assert [v.subject for v in judge(world) if v.status is Status.FAILED] == [str(day(0))]
+    [known] = read_orders(forgotten.pipeline().lake)
+    forged = replace(known.order, number=1, event_id="019aa4f2-0000-7000-8000-000000000001", events={0: "x"})
+    forgotten.store.put_new(forged.key, forged.encode())
+    forge(forgotten, FIRST_DAY_RECORD, nulled(0))
+    assert [v.subject for v in judge(forgotten) if v.status is Status.FAILED] == [str(day(0))]
 
 
 def test_what_comes_back_is_told_and_erased_again(world: World) -> None:

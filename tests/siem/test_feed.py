@@ -271,7 +271,7 @@ class Counted(Source):
 def counted(world: World) -> Counted:
     Counted.read.clear()
     found = source(world)
-    return Counted(found.lake, found.days, found.last, found.cursors, found.landings)
+    return Counted(found.lake, found.days, found.last, found.cursors, found.landings, found.orders)
 
 
 def test_the_lake_is_read_once_for_all_feeds(world: World) -> None:
