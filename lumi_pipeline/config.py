@@ -88,6 +88,7 @@ SETTINGS: Final = (
         "Without the policy's quorum publish nothing (closed), or publish all the same (open).",
     ),
     Setting("operator_tenant", "lumi-operator", "Tenant whose chain records what the operator does."),
+    Setting("analyst_db", "data/local/analyst.duckdb", "The analyst database: a DuckDB file, made from the lake."),
     Setting("compute", "inline", "Where heavy work runs: inline, processes:N or dask:tcp://HOST:PORT."),
 )
 _NAMES: Final = tuple(setting.name for setting in SETTINGS)
@@ -117,6 +118,7 @@ class Config:
     policy_file: Path | None
     record_due: timedelta
     operator_tenant: str
+    analyst_db: Path
     compute: str
     kms_key: str | None = None
     object_lock: Retention | None = None
@@ -199,6 +201,7 @@ def load_config(
             record_due=read("record_due", _due),
             witness_fail=read("witness_fail", _witness_fail),
             operator_tenant=read("operator_tenant", _tenant),
+            analyst_db=read("analyst_db", _Given.path),
             compute=read("compute", _compute),
             kms_key=read("kms_key", _kms_key) if "kms_key" in given else None,
             object_lock=read("object_lock", _object_lock) if "object_lock" in given else None,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lumi_pipeline.chain import Break
 
 __all__ = [
+    "AnalystError",
     "ChainBroken",
     "ClockAhead",
     "ComputeError",
@@ -205,6 +206,10 @@ class DrillError(LumiError):
 
 class EvidenceError(LumiError):
     """Evidence can't be given as asked, or what was made does not verify; the message says what to correct."""
+
+
+class AnalystError(LumiError):
+    """The analyst database is missing, is of another lake, or can't do what was asked; the message says what to do."""
 
 
 class SiemError(LumiError):

@@ -38,6 +38,9 @@ ROW_GROUP_ROWS: Final = 64 * 1024
 REWRITTEN: Final = "-erased-"
 """In the names of files that an erasure wrote, followed by its number; only that erasure ever removes them again."""
 
+EVENTS_PREFIX: Final = "events/"
+"""Where the events of sealed days lie, a folder a day."""
+
 _FETCHERS: Final = 8
 """Requests at a time: enough to hide the waiting for small objects, few enough to hold large ones in memory."""
 
@@ -213,7 +216,7 @@ class Lake:
 
 def events_prefix(day: date) -> str:
     """Where a sealed day's events lie (a Hive partition)."""
-    return f"events/day={day.isoformat()}/"
+    return f"{EVENTS_PREFIX}day={day.isoformat()}/"
 
 
 def seal_prefix(day: date) -> str:

@@ -38,6 +38,7 @@ origin = "{_ORIGIN}"
 log_key_file = "keys/log.key"
 evidence_key_file = "keys/evidence.key"
 operator_tenant = "lumi-operator"
+analyst_db = "analyst.duckdb"
 """
 
 

@@ -46,6 +46,7 @@ def test_defaults_are_those_of_the_manual(here: Path) -> None:
         policy_file=None,
         record_due=timedelta(hours=2),
         operator_tenant="lumi-operator",
+        analyst_db=here / "data/local/analyst.duckdb",
         compute="inline",
         file=None,
     )

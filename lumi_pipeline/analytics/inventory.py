@@ -1,0 +1,77 @@
+"""What of the lake the analyst database is made from: its sealed days, and what is landed and not sealed yet."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from lumi_pipeline.errors import LakeError
+from lumi_pipeline.genesis import read_genesis
+from lumi_pipeline.lake import Lake
+from lumi_pipeline.landing import landings
+from lumi_pipeline.records import StoredFile
+from lumi_pipeline.sealedday import load_sealed_day
+from transparency.encoding import parse_day
+from transparency.entries import day_index
+from transparency.errors import EncodingError
+from transparency.logview import LogView
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What the lake holds at one moment; comparing two tells what was changed in between.
+
+    ``sealed`` has for every sealed day a digest of the names of its objects. Event files are named after their content
+    and a sealed day never changes, so a day is only read again when that differs. ``published`` are those of the
+    days that the public log holds. ``sealed_through`` has each tenant's first seq that is in no sealed day, and
+    ``landed`` the files that may hold such rows.
+    """
+
+    sealed: Mapping[date, str]
+    published: frozenset[date]
+    sealed_through: Mapping[str, int]
+    landed: tuple[StoredFile, ...]
+
+    def state(self, *about: str) -> str:
+        """A digest (hex) of all this and of what else makes a difference."""
+        parts = [*about, *(f"{day} {content} {day in self.published}" for day, content in sorted(self.sealed.items()))]
+        parts += [file.path for file in self.landed]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def take_inventory(lake: Lake) -> Inventory:
+    """Look at what the lake holds; only the last sealed day and the landings since are read."""
+    # Sealed days first: landings stay when their rows are sealed, so what another run seals from here on is still found
+    # among them, and no row is missing or there twice.
+    sealed = _sealed(lake)
+    last = load_sealed_day(lake, max(sealed)) if sealed else None
+    return Inventory(
+        sealed,
+        _published(lake, sealed),
+        {tenant_id: tenant.record.next for tenant_id, tenant in last.tenants.tenants.items()} if last else {},
+        tuple(file for landing in landings(lake, last.tenants.landing_floor if last else 0) for file in landing.files),
+    )
+
+
+def _sealed(lake: Lake) -> dict[date, str]:
+    names: dict[str, list[str]] = {}
+    for prefix in ("seals/day=", "events/day="):
+        for key in lake.store.list(prefix):
+            names.setdefault(key.removeprefix(prefix).partition("/")[0], []).append(key)
+    sealed = {}
+    for name, keys in names.items():
+        if f"seals/day={name}/day.txt" in keys:
+            try:
+                sealed[parse_day(name)] = hashlib.sha256("\n".join(keys).encode()).hexdigest()
+            except EncodingError:
+                raise LakeError(f"seals/day={name}/day.txt is not under a day; remove it") from None
+    return sealed
+
+
+def _published(lake: Lake, sealed: Mapping[date, str]) -> frozenset[date]:
+    genesis = read_genesis(lake)
+    if genesis is None:
+        return frozenset()
+    size = LogView(lake.store).state().published_size
+    # Days before the first are those of a log that this one succeeds.
+    return frozenset(day for day in sealed if day < genesis.first_day or day_index(genesis.first_day, day) < size)
