@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from assets.analytics import analyst_database
 from assets.checks import bundles_verify, published_day_checks, sealed_events_checks
 from assets.delivery import deliveries_reconcile, siem_batches, siem_deliveries
 from assets.evidence import tenant_evidence
@@ -22,7 +23,16 @@ from assets.sealing import sealed_events
 from assets.sensors import failure_alert, finding_alert, gaps, siem_waiting
 
 defs = dg.Definitions(
-    assets=[landed_events, sealed_events, published_day, siem_batches, siem_deliveries, tenant_feeds, tenant_evidence],
+    assets=[
+        landed_events,
+        sealed_events,
+        published_day,
+        analyst_database,
+        siem_batches,
+        siem_deliveries,
+        tenant_feeds,
+        tenant_evidence,
+    ],
     asset_checks=[sealed_events_checks, published_day_checks, deliveries_reconcile, bundles_verify],
     jobs=[landing, daily, siem_delivery, monthly_evidence, audit_everything, witness_submission],
     schedules=[

@@ -4,6 +4,7 @@ from typing import Final
 
 import dagster as dg
 
+from assets.analytics import analyst_database
 from assets.auditing import verify_history
 from assets.delivery import siem_batches, siem_deliveries
 from assets.evidence import tenant_evidence
@@ -22,11 +23,11 @@ landing: Final = dg.define_asset_job(
 
 daily: Final = dg.define_asset_job(
     "daily",
-    selection=dg.AssetSelection.assets(landed_events, sealed_events, published_day),
+    selection=dg.AssetSelection.assets(landed_events, sealed_events, published_day, analyst_database),
     executor_def=dg.in_process_executor,
     description=(
-        "Land, seal and publish one day or a range of days in one run. Running it again for days that are done "
-        "verifies them."
+        "Land, seal and publish one day or a range of days in one run, and bring the analyst database up to date. "
+        "Running it again for days that are done verifies them."
     ),
 )
 

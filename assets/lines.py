@@ -1,5 +1,6 @@
 """One line for people about each step; steps log it, and ``python -m assets`` prints it."""
 
+from lumi_pipeline.analytics import BuildReport
 from lumi_pipeline.cli.output import count, rate, size
 from lumi_pipeline.evidence.monthly import MonthReport
 from lumi_pipeline.landing import LandingReport
@@ -50,3 +51,11 @@ def cosigned(report: Cosigning) -> str:
     """Who has signed a checkpoint, and why others have not."""
     away = "".join(f"\n{reply.witness}: {reply.problem}" for reply in report.replies if reply.problem)
     return f"{count(report.size, 'entry', 'entries')} cosigned by {', '.join(report.cosigned_by) or 'nobody'}{away}"
+
+
+def built(report: BuildReport) -> str:
+    """What the analyst database holds, and what of it was read now."""
+    read = (
+        f"{count(len(report.rebuilt), 'day')} and {count(report.rows, 'event')} read" if report.changed else "no news"
+    )
+    return f"analyst database: {count(report.events, 'event')}, {size(report.size)}; {read} in {report.seconds:.1f} s"

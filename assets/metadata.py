@@ -12,6 +12,7 @@ from typing import Final
 
 import dagster as dg
 
+from lumi_pipeline.analytics import BuildReport
 from lumi_pipeline.chain import Break
 from lumi_pipeline.cli.output import safe
 from lumi_pipeline.evidence.monthly import MonthReport
@@ -138,6 +139,21 @@ def _left(done: Round) -> tuple[int, int, str]:
     if report is None:
         return 0, 0, done.error or done.held or ""
     return report.open_events, report.quarantined, report.hold.detail if report.hold else ""
+
+
+def analyst_metadata(report: BuildReport, day: date) -> Metadata:
+    """How many events of a day the analyst database has, and what the build that saw to it did."""
+    return {
+        "dagster/row_count": dg.MetadataValue.int(report.days.get(day, 0)),
+        "events_in_all": dg.MetadataValue.int(report.events),
+        "not_sealed_yet": dg.MetadataValue.int(report.landed),
+        "days_in_all": dg.MetadataValue.int(len(report.days)),
+        "days_read_now": dg.MetadataValue.int(len(report.rebuilt)),
+        "events_read_now": dg.MetadataValue.int(report.rows),
+        **_speed(report.rows, report.seconds),
+        "bytes": dg.MetadataValue.int(report.size),
+        "file": dg.MetadataValue.path(str(report.path)),
+    }
 
 
 def verdict_metadata(verdicts: Sequence[Verdict]) -> Metadata:

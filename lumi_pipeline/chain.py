@@ -170,6 +170,16 @@ class ChainFold:
         rows.state = ChainState(int(seq[-1]) + 1, stored[-1].tobytes(), int(time[-1]))
 
 
+def altered_rows(events: pa.Table) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Which rows have a payload hash, and which an integrity hash, that their own columns don't give.
+
+    Each row for itself, in ``EVENT_SCHEMA``; whether they link up is what a fold finds out. The payload of a row that
+    was erased as a whole can't be recomputed and counts as right.
+    """
+    columns = _Columns(events)
+    return columns.payload_bad, columns.integrity_bad
+
+
 def _time_rule(rows: TenantRows, until: int | None) -> str:
     day = "" if until is None else f", before {_timestamp(until)}"
     return f"not before the row before it, from {_timestamp(rows.start.not_before)} on{day}"

@@ -9,7 +9,7 @@ import glob
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -52,17 +52,19 @@ Progress: TypeAlias = Callable[[int, int], None]
 class BuildReport:
     """What a build did. ``events`` and ``days`` are what the database holds, ``rows`` and ``rebuilt`` what was read.
 
-    ``landed`` counts the events that are not in a sealed day; ``size`` is in bytes.
+    ``landed`` counts the events that are not in a sealed day, ``days`` the events of each day. ``size`` is in bytes;
+    ``changed`` tells whether anything had to be done.
     """
 
     path: Path
     events: int
     landed: int
-    days: int
+    days: Mapping[date, int]
     rows: int
     rebuilt: tuple[date, ...]
     size: int
     seconds: float
+    changed: bool
 
 
 def build_database(config: Config, lake: Lake, *, fresh: bool = False, progress: Progress | None = None) -> BuildReport:
@@ -91,7 +93,7 @@ def build_database(config: Config, lake: Lake, *, fresh: bool = False, progress:
                 rebuilt, rows = tuple(build.rebuilt), build.rows
                 _replace(copy, path)
         counts, size = _counts(path), path.stat().st_size
-    return BuildReport(path, *counts, rows, rebuilt, size, time.monotonic() - started)
+    return BuildReport(path, *counts, rows, rebuilt, size, time.monotonic() - started, known != state)
 
 
 @contextmanager
@@ -126,13 +128,10 @@ def _copy_known(path: Path, copy: Path, root: str, state: str) -> str | None:
     return None
 
 
-def _counts(path: Path) -> tuple[int, int, int]:
+def _counts(path: Path) -> tuple[int, int, dict[date, int]]:
     with attached(path) as db:
-        ((events, landed, days),) = db.sql(
-            "SELECT (SELECT count(*) FROM activity), (SELECT count(*) FROM activity WHERE NOT sealed), "
-            "(SELECT count(*) FROM days)"
-        ).fetchall()
-    return events, landed, days
+        ((events, landed),) = db.sql("SELECT count(*), count(*) FILTER (WHERE NOT sealed) FROM activity").fetchall()
+        return events, landed, dict(db.sql("SELECT day, events FROM days ORDER BY day").fetchall())
 
 
 def _replace(copy: Path, path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import NoReturn
 import click
 
 from lumi_pipeline.cli.acknowledge import acknowledge
+from lumi_pipeline.cli.analyst import analyst
 from lumi_pipeline.cli.command import examples
 from lumi_pipeline.cli.daily import land, publish, run, seal
 from lumi_pipeline.cli.demo import demo
@@ -16,6 +17,7 @@ from lumi_pipeline.cli.doctor import doctor
 from lumi_pipeline.cli.drill import drill
 from lumi_pipeline.cli.ending import execute
 from lumi_pipeline.cli.erase import erase
+from lumi_pipeline.cli.events import events
 from lumi_pipeline.cli.evidence import evidence
 from lumi_pipeline.cli.feed import feed
 from lumi_pipeline.cli.fsck import fsck
@@ -30,6 +32,7 @@ from lumi_pipeline.cli.prove import prove
 from lumi_pipeline.cli.sample import sample
 from lumi_pipeline.cli.siem import siem
 from lumi_pipeline.cli.site import log
+from lumi_pipeline.cli.sql import sql
 from lumi_pipeline.cli.status import status
 from lumi_pipeline.cli.tour import tour
 from lumi_pipeline.cli.verify import verify
@@ -89,6 +92,9 @@ for _command in (
     feed,
     hold,
     erase,
+    analyst,
+    sql,
+    events,
     status,
     doctor,
     tour,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lumi_pipeline.cli.analyst import build_json, build_line, build_shown
 from lumi_pipeline.cli.command import Command, examples
 from lumi_pipeline.cli.options import DAY, Given, config_option, json_option
 from lumi_pipeline.cli.output import count, note, rate, say, say_json, size
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_obj
 def run(given: Given, through: date | None, as_json: bool) -> None:
-    """Land, seal and publish every complete day not yet done, then send what destinations and feeds are to get.
+    """Land, seal and publish every complete day not yet done, then everything that is made from it.
 
-    Whatever was missed is caught up with, in order; what is done already is left alone. What a destination does not
-    take now waits for the next run, and is told. When a day can't be sealed or published, what was landed is sent all
-    the same.
+    Destinations and feeds are sent what they are to get, and the analyst database is brought up to date. Whatever was
+    missed is caught up with, in order; what is done already is left alone. What a destination does not take now waits
+    for the next run, and is told. When a day can't be sealed or published, all this is done with what was landed.
     """
     pipeline = given.pipeline()
     seals: list[SealReport] = []
@@ -51,13 +52,15 @@ def run(given: Given, through: date | None, as_json: bool) -> None:
             # What was done before the failure stays done, so it is told before the failure is.
             for line in _seal_lines(seals):
                 note(line)
-            _deliver_all_the_same(pipeline)
+            _go_on_all_the_same(pipeline)
             raise
     sent = _deliver(pipeline)
+    built = build_shown(pipeline)
     if as_json:
         publication = report.publication
         say_json(
             {
+                "analyst": build_json(built),
                 "deliveries": {done.name: _delivery(done) for done in sent},
                 "landing": _landing(report.landing),
                 "publication": None if publication is None else _publication(publication),
@@ -78,15 +81,20 @@ def run(given: Given, through: date | None, as_json: bool) -> None:
             say_delivery(done.delivery)
         else:
             _note_trouble(done)
+    say(build_line(built))
 
 
-def _deliver_all_the_same(pipeline: "Pipeline") -> None:
-    """Deliver what was landed although the command ends with a failure: it waits for no seal and no witness."""
+def _go_on_all_the_same(pipeline: "Pipeline") -> None:
+    """Do what waits for no seal and no witness, although the command ends with a failure."""
     try:
         for done in _deliver(pipeline):
             _note_trouble(done)
     except LumiError as error:
         note(f"delivery: {error}")
+    try:
+        build_shown(pipeline)
+    except LumiError as error:
+        note(f"analyst database: {error}")
 
 
 def _note_trouble(done: "Round") -> None:

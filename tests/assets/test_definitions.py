@@ -39,6 +39,7 @@ def test_the_golden_list() -> None:
         "resources": sorted(repository.get_top_level_resources()),
     } == {
         "assets": {
+            "analyst_database": ("audit_log", ["duckdb"], ["published_day"], "DailyPartitionsDefinition"),
             "landed_events": ("audit_log", ["parquet", "sqlite"], [], "NoneType"),
             "published_day": (
                 "audit_log",

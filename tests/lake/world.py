@@ -108,6 +108,7 @@ class World:
         return {
             "root": self.place.root,
             "origin": ORIGIN,
+            "analyst_db": str(self.directory / "analyst.duckdb"),
             "log_key_file": str(self.directory / "log.key"),
             "evidence_key_file": str(self.directory / "evidence.key"),
         }
