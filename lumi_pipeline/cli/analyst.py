@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lumi_pipeline.pipeline import Pipeline
 
 
-@click.group()
+@click.group(epilog=examples("lumi analyst build"))
 def analyst() -> None:
     """Keep the database that analysts query."""
 

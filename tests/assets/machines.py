@@ -123,7 +123,7 @@ def two_days(directory: Path) -> World:
     world = World.create(directory, datetime.combine(LAST, clock(12), UTC))
     (world.directory / "lumi.toml").write_text(
         f'root = "lake"\noutbox = "sqlite:///outbox.db"\norigin = "{ORIGIN}"\n'
-        'log_key_file = "log.key"\nevidence_key_file = "evidence.key"\n'
+        'log_key_file = "log.key"\nevidence_key_file = "evidence.key"\nanalyst_db = "analyst.duckdb"\n'
     )
     world.record_all([(tenant, datetime.combine(day, clock(12), UTC)) for day in (FIRST, LAST) for tenant in "ab"])
     return world

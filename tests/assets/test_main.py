@@ -55,7 +55,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty_home: Path, new_
     world = World.create(tmp_path / "here", noon(LAST), new_place)
     (world.directory / "lumi.toml").write_text(
         f'root = "{world.config.root}"\noutbox = "{world.config.outbox.url}"\norigin = "{ORIGIN}"\n'
-        'log_key_file = "log.key"\nevidence_key_file = "evidence.key"\n'
+        'log_key_file = "log.key"\nevidence_key_file = "evidence.key"\nanalyst_db = "analyst.duckdb"\n'
     )
     shutil.copytree(empty_home, world.directory / HOME)
     monkeypatch.chdir(world.directory)

@@ -35,7 +35,7 @@ def recorded_template(tmp_path_factory: pytest.TempPathFactory) -> System:
     directory = tmp_path_factory.mktemp("recorded")
     (directory / "lumi.toml").write_text(
         'root = "lake"\noutbox = "sqlite:///outbox.db"\norigin = "log.test/lumi"\n'
-        'log_key_file = "keys/log.key"\nevidence_key_file = "keys/evidence.key"\n',
+        'log_key_file = "keys/log.key"\nevidence_key_file = "keys/evidence.key"\nanalyst_db = "analyst.duckdb"\n',
         encoding="utf-8",
     )
     for command in (["outbox", "init"], ["keys", "new"]):

@@ -123,6 +123,7 @@ def start(world: World, *command: str) -> subprocess.Popen[str]:
         "LUMI_ORIGIN": config.origin,
         "LUMI_LOG_KEY_FILE": str(config.log_key_file),
         "LUMI_EVIDENCE_KEY_FILE": str(config.evidence_key_file),
+        "LUMI_ANALYST_DB": str(config.analyst_db),
     }
     arguments = command or ("run", "--through", str(day(LAST)))
     return subprocess.Popen(

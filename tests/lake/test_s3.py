@@ -52,6 +52,7 @@ def lumi(recorded: World, capfd: pytest.CaptureFixture[str]) -> Lumi:
             "--origin": recorded.config.origin,
             "--log-key-file": str(recorded.config.log_key_file),
             "--evidence-key-file": str(recorded.config.evidence_key_file),
+            "--analyst-db": str(recorded.config.analyst_db),
         }
         options = [text for setting in settings.items() for text in setting]
         capfd.readouterr()
