@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -62,9 +62,9 @@ class BuildReport:
     days: Mapping[date, int]
     rows: int
     rebuilt: tuple[date, ...]
-    size: int
-    seconds: float
     changed: bool
+    size: int = 0
+    seconds: float = 0.0
 
 
 def build_database(config: Config, lake: Lake, *, fresh: bool = False, progress: Progress | None = None) -> BuildReport:
@@ -75,25 +75,37 @@ def build_database(config: Config, lake: Lake, *, fresh: bool = False, progress:
     """
     started = time.monotonic()
     path = config.analyst_db
-    rebuilt: tuple[date, ...] = ()
-    rows = 0
     with _writing(path), _alone(path):
         _sweep(path)
-        inventory = take_inventory(lake)
-        state = inventory.state(FORMAT, config.root)
-        with TemporaryDirectory(prefix=f".{path.name}.", suffix=_UNFINISHED, dir=path.parent) as place:
-            copy = Path(place) / path.name
-            known = None if fresh else _copy_known(path, copy, config.root, state)
-            if known != state:
-                settings: Settings = {"memory_limit": MEMORY_LIMIT, "temp_directory": str(Path(place) / "spill")}
-                with duckdb.connect(str(copy), config=settings) as db:
-                    db.execute("SET TimeZone = 'UTC'")
-                    build = _Build(db, lake, inventory)
-                    build.run(config.root, state, progress)
-                rebuilt, rows = tuple(build.rebuilt), build.rows
-                _replace(copy, path)
-        counts, size = _counts(path), path.stat().st_size
-    return BuildReport(path, *counts, rows, rebuilt, size, time.monotonic() - started, known != state)
+        try:
+            done = _bring_up_to_date(config, lake, progress, fresh=fresh)
+        except duckdb.Error:
+            if fresh:
+                raise
+            # Somewhere in the file is what can't be read. All that is in it can be had from the lake.
+            done = _bring_up_to_date(config, lake, progress, fresh=True)
+        size = path.stat().st_size
+    return replace(done, size=size, seconds=time.monotonic() - started)
+
+
+def _bring_up_to_date(config: Config, lake: Lake, progress: Progress | None, *, fresh: bool) -> BuildReport:
+    path = config.analyst_db
+    rebuilt: tuple[date, ...] = ()
+    rows = 0
+    inventory = take_inventory(lake)
+    state = inventory.state(FORMAT, config.root)
+    with TemporaryDirectory(prefix=f".{path.name}.", suffix=_UNFINISHED, dir=path.parent) as place:
+        copy = Path(place) / path.name
+        known = None if fresh else _copy_known(path, copy, config.root, state)
+        if known != state:
+            settings: Settings = {"memory_limit": MEMORY_LIMIT, "temp_directory": str(Path(place) / "spill")}
+            with duckdb.connect(str(copy), config=settings) as db:
+                db.execute("SET TimeZone = 'UTC'")
+                build = _Build(db, lake, inventory)
+                build.run(config.root, state, progress)
+            rebuilt, rows = tuple(build.rebuilt), build.rows
+            _replace(copy, path)
+    return BuildReport(path, *_counts(path), rows, rebuilt, known != state)
 
 
 @contextmanager
