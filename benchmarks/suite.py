@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from benchmarks import (
+    analyst,
     chains,
     daily,
     delivering,
@@ -57,6 +58,8 @@ _SUITE: Final = {
     "siem-plan-ocsf": _Entry(planning.measure_ocsf, 1),
     "siem-deliver": _Entry(delivering.deliver, 1),
     "siem-send": _Entry(delivering.send, 1),
+    "analyst-newest": _Entry(analyst.newest, _HISTORY_DAYS),
+    "analyst-build": _Entry(analyst.build, _HISTORY_DAYS),
 }
 NAMES: Final = tuple(_SUITE)
 

@@ -60,7 +60,8 @@ def test_a_run_builds_it_and_build_says_how_it_is(recorded: System, lumi: Lumi) 
     assert (ran["analyst"]["landed"], ran["analyst"]["rows"]) == (0, 30)
 
 
-def test_every_format_says_the_same(analyst: System, lumi: Lumi) -> None:
+@pytest.mark.usefixtures("analyst")
+def test_every_format_says_the_same(lumi: Lumi) -> None:
     query = "SELECT tenant_id, count(*) AS n, NULL AS nothing, '' AS empty FROM activity GROUP BY ALL ORDER BY ALL"
     names = ["tenant_id", "n", "nothing", "empty"]
     assert lumi("sql", query).out.splitlines() == [
@@ -80,7 +81,8 @@ def test_every_format_says_the_same(analyst: System, lumi: Lumi) -> None:
     assert lumi("sql", query, "-o", "-").out == lumi("sql", query).out
 
 
-def test_values_of_every_kind_are_shown(analyst: System, lumi: Lumi) -> None:
+@pytest.mark.usefixtures("analyst")
+def test_values_of_every_kind_are_shown(lumi: Lumi) -> None:
     query = (
         "SELECT 1.50::DECIMAL(4, 2) AS d, 170141183460469231731687303715884105727::HUGEINT AS h, 'inf'::DOUBLE AS i, "
         "true AS b, unhex('00ff') AS x, DATE '2026-01-02' AS day, TIMESTAMPTZ '2026-01-02 03:04:05+01' AS z, "
@@ -112,6 +114,7 @@ def test_values_of_every_kind_are_shown(analyst: System, lumi: Lumi) -> None:
     assert "\x1b" not in lumi("sql", query).out
 
 
+@pytest.mark.usefixtures("analyst")
 @pytest.mark.parametrize(
     ("query", "message"),
     [
@@ -132,7 +135,7 @@ def test_values_of_every_kind_are_shown(analyst: System, lumi: Lumi) -> None:
         ("SELECT 'infinity'::TIMESTAMPTZ", "cast its column to text"),
     ],
 )
-def test_what_is_no_query_is_refused(analyst: System, lumi: Lumi, query: str, message: str) -> None:
+def test_what_is_no_query_is_refused(lumi: Lumi, query: str, message: str) -> None:
     ran = lumi("sql", query)
     assert ran.code == 1, ran.out
     assert message in ran.err
@@ -140,14 +143,16 @@ def test_what_is_no_query_is_refused(analyst: System, lumi: Lumi, query: str, me
     assert list(Path().iterdir()) == []
 
 
-def test_a_file_that_could_not_be_finished_is_not_there(analyst: System, lumi: Lumi) -> None:
+@pytest.mark.usefixtures("analyst")
+def test_a_file_that_could_not_be_finished_is_not_there(lumi: Lumi) -> None:
     assert lumi("sql", "SELECT error('late') FROM range(100000) WHERE range = 99999", "-o", "found.csv").code == 1
     assert lumi("sql", "SELECT INTERVAL 1 DAY AS i", "-o", "found.parquet").code in {0, 1}
     Path("found.parquet").unlink(missing_ok=True)
     assert list(Path().iterdir()) == []
 
 
-def test_parameters_are_text_and_never_sql(analyst: System, lumi: Lumi) -> None:
+@pytest.mark.usefixtures("analyst")
+def test_parameters_are_text_and_never_sql(lumi: Lumi) -> None:
     query = "SELECT count(*) AS n FROM activity WHERE actor_id = $who"
     assert lumi("sql", query, "--param", "who=user-1", "--format", "csv").out == "n\n10\n"
     assert lumi("sql", query, "--param", "who=' OR true --", "--format", "csv").out == "n\n0\n"
@@ -166,7 +171,8 @@ def test_a_tenant_sees_its_rows_and_no_others(analyst: System, lumi: Lumi) -> No
     assert lumi("sql", "SELECT 1", "--tenant", "nobody").code == 1
 
 
-def test_formats_are_told_by_name_or_ending(analyst: System, lumi: Lumi) -> None:
+@pytest.mark.usefixtures("analyst")
+def test_formats_are_told_by_name_or_ending(lumi: Lumi) -> None:
     ran = lumi("sql", "SELECT 1", "-o", "found.xls")
     assert (ran.code, "--format" in ran.err) == (2, True)
     assert lumi("sql", "SELECT 1", "--format", "xml").code == 2
@@ -176,7 +182,8 @@ def test_formats_are_told_by_name_or_ending(analyst: System, lumi: Lumi) -> None
     assert "activity" in lumi("sql", "SHOW ALL TABLES").out
 
 
-def test_without_a_database_the_next_step_is_named(recorded: System, lumi: Lumi) -> None:
+@pytest.mark.usefixtures("recorded")
+def test_without_a_database_the_next_step_is_named(lumi: Lumi) -> None:
     assert "lumi analyst build" in lumi("sql", "SELECT 1").err
     assert lumi("sql", "SELECT 1").code == 1
     ran = lumi("events")
@@ -186,7 +193,8 @@ def test_without_a_database_the_next_step_is_named(recorded: System, lumi: Lumi)
 
 
 @pytest.mark.slow
-def test_a_large_result_flows_and_a_reader_may_leave(analyst: System) -> None:
+@pytest.mark.usefixtures("analyst")
+def test_a_large_result_flows_and_a_reader_may_leave() -> None:
     """What nobody reads any more is not computed either, and the memory does not depend on how much there is."""
     code = (
         "import resource, sys, subprocess\n"
@@ -228,7 +236,8 @@ def test_events_are_listed_newest_first_and_page_by_page(analyst: System, lumi: 
     assert lumi("events", "--after", "nonsense").code == 3
 
 
-def test_events_have_everything_for_machines(analyst: System, lumi: Lumi) -> None:
+@pytest.mark.usefixtures("analyst")
+def test_events_have_everything_for_machines(lumi: Lumi) -> None:
     lines = lumi("events", "--limit", "3", "--format", "json").out.splitlines()
     [first, second, _] = [json.loads(line) for line in lines]
     assert (first["check"], first["finding"], first["sealed"]) == ("verified", None, True)
