@@ -24,9 +24,9 @@ from lumi_pipeline.analytics.inventory import Inventory, take_inventory
 from lumi_pipeline.analytics.schema import ACTIVITY_COLUMNS, DAY_OF, FORMAT, create_events, create_tables, fill_actions
 from lumi_pipeline.config import Config
 from lumi_pipeline.errors import AnalystError
-from lumi_pipeline.lake import EVENTS_PREFIX, Lake, events_prefix
+from lumi_pipeline.lake import EVENTS_PREFIX, Lake
 from lumi_pipeline.records import StoredFile
-from lumi_pipeline.sealedday import load_sealed_day
+from lumi_pipeline.sealedday import event_files, load_sealed_day
 
 MEMORY_LIMIT: Final = "1GB"
 """What DuckDB may use while building; what does not fit it spills beside the database."""
@@ -96,7 +96,7 @@ def _bring_up_to_date(config: Config, lake: Lake, progress: Progress | None, *, 
     state = inventory.state(FORMAT, config.root)
     with TemporaryDirectory(prefix=f".{path.name}.", suffix=_UNFINISHED, dir=path.parent) as place:
         copy = Path(place) / path.name
-        known = None if fresh else _copy_known(path, copy, config.root, state)
+        known = None if fresh else _copy_known(path, copy, config.root, inventory)
         if known != state:
             settings: Settings = {"memory_limit": MEMORY_LIMIT, "temp_directory": str(Path(place) / "spill")}
             with duckdb.connect(str(copy), config=settings) as db:
@@ -126,17 +126,22 @@ def attach(db: duckdb.DuckDBPyConnection, path: Path) -> None:
     db.execute(f"ATTACH '{quoted}' AS analyst (READ_ONLY); USE analyst")
 
 
-def _copy_known(path: Path, copy: Path, root: str, state: str) -> str | None:
+def _copy_known(path: Path, copy: Path, root: str, inventory: Inventory) -> str | None:
     """Copy a database that can be brought up to date, unless it is already; return its state, None if it can't be."""
     if not path.exists() or _log(path).exists():
         return None  # with a write-ahead log beside it another program wrote to it: then it is made anew
     with suppress(duckdb.Error), attached(path) as db:
         # As long as it is open here, no other program can open it for writing.
-        for form, of, known in db.sql("SELECT format, root, state FROM lake.build").fetchall():
-            if (form, of) == (FORMAT, root):
-                if known != state:
-                    shutil.copyfile(path, copy)
-                return str(known)
+        for form, of, state in db.sql("SELECT format, root, state FROM lake.build").fetchall():
+            sealed = dict(db.sql("SELECT day, content FROM lake.sealed_days").fetchall())
+            landed = [key for (key,) in db.sql("SELECT key FROM lake.files WHERE day IS NULL").fetchall()]
+            # Rows that DuckDB deletes stay in free blocks of its file. So where something was taken out of the lake,
+            # as erased payloads are, nothing of this file is kept.
+            if (form, of) != (FORMAT, root) or not inventory.follows(sealed, landed):
+                return None
+            if state != inventory.state(FORMAT, root):
+                shutil.copyfile(path, copy)
+            return str(state)
     return None
 
 
@@ -222,18 +227,16 @@ class _Build:
         self.rows = 0
 
     def run(self, root: str, state: str, progress: Progress | None) -> None:
-        """Read what the lake has gained, forget what it no longer has, and write down what that makes."""
+        """Read what the lake has gained, and write down what that makes."""
         db = self._db
         if not db.sql("SELECT 1 FROM duckdb_tables() WHERE table_name = 'activity'").fetchall():
             create_tables(db)
-        known = dict(db.sql("SELECT day, content FROM lake.sealed_days").fetchall())
-        waiting = sorted(day for day, content in self._inventory.sealed.items() if known.get(day) != content)
-        for day in known.keys() - self._inventory.sealed.keys():
-            self._forget_day(day)
+        known = {day for (day,) in db.sql("SELECT day FROM lake.sealed_days").fetchall()}
+        waiting = sorted(self._inventory.sealed.keys() - known)
+        db.execute("DELETE FROM days WHERE NOT sealed")
         for number, day in enumerate(waiting):
             if progress:
                 progress(number, len(waiting))
-            self._forget_day(day)
             self._read_day(day)
             self.rebuilt.append(day)
         self._read_landed()
@@ -246,7 +249,6 @@ class _Build:
     def _summarise(self) -> None:
         """Count the landed days, and tell which of the sealed ones are published."""
         db = self._db
-        db.execute("DELETE FROM days WHERE NOT sealed")
         db.execute(
             "INSERT INTO days SELECT day, count(DISTINCT tenant_id), count(*), false, false, NULL FROM activity "
             "WHERE NOT sealed AND day NOT IN (SELECT day FROM days) GROUP BY day"
@@ -263,20 +265,9 @@ class _Build:
         paths = [(self._lake.locate(key), sealed) for key, sealed in files]
         create_events(db, [path for path, sealed in paths if sealed], [path for path, sealed in paths if not sealed])
 
-    def _forget_day(self, day: date) -> None:
-        for statement in (
-            "DELETE FROM activity WHERE sealed AND day = ?",
-            "DELETE FROM lake.files WHERE day = ?",
-            "DELETE FROM lake.sealed_days WHERE day = ?",
-            "DELETE FROM lake.breaks WHERE day = ?",
-            "DELETE FROM days WHERE day = ?",
-        ):
-            self._db.execute(statement, [day])
-
     def _read_day(self, day: date) -> None:
         sealed = load_sealed_day(self._lake, day)
-        files = [file for file in sealed.manifest.files if file.path.startswith(events_prefix(day))]
-        self._insert(files, day)
+        self._insert(event_files(sealed.manifest), day)
         active = sum(tenant.record.count > 0 for tenant in sealed.tenants.tenants.values())
         self._db.execute(
             "INSERT INTO days VALUES (?, ?, ?, true, false, ?)",
@@ -288,7 +279,7 @@ class _Build:
         self._db.execute("INSERT INTO lake.sealed_days VALUES (?, ?)", [day, self._inventory.sealed[day]])
 
     def _read_landed(self) -> None:
-        """Drop the landed rows that are sealed by now, or gone, and read the landings that are new."""
+        """Drop the landed rows that are sealed by now, and read the landings that are new."""
         db = self._db
         through = self._inventory.sealed_through
         db.register(

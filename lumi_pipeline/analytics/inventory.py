@@ -1,14 +1,14 @@
 """What of the lake the analyst database is made from: its sealed days, and what is landed and not sealed yet."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
 from lumi_pipeline.errors import LakeError
 from lumi_pipeline.genesis import read_genesis
 from lumi_pipeline.lake import Lake
-from lumi_pipeline.landing import landings
+from lumi_pipeline.landing import landed_prefix, landings
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.sealedday import load_sealed_day
 from transparency.encoding import parse_day
@@ -24,13 +24,24 @@ class Inventory:
     ``sealed`` has for every sealed day a digest of the names of its objects. Event files are named after their content
     and a sealed day never changes, so a day is only read again when that differs. ``published`` are those of the
     days that the public log holds. ``sealed_through`` has each tenant's first seq that is in no sealed day, and
-    ``landed`` the files that may hold such rows.
+    ``landed`` the files that may hold such rows, which are those of the landings from ``floor`` on.
     """
 
     sealed: Mapping[date, str]
     published: frozenset[date]
     sealed_through: Mapping[str, int]
+    floor: int
     landed: tuple[StoredFile, ...]
+
+    def follows(self, sealed: Mapping[date, str], landed: Iterable[str]) -> bool:
+        """Whether a lake that held these sealed days and landed files has only gained since.
+
+        It has not when files were replaced, as when payloads are erased, or days are gone.
+        """
+        there = {file.path for file in self.landed}
+        return all(self.sealed.get(day) == content for day, content in sealed.items()) and all(
+            key in there or key < landed_prefix(self.floor) for key in landed
+        )
 
     def state(self, *about: str) -> str:
         """A digest (hex) of all this and of what else makes a difference."""
@@ -45,11 +56,13 @@ def take_inventory(lake: Lake) -> Inventory:
     # among them, and no row is missing or there twice.
     sealed = _sealed(lake)
     last = load_sealed_day(lake, max(sealed)) if sealed else None
+    floor = last.tenants.landing_floor if last else 0
     return Inventory(
         sealed,
         _published(lake, sealed),
         {tenant_id: tenant.record.next for tenant_id, tenant in last.tenants.tenants.items()} if last else {},
-        tuple(file for landing in landings(lake, last.tenants.landing_floor if last else 0) for file in landing.files),
+        floor,
+        tuple(file for landing in landings(lake, floor) for file in landing.files),
     )
 
 

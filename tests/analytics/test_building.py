@@ -79,15 +79,26 @@ def test_publishing_alone_shows_too(world: World) -> None:
     assert ask(world, "SELECT sealed, published FROM days") == [(True, True)]
 
 
-def test_a_day_whose_files_were_replaced_is_read_again(sealed: World) -> None:
-    """As when a day is sealed anew from the outbox; erasing payloads replaces files too."""
+def replace_part(world: World, prefix: str) -> None:
+    """Let a file of the lake be another one than before, as after an erasure: another name, the same rows."""
+    [*_, key] = [key for key in world.store.list(prefix) if "/part-" in key]
+    with closing(duckdb.connect(str(world.config.analyst_db))) as db:
+        db.execute("UPDATE lake.files SET key = replace(key, 'part-', 'part-9') WHERE key = $key", {"key": key})
+        if prefix.startswith("events/"):
+            db.execute("UPDATE lake.sealed_days SET content = 'another' WHERE day = $day", {"day": day(1)})
+        db.execute("UPDATE activity SET after_state = 'had to be erased'")
+
+
+@pytest.mark.parametrize("prefix", ["events/day=2024-02-29", "landed/"])
+def test_where_files_were_replaced_nothing_of_the_old_one_is_kept(sealed: World, prefix: str) -> None:
+    sealed.record("acme", at(3, "00:10:00"))
+    sealed.pipeline().land()
     build(sealed)
-    with closing(duckdb.connect(str(sealed.config.analyst_db))) as db:
-        db.execute("UPDATE activity SET actor_name = 'left over' WHERE day = $day", {"day": day(1)})
-        db.execute("UPDATE lake.sealed_days SET content = 'another' WHERE day = $day", {"day": day(1)})
-        db.execute("UPDATE lake.build SET state = 'another'")
+    replace_part(sealed, prefix)
+    assert b"had to be erased" in sealed.config.analyst_db.read_bytes()
     report = build(sealed)
-    assert (report.rebuilt, report.rows, report.events) == ((day(1),), 2, 9)
+    assert (report.rebuilt, report.rows) == ((day(0), day(1), day(2)), 10)
+    assert b"had to be erased" not in sealed.config.analyst_db.read_bytes()
     assert_complete(sealed)
 
 
