@@ -58,7 +58,7 @@ def _read(lake: Lake, file: StoredFile, start: int, count: int, columns: Sequenc
         scan = pl.scan_parquet(lake.locate(file.path), glob=False, hive_partitioning=False, use_statistics=False)
         try:
             return scan.select(columns).slice(start, count).collect().to_arrow()
-        except pl.exceptions.PolarsError as error:
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
             raise OSError(str(error)) from None
     with lake.open(file.path) as source:
         parquet = pq.ParquetFile(source)

@@ -31,6 +31,11 @@ from lumi_pipeline.sealedday import event_files, load_sealed_day
 MEMORY_LIMIT: Final = "1GB"
 """What DuckDB may use while building; what does not fit it spills beside the database."""
 
+_TOGETHER: Final = 100_000
+"""Rows after which a transaction ends. Nothing depends on where: until the file is in place nobody reads it. But many
+small transactions wait for the disk, and one large one holds memory.
+"""
+
 _PATIENCE: Final = 600.0
 _PAUSE: Final = 0.2
 _UNFINISHED: Final = ".new"
@@ -229,22 +234,29 @@ class _Build:
     def run(self, root: str, state: str, progress: Progress | None) -> None:
         """Read what the lake has gained, and write down what that makes."""
         db = self._db
+        db.begin()
         if not db.sql("SELECT 1 FROM duckdb_tables() WHERE table_name = 'activity'").fetchall():
             create_tables(db)
         known = {day for (day,) in db.sql("SELECT day FROM lake.sealed_days").fetchall()}
         waiting = sorted(self._inventory.sealed.keys() - known)
         db.execute("DELETE FROM days WHERE NOT sealed")
+        kept = 0
         for number, day in enumerate(waiting):
             if progress:
                 progress(number, len(waiting))
             self._read_day(day)
             self.rebuilt.append(day)
+            if self.rows - kept > _TOGETHER:
+                db.commit()
+                db.begin()
+                kept = self.rows
         self._read_landed()
         self._summarise()
         self._create_view()
         fill_actions(db)
         db.execute("DELETE FROM lake.build")
         db.execute("INSERT INTO lake.build VALUES (?, ?, ?, ?)", [FORMAT, root, datetime.now(UTC), state])
+        db.commit()
 
     def _summarise(self) -> None:
         """Count the landed days, and tell which of the sealed ones are published."""

@@ -15,6 +15,7 @@ from lumi_pipeline.analytics.cursor import Cursor
 from lumi_pipeline.analytics.rechecking import Check, Located, ShownEvent, recheck
 from lumi_pipeline.analytics.schema import ACTIVITY_COLUMNS
 from lumi_pipeline.lake import Lake
+from lumi_pipeline.records import StoredFile
 
 MAX_LIMIT: Final = 1000
 """Events a page at most: what is shown is held in memory, and one event may have megabytes."""
@@ -31,7 +32,7 @@ _BEHIND: Final = (
     "recorded_at <= $at AND (recorded_at < $at OR recorded_at = $at AND (tenant_id, seq) < ($at_tenant, $at_seq))"
 )
 _QUERY: Final = f"""
-SELECT newest.*, files.key
+SELECT newest.*, files.key, files.size, files.sha256, files.rows
 FROM (SELECT * FROM activity WHERE {{conditions}} ORDER BY {_ORDER} LIMIT $limit) AS newest
     LEFT JOIN lake.files AS files USING (file)
 ORDER BY {_ORDER}
@@ -93,8 +94,12 @@ def newest_events(
     table = db.sql(query, params=parameters).to_arrow_table()
     page = table.slice(0, limit)
     known = page.select(ACTIVITY_COLUMNS).to_pylist()
-    places = (page.column(name).to_pylist() for name in ("sealed", "key", "file_row"))
-    found = [Located(row, *place) for row, *place in zip(known, *places, strict=True)]
+    files = (page.column(name).to_pylist() for name in ("key", "size", "rows", "sha256"))
+    places = (page.column(name).to_pylist() for name in ("sealed", "file_row"))
+    found = [
+        Located(row, is_sealed, StoredFile(*file), at)
+        for row, is_sealed, at, *file in zip(known, *places, *files, strict=True)
+    ]
     keys = (page.column(name).to_pylist() for name in ("recorded_at", "tenant_id", "seq"))
     cursors = tuple(Cursor(*key).encode(asked) for key in zip(*keys, strict=True))
     return Page(tuple(recheck(db, lake, found)), cursors, len(table) > limit)
