@@ -48,6 +48,7 @@ def tour(given: Given) -> None:
             ("  events", f"{_place(pipeline, 'events')}/day=…/*.parquet (DuckDB, Polars, Spark)"),
             ("  public log", _place(pipeline, "log")),
             ("  the log's key", _place(pipeline, "log/log.vkey")),
+            ("  SQL over it all", _shown(config.analyst_db)),
             ("  Dagster's runs", "make ui"),
         ]
     )
@@ -59,6 +60,7 @@ def tour(given: Given) -> None:
     for command in (
         "status",
         "verify --all",
+        "events --limit 10",
         "drill",
         f"evidence --tenant {verdict.facts['tenant']} --from {days[0]} --to {days[-1]} --out audit",
         # A key is a file on this side; with the log in S3, our own key file is what says so.

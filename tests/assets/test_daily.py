@@ -58,6 +58,17 @@ def test_a_range_is_done_in_one_run(world: World, instance: dg.DagsterInstance) 
     assert all(checkpoint in str(metadata["checkpoint"]) for metadata in published.values())
     assert world.pipeline().unpublished_days() == []
 
+    database = materialised(instance, "analyst_database")
+    assert {key: metadata["dagster/row_count"] for key, metadata in database.items()} == {
+        str(day(0)): 4,
+        str(day(1)): 0,
+        str(day(2)): 2,
+    }
+    about = database[str(day(2))]
+    assert (about["events_in_all"], about["events_read_now"], about["not_sealed_yet"]) == (7, 7, 1)
+    assert about["file"] == str(world.config.analyst_db)
+    assert world.config.analyst_db.stat().st_size == about["bytes"]
+
 
 def test_one_day_at_a_time_ends_in_the_same_log(world: World, instance: dg.DagsterInstance) -> None:
     for each in THREE_DAYS:
