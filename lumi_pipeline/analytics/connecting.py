@@ -21,7 +21,12 @@ from transparency.encoding import excerpt
 _OFFLINE: Final[Settings] = {"autoinstall_known_extensions": "false"}
 """Nothing is fetched from the network because a query happens to name it."""
 
-_WHOLE: Final[Settings] = {**_OFFLINE, "temp_directory": str(Path(gettempdir()) / "lumi-analyst")}
+_WHOLE: Final[Settings] = {
+    **_OFFLINE,
+    "temp_directory": str(Path(gettempdir()) / "lumi-analyst"),
+    # Whoever looks at an event is to see what its file holds now, not what it held when it was looked at before.
+    "enable_external_file_cache": "false",
+}
 # The directory for what does not fit memory stays open to COPY and read_csv when all others are closed, and others
 # spill there too: so a tenant has none.
 _CONFINED: Final[Settings] = {**_OFFLINE, "temp_directory": ""}

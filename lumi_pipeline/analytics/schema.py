@@ -37,10 +37,9 @@ _ABOUT_EVENTS: Final = (
 
 
 def create_tables(db: duckdb.DuckDBPyConnection) -> None:
-    """Create the tables and macros in an empty database, and fill in the catalogue of actions."""
+    """Create the tables and macros in an empty database."""
     _run(db, "schema.sql")
     create_macros(db)
-    fill_actions(db)
 
 
 def create_macros(db: duckdb.DuckDBPyConnection) -> None:

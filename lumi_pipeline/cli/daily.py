@@ -18,9 +18,10 @@ from lumi_pipeline.errors import LumiError
 from transparency.encoding import b64encode
 
 if TYPE_CHECKING:
+    from lumi_pipeline.analytics import BuildReport
     from lumi_pipeline.chain import Break
     from lumi_pipeline.landing import LandingReport
-    from lumi_pipeline.pipeline import Pipeline
+    from lumi_pipeline.pipeline import Pipeline, RunReport
     from lumi_pipeline.publishing import PublishReport
     from lumi_pipeline.sealing import SealReport
     from lumi_pipeline.siem.rounds import Round
@@ -55,12 +56,12 @@ def run(given: Given, through: date | None, as_json: bool) -> None:
             _go_on_all_the_same(pipeline)
             raise
     sent = _deliver(pipeline)
-    built = build_shown(pipeline)
+    built, failure = _build(pipeline)
     if as_json:
         publication = report.publication
         say_json(
             {
-                "analyst": build_json(built),
+                "analyst": build_json(built) if built else {"error": str(failure)},
                 "deliveries": {done.name: _delivery(done) for done in sent},
                 "landing": _landing(report.landing),
                 "publication": None if publication is None else _publication(publication),
@@ -68,7 +69,15 @@ def run(given: Given, through: date | None, as_json: bool) -> None:
                 "seconds": round(report.seconds, 3),
             }
         )
-        return
+    else:
+        _say_run(report, sent)
+        if built:
+            say(build_line(built))
+    if failure is not None:
+        raise failure
+
+
+def _say_run(report: "RunReport", sent: "list[Round]") -> None:
     _say_landing(report.landing)
     for line in _seal_lines(report.seals):
         say(line)
@@ -81,7 +90,14 @@ def run(given: Given, through: date | None, as_json: bool) -> None:
             say_delivery(done.delivery)
         else:
             _note_trouble(done)
-    say(build_line(built))
+
+
+def _build(pipeline: "Pipeline") -> "tuple[BuildReport | None, LumiError | None]":
+    """Bring the analyst database up to date; where that fails, all else was done and is told first."""
+    try:
+        return build_shown(pipeline), None
+    except LumiError as error:
+        return None, error
 
 
 def _go_on_all_the_same(pipeline: "Pipeline") -> None:
@@ -91,10 +107,9 @@ def _go_on_all_the_same(pipeline: "Pipeline") -> None:
             _note_trouble(done)
     except LumiError as error:
         note(f"delivery: {error}")
-    try:
-        build_shown(pipeline)
-    except LumiError as error:
-        note(f"analyst database: {error}")
+    _, failure = _build(pipeline)
+    if failure is not None:
+        note(str(failure))
 
 
 def _note_trouble(done: "Round") -> None:

@@ -17,7 +17,7 @@ from tests.analytics.databases import EVENTS_COLUMNS, ask, assert_complete, buil
 from tests.lake.world import World, at, day, new_event
 
 
-@pytest.mark.everywhere
+@pytest.mark.slow
 def test_it_follows_the_lake_from_the_first_landing_to_the_last_sealed_day(world: World) -> None:
     report = build(world)
     assert (report.events, report.days, report.changed) == (0, {}, True)
@@ -185,6 +185,7 @@ build_database(world.config, world.pipeline().lake, progress=lambda done, _: os.
 """
 
 
+@pytest.mark.slow
 def test_a_build_that_is_killed_leaves_the_old_one(sealed: World) -> None:
     build(sealed)
     sealed.clock.now = at(5, "01:00:00")
@@ -202,7 +203,7 @@ def test_a_build_that_is_killed_leaves_the_old_one(sealed: World) -> None:
     assert_complete(sealed)
 
 
-@pytest.mark.parametrize("broken", [b"", b"this is not a database", b"\0" * 20_000])
+@pytest.mark.parametrize("broken", [b"", b"this is not a database" * 1000])
 def test_what_is_no_database_is_made_anew(sealed: World, broken: bytes) -> None:
     path = sealed.config.analyst_db
     path.write_bytes(broken)
@@ -212,6 +213,7 @@ def test_what_is_no_database_is_made_anew(sealed: World, broken: bytes) -> None:
     assert_complete(sealed)
 
 
+@pytest.mark.slow
 def test_a_truncated_or_written_to_one_is_made_anew(sealed: World) -> None:
     build(sealed)
     path = sealed.config.analyst_db

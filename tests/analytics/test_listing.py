@@ -54,6 +54,12 @@ def test_the_newest_come_first_from_landed_and_sealed_files(sealed: World) -> No
     assert (first.sealed, first.event["recorded_at"], first.event["action"]) == (False, at(3, "00:10:00"), "LOGIN")
     assert set(first.event) == set(EVENT_SCHEMA.names)
     assert [shown.sealed for shown in found.events[1:]] == [True] * 9
+    # Somebody edits a file while a connection is open that has read it before.
+    with closing(connect(sealed.config)) as db:
+        lake = sealed.pipeline().lake
+        assert newest_events(db, lake, ANY, 50).verified
+        rewrite(sealed, DAY, with_value(1, action="LOGIN"))
+        assert ("acme", 1) in checks(newest_events(db, lake, ANY, 50))
 
 
 def test_each_condition_narrows_and_all_hold_together(sealed: World) -> None:
@@ -82,44 +88,42 @@ def test_each_condition_narrows_and_all_hold_together(sealed: World) -> None:
 
 def test_pages_neither_skip_nor_repeat_while_events_arrive(world: World) -> None:
     """Many events share a moment; between two pages more come in, and what was landed gets sealed."""
-    moments = [at(0, f"0{number // 6}:00:00") for number in range(30)]
+    moments = [at(0, f"0{number // 6}:00:00") for number in range(14)]
     for tenant in ("acme", "globex", "initech"):
         world.record(tenant, *moments)
     world.pipeline().land()
     build(world)
     there = keys(page(world, limit=100))
-    assert len(there) == 90
+    assert len(there) == 42
     seen: list[Key] = []
     after = None
     for number in range(100):
-        found = page(world, limit=7, after=after)
+        found = page(world, limit=4, after=after)
         seen += keys(found)
         if not found.more:
             break
         after = found.cursors[-1]
-        if number % 4 == 0:
-            world.record("globex", at(1 + number // 4))
-            if number == 4:
+        if number % 5 == 0:
+            world.record("globex", at(1 + number // 5))
+            if number == 5:
                 world.pipeline().run(at(0).date())
             else:
                 world.pipeline().land()
             build(world)
     assert seen == there
-    assert len(keys(page(world, limit=100))) > 90
+    assert len(keys(page(world, limit=100))) > 42
 
 
-def test_every_cursor_of_a_page_leads_on_from_its_event(sealed: World) -> None:
-    build(sealed)
-    whole = page(sealed)
+def test_every_cursor_of_a_page_leads_on_from_its_event(built: World) -> None:
+    whole = page(built)
     for index, cursor in enumerate(whole.cursors):
-        assert keys(page(sealed, after=cursor)) == keys(whole)[index + 1 :]
-    assert page(sealed, limit=9).more is False
-    assert page(sealed, limit=8).more is True
+        assert keys(page(built, after=cursor)) == keys(whole)[index + 1 :]
+    assert page(built, limit=9).more is False
+    assert page(built, limit=8).more is True
 
 
-def test_a_cursor_counts_for_its_question_only(sealed: World) -> None:
-    build(sealed)
-    cursor = page(sealed, Question(tenant_id="acme")).cursors[0]
+def test_a_cursor_counts_for_its_question_only(built: World) -> None:
+    cursor = page(built, Question(tenant_id="acme")).cursors[0]
     for other in (
         ANY,
         Question(tenant_id="globex"),
@@ -127,8 +131,8 @@ def test_a_cursor_counts_for_its_question_only(sealed: World) -> None:
         Question(actor_id="acme"),
     ):
         with pytest.raises(AnalystError, match="of another list"):
-            page(sealed, other, after=cursor)
-    assert page(sealed, Question(tenant_id="acme"), limit=1, after=cursor).events
+            page(built, other, after=cursor)
+    assert page(built, Question(tenant_id="acme"), limit=1, after=cursor).events
 
 
 PLACES = st.builds(
@@ -197,17 +201,26 @@ def rehashed(row: int, **values: object) -> Change:
     return change
 
 
+@pytest.fixture(scope="module")
+def built_once(sealed_template: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+    world = sealed_template.copy(tmp_path_factory.mktemp("listing") / "world")
+    build(world)
+    return world
+
+
 @pytest.fixture
-def built(sealed: World) -> World:
-    build(sealed)
-    return sealed
+def built(built_once: World) -> Iterator[World]:
+    """Days 0 to 2 sealed and built, for tests that alter event files, which are put back afterwards."""
+    before = built_once.contents("events/")
+    yield built_once
+    for key, data in before.items():
+        built_once.overwrite(key, data)
 
 
 DAY = "events/day=2024-02-28"
 """Day 0: acme 0 to 2, globex 0."""
 
 
-@pytest.mark.everywhere
 @pytest.mark.parametrize(
     ("change", "finding"),
     [

@@ -12,12 +12,14 @@ from tests.analytics.databases import EVENTS_COLUMNS, ask, build
 from tests.lake.world import World, at, day
 
 
-@pytest.fixture
-def built(sealed: World) -> World:
-    sealed.record("globex", at(3, "00:10:00"))
-    sealed.pipeline().land()
-    build(sealed)
-    return sealed
+@pytest.fixture(scope="module")
+def built(sealed_template: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Days 0 to 2 sealed, and one event of globex landed; no test changes it."""
+    world = sealed_template.copy(tmp_path_factory.mktemp("tenant") / "world")
+    world.record("globex", at(3, "00:10:00"))
+    world.pipeline().land()
+    build(world)
+    return world
 
 
 def test_it_has_its_own_rows_in_the_same_tables(built: World) -> None:
