@@ -96,6 +96,7 @@ def test_it_catches_up_and_then_has_nothing_to_do(here: World, call: Call) -> No
         f"sealed {FIRST + timedelta(days=1)}: 0 events of 2 tenants",
         f"sealed {LAST}: 1 event of 2 tenants",
         f"published 3 days ({FIRST} to {LAST}): the log has 4 entries",
+        "analyst database: 3 events",
         "8 checks passed",
     ]
     assert call("--to", str(LAST)) == (0, f"Nothing to do: every complete day up to {LAST} is published.\n", "")
