@@ -26,7 +26,7 @@ from lumi_pipeline.config import Config
 from lumi_pipeline.errors import AnalystError
 from lumi_pipeline.lake import EVENTS_PREFIX, Lake
 from lumi_pipeline.records import StoredFile
-from lumi_pipeline.sealedday import event_files, load_sealed_day
+from lumi_pipeline.sealedday import load_sealed_day
 
 MEMORY_LIMIT: Final = "1GB"
 """What DuckDB may use while building; what does not fit it spills beside the database."""
@@ -279,7 +279,7 @@ class _Build:
 
     def _read_day(self, day: date) -> None:
         sealed = load_sealed_day(self._lake, day)
-        self._insert(event_files(sealed.manifest), day)
+        self._insert(sealed.event_files, day)
         active = sum(tenant.record.count > 0 for tenant in sealed.tenants.tenants.values())
         self._db.execute(
             "INSERT INTO days VALUES (?, ?, ?, true, false, ?)",

@@ -62,7 +62,7 @@ def take_inventory(lake: Lake) -> Inventory:
         _published(lake, sealed),
         {tenant_id: tenant.record.next for tenant_id, tenant in last.tenants.tenants.items()} if last else {},
         floor,
-        tuple(file for landing in landings(lake, floor) for file in landing.files),
+        tuple(file for landing in landings(lake, floor) for file in landing.event_files),
     )
 
 
