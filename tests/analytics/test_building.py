@@ -11,9 +11,12 @@ import duckdb
 import pytest
 
 from lumi_pipeline.analytics import build_database, connect
+from lumi_pipeline.analytics.listing import Question, newest_events
 from lumi_pipeline.catalogue import CATALOGUE
 from lumi_pipeline.errors import AnalystError, LakeError
+from lumi_pipeline.events import SALT_SIZE
 from tests.analytics.databases import EVENTS_COLUMNS, ask, assert_complete, build, columns
+from tests.erasure.forgetting import ACTOR, forget, lived_in, secrets
 from tests.lake.world import World, at, day, new_event
 
 
@@ -100,6 +103,22 @@ def test_where_files_were_replaced_nothing_of_the_old_one_is_kept(sealed: World,
     assert (report.rebuilt, report.rows) == ((day(0), day(1), day(2)), 10)
     assert b"had to be erased" not in sealed.config.analyst_db.read_bytes()
     assert_complete(sealed)
+
+
+def test_what_was_erased_is_gone_from_it_and_still_verifies(world: World) -> None:
+    lived_in(world)
+    build(world)
+    values = [value for value in secrets(world) if len(value) != SALT_SIZE]
+    assert all(value in world.config.analyst_db.read_bytes() for value in values[:1])
+    forget(world.pipeline())
+    report = build(world)
+    assert report.rows == report.events
+    data = world.config.analyst_db.read_bytes()
+    assert [value for value in values if value in data] == []
+    assert_complete(world)
+    assert ask(world, "SELECT count(*) FROM events WHERE erased_at IS NOT NULL") == [(4,)]
+    with closing(connect(world.config)) as db:
+        assert newest_events(db, world.pipeline().lake, Question(actor_id=ACTOR), 50).verified
 
 
 def test_breaks_that_were_accepted_are_counted(world: World) -> None:
