@@ -56,14 +56,10 @@ def reading_rows() -> Iterator[None]:
         raise LakeError(f"the landed events can't be read: {reason}") from None
 
 
-def sorted_events(db: duckdb.DuckDBPyConnection, query: str, tenant_id: str | None = None) -> Iterator[pa.Table]:
-    """Yield the rows of a query over such views by (tenant_id, seq), in tables of bounded size, every value checked.
-
-    In the query ``$tenant`` stands for ``tenant_id``.
-    """
-    parameters = None if tenant_id is None else {"tenant": tenant_id}
+def sorted_events(db: duckdb.DuckDBPyConnection, query: str) -> Iterator[pa.Table]:
+    """Yield the rows of a query over such views by (tenant_id, seq), in tables of bounded size, every value checked."""
     with reading_rows():
-        for batch in db.sql(f"{query} ORDER BY tenant_id, seq", params=parameters).to_arrow_reader(ROW_GROUP_ROWS):
+        for batch in db.sql(f"{query} ORDER BY tenant_id, seq").to_arrow_reader(ROW_GROUP_ROWS):
             table = pa.Table.from_batches([batch]).cast(EVENT_SCHEMA)
             check_values(table, "the lake")
             yield table

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar, cast
 
@@ -142,17 +142,27 @@ class Lake:
                     f"a file under {prefix} can't be searched; 'lumi verify --all' names what is damaged: {reason}"
                 ) from None
 
-    def read_events(self, file: StoredFile) -> Iterator[pa.Table]:
-        """Yield a committed event file's rows in order, a row group's worth at a time, every value checked."""
-        batches = self.open_events(file).iter_batches(ROW_GROUP_ROWS)
+    def read_events(self, file: StoredFile, rows: range | None = None, *, threads: bool = True) -> Iterator[pa.Table]:
+        """Yield a committed event file's rows in order, a row group's worth at a time, every value checked.
+
+        With ``rows`` only those: row groups without any of them are not decoded. Without ``threads`` one thread decodes
+        all columns, which takes less memory, for whoever has the other processors busy anyway.
+        """
+        parquet = self.open_events(file)
+        rows = range(parquet.metadata.num_rows) if rows is None else rows
+        at, groups = _groups_with(parquet, rows)
+        batches = parquet.iter_batches(ROW_GROUP_ROWS, row_groups=groups, use_threads=threads)
         while True:
             with reading(file.path):
                 batch = next(batches, None)
                 if batch is None:
                     return
-                table = pa.Table.from_batches([batch])
+                first = max(rows.start - at, 0)
+                table = pa.Table.from_batches([batch.slice(first, max(rows.stop - at - first, 0))])
+                at += len(batch)
                 check_values(table, file.path)
-            yield table
+            if len(table):
+                yield table
 
     def read_table(self, file: StoredFile, schema: pa.Schema) -> pa.Table:
         """Return a committed file whose columns have to be those of ``schema``, none of them with a null.
@@ -286,6 +296,14 @@ def check_values(table: pa.Table, name: str) -> None:
             times = pc.cast(column, pa.int64()).drop_null()
             if len(times) and not MIN_MICROS <= pc.min(times).as_py() <= pc.max(times).as_py() <= MAX_MICROS:
                 raise LakeError(f"{name} has a time outside the years 0001 to 9999 in its column {field.name}")
+
+
+def _groups_with(parquet: pq.ParquetFile, rows: range) -> tuple[int, list[int]]:
+    """Return the row groups that hold any of these rows, and the number of the first row in them."""
+    sizes = [parquet.metadata.row_group(group).num_rows for group in range(parquet.num_row_groups)]
+    ends = list(accumulate(sizes, initial=0))
+    groups = [group for group in range(len(sizes)) if ends[group] < rows.stop and ends[group + 1] > rows.start]
+    return ends[groups[0]] if groups else 0, groups
 
 
 def _check_columns(parquet: pq.ParquetFile, file: StoredFile) -> None:

@@ -73,7 +73,7 @@ def sample(
     drawn = draw_sample(bundle, count, nonce)
     with working_folder(out, out.name) as folder:
         with LineWriter() as writer:
-            (folder / "sample.csv").write_bytes(HEADER + writer.lines(drawn.events))
+            (folder / "sample.csv").write_bytes(b"".join((HEADER, *writer.lines(drawn.events))))
         for event_id, proof in drawn.proofs.items():
             (folder / f"{event_id}.tlog-proof").write_bytes(proof)
         put_in_place(folder, out)

@@ -40,7 +40,7 @@ def _edited(edit: Edit) -> _Act:
         with path.open("rb") as file:
             rows = [row for table in read_events(file, path.stat().st_size) for row in table.to_pylist()]
         with LineWriter() as writer:
-            lines = bytes(writer.lines(pa.Table.from_pylist(edit(rows), schema=EVENT_SCHEMA)))
+            lines = b"".join(writer.lines(pa.Table.from_pylist(edit(rows), schema=EVENT_SCHEMA)))
         trial.replace(path, HEADER + lines)
 
     return act

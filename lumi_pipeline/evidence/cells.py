@@ -1,9 +1,11 @@
 """Events as records of ``events.csv`` (docs/formats.md section 9): columns in, lines out, no Python object a row.
 
 RFC 4180. A null is an empty cell, an empty text ``""``; what a spreadsheet might take for a formula gets a ``'`` in
-front. Nothing of an event is ever part of an SQL statement.
+front. Compiled kernels write the lines (kernels/csvlines.py); DuckDB where they aren't worth loading or can't be had.
+Nothing of an event is ever part of an SQL statement.
 """
 
+from collections.abc import Iterator
 from typing import Final, Self
 
 import duckdb
@@ -12,6 +14,7 @@ import pyarrow as pa
 
 from lumi_pipeline.errors import EvidenceError
 from lumi_pipeline.events import COLUMNS, EVENT_SCHEMA, TEXT_COLUMNS
+from lumi_pipeline.kernels.engine import engine
 
 HEADER: Final = f"{','.join(COLUMNS)}\r\n".encode()
 
@@ -48,6 +51,7 @@ class LineWriter:
     def __init__(self) -> None:
         self._db = duckdb.connect()
         self._db.execute("SET TimeZone = 'UTC'")
+        self._rows = 0
 
     def __enter__(self) -> Self:
         return self
@@ -55,10 +59,19 @@ class LineWriter:
     def __exit__(self, *_: object) -> None:
         self._db.close()
 
-    def lines(self, events: pa.Table) -> memoryview:
-        """Return the lines of events (``EVENT_SCHEMA``), one after the other."""
+    def lines(self, events: pa.Table) -> Iterator[memoryview]:
+        """Yield the lines of events (``EVENT_SCHEMA``), one after the other, many at a time."""
         if not len(events):
-            return memoryview(b"")
+            return
+        self._rows += len(events)
+        # By all rows so far: a year of small days is worth kernels, too.
+        kernels = engine(self._rows)
+        if kernels is None:
+            yield self._by_duckdb(events)
+        else:
+            yield from kernels.lines(events.select(list(COLUMNS)))
+
+    def _by_duckdb(self, events: pa.Table) -> memoryview:
         rows = pa.array(np.arange(len(events)))
         numbered = events.append_column("row_number", rows)
         batches = numbered.to_batches(max_chunksize=_BATCH_ROWS)

@@ -2,13 +2,11 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
-import pyarrow as pa
-
+from lumi_pipeline.evidence.ahead import ahead
 from lumi_pipeline.evidence.bundlefiles import (
     EVENTS,
     NAMES,
@@ -78,7 +76,7 @@ def _check(bundle: Bundle, policy: Policy | None, progress: Progress | None) -> 
     total = sum(day.record.count for day in days.days if day.record is not None)
     with bundle.open(EVENTS) as opened:
         file = _Hashed(opened)
-        for table in _ahead(read_events(file, bundle.size(EVENTS))):
+        for table in ahead(read_events(file, bundle.size(EVENTS))):
             checker.add(table)
             if progress is not None:
                 progress(checker.findings.rows, total)
@@ -87,15 +85,6 @@ def _check(bundle: Bundle, policy: Policy | None, progress: Progress | None) -> 
     _check_sums(bundle, file.digest())
     signers = _check_signature(bundle, trust)
     return CheckedBundle(evidence, trust, days, findings, signers, bundle.others)
-
-
-def _ahead(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Yield them, each while a thread reads the next one: compiled loops and hashing leave Python's lock alone."""
-    with ThreadPoolExecutor(1, thread_name_prefix="evidence") as pool:
-        reading = pool.submit(next, tables, None)
-        while (table := reading.result()) is not None:
-            reading = pool.submit(next, tables, None)
-            yield table
 
 
 class _Hashed:

@@ -83,7 +83,8 @@ verify.py       the verifier in Python
 
 Where the rows come from
 ------------------------
-For each day, from the sealed Parquet files that the day's manifest lists (their checksums were compared):
+For each day, from the sealed Parquet files that the day's manifest lists (the checksum of each one that was read
+was compared), the rows of
     {query}
 with $tenant = {tenant}
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import BinaryIO
 
 from lumi_pipeline.errors import EvidenceError
+from lumi_pipeline.evidence.ahead import ahead
 from lumi_pipeline.evidence.bundlefiles import EVENTS, PAGE, PROOFS, README, SCRIPT, SIGNATURE, SUMMED, SUMS, VKEY
 from lumi_pipeline.evidence.cells import HEADER, LineWriter
 from lumi_pipeline.evidence.dayproofs import LogProofs, day_evidence, evidence_json
@@ -70,14 +70,14 @@ def write_bundle(
     chain_id = chain_id_of(pipeline.lake, asked.tenant_id, published[-1])
     target = out / (f"{asked.name}.zip" if zipped else asked.name)
     with working_folder(target, asked.name) as folder:
-        counts = _write_events(pipeline, asked, chain_id, log, folder, progress)
+        counts, digest = _write_events(pipeline, asked, chain_id, log, folder, progress)
         run = Run(secrets.token_hex(8), pipeline.clock())
         log_key = pipeline.keyring.files[Role.LOG].current().verifier
         (folder / README).write_bytes(readme(asked, run, log.checkpoint, log_key.fingerprint, counts))
         (folder / VKEY).write_bytes(f"{log_key.vkey}\n".encode())
         (folder / PAGE).write_bytes(verifier_page())
         (folder / SCRIPT).write_bytes(standalone_verifier())
-        _sign(folder, pipeline.evidence_keys())
+        _sign(folder, digest, pipeline.evidence_keys())
         made = folder
         if zipped:
             made = folder / f"{asked.name}.zip"
@@ -97,9 +97,14 @@ def standalone_verifier() -> bytes:
 
 def _write_events(  # noqa: PLR0917 - the parts of a bundle
     pipeline: Pipeline, asked: Asked, chain_id: bytes, log: LogProofs, folder: Path, progress: Progress | None
-) -> list[DayCount]:
-    """Write ``events.csv`` and ``evidence.json``, one day after the other."""
+) -> tuple[list[DayCount], str]:
+    """Write ``events.csv`` and ``evidence.json``, one day after the other.
+
+    Returns the days' counts, and the SHA-256 of what was written to ``events.csv``: what is there then is read once, by
+    who verifies it.
+    """
     counts: list[DayCount] = []
+    digest = hashlib.sha256(HEADER)
     days: list[Mapping[str, Json]] = []
     with LineWriter() as writer, (folder / EVENTS).open("xb") as file:
         file.write(HEADER)
@@ -107,28 +112,23 @@ def _write_events(  # noqa: PLR0917 - the parts of a bundle
             sealed = load_sealed_day(pipeline.lake, day)
             check_rewritten_day(pipeline.lake, sealed)
             rows = DayRows(pipeline.lake, sealed, asked.tenant_id)
-            _write_rows(rows, writer, file, progress)
+            for table in ahead(rows.tables()):
+                for lines in writer.lines(table):
+                    digest.update(lines)
+                    file.write(lines)
+                if progress is not None:
+                    progress(len(table))
             days.append(day_evidence(log, sealed, asked.tenant_id, rows.breaks))
             tenant = sealed.tenants.tenants.get(asked.tenant_id)
             counts.append(
                 DayCount(day, tenant.record.count, tenant.record.breaks) if tenant else DayCount(day, None, 0)
             )
     (folder / PROOFS).write_bytes(evidence_json(asked, chain_id, log, days))
-    return counts
+    return counts, digest.hexdigest()
 
 
-def _write_rows(rows: DayRows, writer: LineWriter, file: BinaryIO, progress: Progress | None) -> None:
-    for table in rows.tables():
-        file.write(writer.lines(table))
-        if progress is not None:
-            progress(len(table))
-
-
-def _sign(folder: Path, keys: Sequence[SigningKey]) -> None:
-    lines = []
-    for name in sorted(SUMMED):
-        with (folder / name).open("rb") as file:
-            lines.append(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}\n")
-    sums = "".join(lines)
+def _sign(folder: Path, events: str, keys: Sequence[SigningKey]) -> None:
+    digests = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in SUMMED if name != EVENTS}
+    sums = "".join(f"{digest}  {name}\n" for name, digest in sorted({**digests, EVENTS: events}.items()))
     (folder / SUMS).write_bytes(sums.encode())
     (folder / SIGNATURE).write_bytes(sign_note(sums, keys))

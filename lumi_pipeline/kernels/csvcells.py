@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lumi_pipeline.kernels.compiling import kernel
+from lumi_pipeline.kernels.formula import MARK, is_formula
 
 Data: TypeAlias = npt.NDArray[np.uint8]
 Places: TypeAlias = npt.NDArray[np.int64]
@@ -17,26 +18,10 @@ Flags: TypeAlias = npt.NDArray[np.uint8]
 NULL, PLAIN, ESCAPED = 0, 1, 2
 """Kinds of cells: empty without quotes; the bytes as they stand; with doubled quotes in them."""
 
-_COMMA, _QUOTE, _CR, _LF, _MARK = 44, 34, 13, 10, 39
-_STARTS: Final = np.zeros(256, np.bool_)
-"""What a cell begins with that has to have a mark in front: ``' = + - @`` TAB CR LF."""
-_STARTS[list(b"'=+-@\t\r\n")] = True
+_COMMA, _QUOTE, _CR, _LF = 44, 34, 13, 10
 _DIGITS: Final = np.full(256, 255, np.uint8)
 """Values of lower-case hexadecimal digits."""
 _DIGITS[list(b"0123456789abcdef")] = np.arange(16)
-_WIDE: Final = np.zeros(256, np.bool_)
-"""The last byte of U+FF07 U+FF0B U+FF0D U+FF1D U+FF20 in UTF-8; the two before are EF BC."""
-_WIDE[[0x87, 0x8B, 0x8D, 0x9D, 0xA0]] = True
-
-
-@kernel
-def _is_formula(data: Data, start: int, end: int) -> bool:
-    """Tell whether these bytes begin as a formula may."""
-    if start >= end:
-        return False
-    if _STARTS[data[start]]:
-        return True
-    return end - start >= 3 and data[start] == 0xEF and data[start + 1] == 0xBC and _WIDE[data[start + 2]]
 
 
 @kernel
@@ -57,7 +42,7 @@ def split(  # noqa: C901, PLR0912, PLR0915 - one loop over the cells
     record by record: where its bytes begin, without quotes and mark, how many it has once doubled quotes are single,
     and what it is. Returns the number of records, and where the first byte behind them is.
     """
-    end, signs = len(data), len(marked)
+    end, signs, base = len(data), len(marked), data.ctypes.data
     at, cell, records, begun, sign = 0, 0, 0, 0, 0  # the next of the marked places is marked[sign], at or after ``at``
     most = len(starts) // columns
     while at < end and records < most:
@@ -92,11 +77,11 @@ def split(  # noqa: C901, PLR0912, PLR0915 - one loop over the cells
             break
         sign += 2 if last else 1
         place = records * columns + cell
-        if start < stop and data[start] == _MARK:
-            if not _is_formula(data, start + 1, stop):
+        if start < stop and data[start] == MARK:
+            if not is_formula(base + start + 1, stop - start - 1):
                 break
             start += 1
-        elif _is_formula(data, start, stop):
+        elif is_formula(base + start, stop - start):
             break
         starts[place] = start
         sizes[place] = stop - start - doubled

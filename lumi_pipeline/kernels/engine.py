@@ -8,8 +8,9 @@ loading what was compiled most of one; so few rows are not worth it, and callers
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -22,6 +23,7 @@ from lumi_pipeline.kernels.parts import BLOCK, AnyPart
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from lumi_pipeline.kernels.columns import ColumnTable
     from lumi_pipeline.kernels.eventhash import Digests
 
 VARIABLE: Final = "LUMI_KERNELS"
@@ -30,6 +32,12 @@ WORTH_LOADING: Final = 32_768
 
 _PORTION: Final = 4096
 """Rows that a thread takes at a time."""
+
+_LINES: Final = 1024
+"""Rows of CSV that a thread writes at a time: they stay in the processor's cache until somebody takes them."""
+
+_WAITING: Final = 2 * (os.cpu_count() or 1)
+"""Portions of CSV that are written or wait to be taken, at most: enough for every processor to have one."""
 
 _Job = TypeVar("_Job")
 
@@ -41,7 +49,7 @@ class Engine:
 
     def __init__(self, *, native: bool) -> None:
         # numba and LLVM take half a second to import.
-        from lumi_pipeline.kernels import columns, csvcells, eventhash, filling, jsonlengths, jsonrecords  # noqa: PLC0415
+        from lumi_pipeline.kernels import columns, csvcells, csvlines, eventhash, filling, jsonlengths, jsonrecords  # noqa: PLC0415
 
         self.native = native
         self._columns = columns
@@ -49,6 +57,7 @@ class Engine:
         self._json = jsonrecords
         self._lengths = jsonlengths
         self._filling = filling
+        self._csv = csvlines
         self.cells = csvcells
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="kernel")
 
@@ -108,6 +117,24 @@ class Engine:
     def fill(self, content: "npt.NDArray[np.uint8]", byte: int, text: bytes) -> None:
         """Put a text in the place of every run of as many bytes that are ``byte``, which is nowhere else."""
         self._filling.fill_runs(content, byte, np.frombuffer(text, np.uint8))
+
+    def lines(self, events: pa.Table) -> Iterator[memoryview]:
+        """Yield the records of ``events.csv`` of all rows, in order, many at a time; no more than a few are held."""
+
+        # A job keeps its batch, whose buffers the kernel reads, should nobody take what is left.
+        def run(batch: pa.RecordBatch, table: "ColumnTable", rows: range) -> memoryview:  # noqa: ARG001
+            lines: memoryview = self._csv.lines(table, rows)
+            return lines
+
+        running: deque[Future[memoryview]] = deque()
+        for batch in events.to_batches():
+            table = self._columns.column_table(batch)
+            for rows in _portions(len(batch), _LINES):
+                if len(running) == _WAITING:
+                    yield running.popleft().result()
+                running.append(self._threads.submit(run, batch, table, rows))
+        while running:
+            yield running.popleft().result()
 
     def share(self, run: Callable[[_Job], None], jobs: list[_Job]) -> None:
         """Do jobs on all processors; they leave Python's lock alone for most of their time."""
@@ -183,5 +210,5 @@ def check(made: Engine) -> None:
             raise RuntimeError(f"SHA-256 of {size + 1} bytes is wrong")
 
 
-def _portions(count: int) -> list[range]:
-    return [range(first, min(first + _PORTION, count)) for first in range(0, count, _PORTION)]
+def _portions(count: int, size: int = _PORTION) -> list[range]:
+    return [range(first, min(first + size, count)) for first in range(0, count, size)]
