@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, cast
 
@@ -65,7 +66,7 @@ class Bundle(Protocol):
         """A file's size in bytes."""
         ...
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str) -> BufferedIOBase:
         """Open a file that is there, for reading from its beginning."""
         ...
 
@@ -148,7 +149,7 @@ class _Folder:
     def size(self, name: str) -> int:
         return self._sizes[name]
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str) -> BufferedIOBase:
         # Should somebody put a link there meanwhile, it is not followed.
         return os.fdopen(os.open(self._path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
 
@@ -256,8 +257,8 @@ class _Archive:
     def size(self, name: str) -> int:
         return self._by_name[name].file_size
 
-    def open(self, name: str) -> BinaryIO:
-        return cast("BinaryIO", self._archive.open(self._by_name[name]))
+    def open(self, name: str) -> BufferedIOBase:
+        return cast("BufferedIOBase", self._archive.open(self._by_name[name]))
 
 
 def _check_kind(entry: zipfile.ZipInfo) -> None:

@@ -5,7 +5,7 @@ doubt is read once more record by record (csvform.py): that reader decides, and 
 """
 
 from collections.abc import Generator, Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -30,13 +30,18 @@ from lumi_pipeline.kernels.engine import WORTH_LOADING, Engine, engine
 class Readable(Protocol):
     """What can be read from beginning to end."""
 
-    def read(self, size: int, /) -> bytes:
-        """Return at most so many bytes, none at the end."""
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        """Read at most as many bytes as the buffer has, none at the end; return how many they are."""
         ...
 
 
 BLOCK: Final = 8 << 20
 """Bytes that are read at a time."""
+
+Bytes: TypeAlias = npt.NDArray[np.uint8]
+
+SLACK: Final = 64
+"""Bytes behind a block that kernels may read, whatever they are (kernels/csvmarks.py)."""
 
 _COMPILED_FROM: Final = 8 << 20
 """Bytes of a file from which on compiled loops are worth loading."""
@@ -60,41 +65,55 @@ def read_events(file: Readable, size: int, *, block: int = BLOCK, compiled: bool
     wanted = size >= _COMPILED_FROM if compiled is None else compiled
     kernels = engine(WORTH_LOADING) if wanted else None
     reader = _Reader(kernels)
-    data, begun = b"", False
+    data = np.empty(block + SLACK, np.uint8)
+    filled, begun = 0, False
     while True:
-        read = file.read(block)
-        data += read
-        final = not read
+        if filled + block + SLACK > len(data):  # the last record goes on: more room each time, up to its limit
+            data = np.concatenate([data[:filled], np.empty(filled + block + SLACK, np.uint8)])
+        read = file.readinto(data[filled : filled + block].data) or 0
+        filled += read
+        start = 0
         if not begun:
-            start = read_header(data, final=final)
-            if start is None:
+            after = read_header(data[:filled].tobytes(), final=not read)
+            if after is None:
                 continue
-            data, begun = data[start:], True
-        data = data[(yield from reader.take(data, final=final)) :]
-        if final:
+            start, begun = after, True
+        at = yield from reader.take(data, start, filled, final=not read)
+        if not read:
             return
+        data[: filled - at] = data[at:filled]
+        filled -= at
 
 
 class _Reader:
+    """Takes blocks, one after the other. What it works in stays allocated: new memory costs more than filling it."""
+
     def __init__(self, engine: Engine | None) -> None:
         self._engine = engine
+        self._marks = np.empty(0, np.int32)
+        self._places = np.empty((2, 0), np.int32)
+        self._kinds = np.empty(0, np.uint8)
         self.records = 0
 
-    def take(self, data: bytes, *, final: bool) -> Generator[pa.Table, None, int]:
-        """Yield the records that are whole; return (as a generator does) where the first byte behind them is."""
-        at = 0
+    def take(self, data: Bytes, at: int, end: int, *, final: bool) -> Generator[pa.Table, None, int]:
+        """Yield the records that are whole, from place ``at`` on; return where the first byte behind them is.
+
+        There are ``SLACK`` bytes at least behind ``end``.
+        """
         while self._engine is not None:
-            table, size = self._fast(self._engine, np.frombuffer(data, np.uint8)[at:])
+            table, size = self._fast(self._engine, data[at:], end - at)
             if table is None:
                 break
             self.records += len(table)
             at += size
             yield table
-        return (yield from self._slow(data, at, final=final))
+        rest = yield from self._slow(data[at:end].tobytes(), final=final)
+        return at + rest
 
-    def _slow(self, data: bytes, at: int, *, final: bool) -> Generator[pa.Table, None, int]:
+    def _slow(self, data: bytes, *, final: bool) -> Generator[pa.Table, None, int]:
         rows: list[Row] = []
         fault = None
+        at = 0
         while at < len(data):
             try:
                 found = read_record(data, at, self.records + 1, final=final)
@@ -115,14 +134,16 @@ class _Reader:
             raise fault
         return at
 
-    def _fast(self, engine: Engine, data: npt.NDArray[np.uint8]) -> tuple[pa.Table | None, int]:
+    def _fast(self, engine: Engine, data: Bytes, size: int) -> tuple[pa.Table | None, int]:
         """Return as many records as are beyond doubt, and how many bytes they take; None if that is none."""
-        marks = np.empty(len(data), np.uint8)
-        engine.cells.mark(data, marks)
-        room = (len(data) // _TYPICAL_RECORD + 1) * _WIDTH
-        starts, sizes, kinds = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.uint8)
-        marked = np.flatnonzero(marks.view(np.bool_))
-        records, end = engine.cells.split(data, marked, _WIDTH, starts, sizes, kinds)
+        room = (size // _TYPICAL_RECORD + 1) * _WIDTH
+        if len(self._marks) < size:
+            self._marks = np.empty(size, np.int32)
+            self._places, self._kinds = np.empty((2, room), np.int32), np.empty(room, np.uint8)
+        address = data.ctypes.data
+        found, good = engine.marks.find_marks(address, size, self._marks)
+        starts, sizes, kinds = self._places[0, :room], self._places[1, :room], self._kinds[:room]
+        records, end = engine.cells.split(address, self._marks, found, good, _WIDTH, starts, sizes, kinds)
         if not records:
             return None, 0
         cells = _Cells(engine, data, starts, sizes, kinds.reshape(-1, _WIDTH)[:records], records)
@@ -135,15 +156,15 @@ class _Cells:
     def __init__(  # noqa: PLR0917 - what the compiled loop found
         self,
         engine: Engine,
-        data: npt.NDArray[np.uint8],
-        starts: npt.NDArray[np.int64],
-        sizes: npt.NDArray[np.int64],
-        kinds: npt.NDArray[np.uint8],
+        data: Bytes,
+        starts: npt.NDArray[np.int32],
+        sizes: npt.NDArray[np.int32],
+        kinds: Bytes,
         records: int,
     ) -> None:
         self._engine = engine
         self._cells = engine.cells
-        self._data = data
+        self._data = data.ctypes.data
         self._starts = starts
         self._sizes = sizes
         self._kinds = kinds

@@ -3,8 +3,9 @@
 import hashlib
 import os
 from collections.abc import Callable
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from lumi_pipeline.evidence.ahead import ahead
 from lumi_pipeline.evidence.bundlefiles import (
@@ -90,15 +91,15 @@ def _check(bundle: Bundle, policy: Policy | None, progress: Progress | None) -> 
 class _Hashed:
     """A file whose SHA-256 is computed while it is read."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BufferedIOBase) -> None:
         self._file = file
         self._digest = hashlib.sha256()
 
-    def read(self, size: int, /) -> bytes:
-        """Read at most so many bytes."""
-        data = self._file.read(size)
-        self._digest.update(data)
-        return data
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Read at most as many bytes as the buffer has; return how many they are."""
+        read = self._file.readinto(buffer)
+        self._digest.update(buffer[:read])
+        return read
 
     def digest(self) -> str:
         """Return the SHA-256 of all that was read, in hexadecimal."""

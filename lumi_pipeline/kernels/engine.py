@@ -49,7 +49,16 @@ class Engine:
 
     def __init__(self, *, native: bool) -> None:
         # numba and LLVM take half a second to import.
-        from lumi_pipeline.kernels import columns, csvcells, csvlines, eventhash, filling, jsonlengths, jsonrecords  # noqa: PLC0415
+        from lumi_pipeline.kernels import (  # noqa: PLC0415
+            columns,
+            csvcells,
+            csvlines,
+            csvmarks,
+            eventhash,
+            filling,
+            jsonlengths,
+            jsonrecords,
+        )
 
         self.native = native
         self._columns = columns
@@ -58,6 +67,7 @@ class Engine:
         self._lengths = jsonlengths
         self._filling = filling
         self._csv = csvlines
+        self.marks = csvmarks
         self.cells = csvcells
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="kernel")
 

@@ -1,13 +1,14 @@
 """Reading and writing memory by address, for kernels that work straight on the buffers of Arrow arrays.
 
 An address is an int64, as ``pyarrow.Buffer.address`` gives it. Nothing is checked: whoever calls keeps the buffers
-alive and stays within them. Apart from ``copy`` each is one instruction; any alignment will do, and the order of bytes
-is the machine's (LLVM Language Reference, "load", "store", "llvm.memcpy").
+alive and stays within them. Apart from ``copy`` each is an instruction or a few; any alignment will do, and the order
+of bytes is the machine's (LLVM Language Reference, "load", "store", "llvm.memcpy").
 """
 
 from collections.abc import Callable
 from typing import Any, Final
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -64,6 +65,25 @@ def _copying_block(typingctx: Any, target: Any, origin: Any) -> Any:  # noqa: AR
     return types.void(types.int64, types.int64), codegen
 
 
+def _matching(typingctx: Any, address: Any, byte: Any) -> Any:  # noqa: ARG001
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
+        octets = ir.VectorType(ir.IntType(8), 64)
+        found = builder.load(builder.inttoptr(args[0], octets.as_pointer()))
+        found.align = 1
+        one = builder.insert_element(ir.Constant(octets, ir.Undefined), args[1], ir.Constant(ir.IntType(32), 0))
+        every = builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64))
+        return builder.bitcast(builder.icmp_unsigned("==", found, every), ir.IntType(64))
+
+    return types.uint64(types.int64, types.uint8), codegen
+
+
+def _counting(typingctx: Any, bits: Any) -> Any:  # noqa: ARG001
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.int64(types.uint64), codegen
+
+
 load_byte: Final[Callable[[int], int]] = _loading(types.uint8, 8)
 """``load_byte(address)``: the byte there."""
 load_int32: Final[Callable[[int], int]] = _loading(types.int32, 32)
@@ -74,9 +94,15 @@ store_byte: Final[Callable[[int, Any], None]] = _storing(types.uint8, 8)
 """``store_byte(address, value)``: put the lowest eight bits there."""
 store_pair: Final[Callable[[int, Any], None]] = _storing(types.uint16, 16)
 """``store_pair(address, value)``: put the lowest sixteen bits there."""
+store_int32: Final[Callable[[int, int], None]] = _storing(types.int32, 32)
+"""``store_int32(address, value)``: put the lowest 32 bits there."""
 store_int64: Final[Callable[[int, int], None]] = _storing(types.int64, 64)
 """``store_int64(address, value)``: put all eight bytes there."""
 copy: Final[Callable[[int, int, int], None]] = instruction(_copying)
 """``copy(target, origin, size)``: copy bytes between places that do not overlap."""
 copy_block: Final[Callable[[int, int], None]] = instruction(_copying_block)
 """``copy_block(target, origin)``: copy a block of bytes between any places, as if by way of a third."""
+matching: Final[Callable[[int, int], np.uint64]] = instruction(_matching)
+"""``matching(address, byte)``: of the 64 bytes there, one bit for each that is this byte; the first is the lowest."""
+lowest_bit: Final[Callable[[np.uint64], int]] = instruction(_counting)
+"""``lowest_bit(bits)``: the number of the lowest bit that is set; 64 if none is (LLVM, "llvm.cttz")."""

@@ -89,12 +89,13 @@ class Endless:
         self._left = size // len(self._rows)
         self._data = HEADER
 
-    def read(self, size: int, /) -> bytes:
-        while len(self._data) < size and self._left:
+    def readinto(self, buffer: memoryview, /) -> int:
+        while len(self._data) < len(buffer) and self._left:
             self._data += self._rows
             self._left -= 1
-        data, self._data = self._data[:size], self._data[size:]
-        return data
+        data, self._data = self._data[: len(buffer)], self._data[len(buffer) :]
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def most_allocated(size: int) -> int:
