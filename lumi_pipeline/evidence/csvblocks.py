@@ -203,8 +203,9 @@ class _Cells:
             if not set(table.column(name).unique().to_pylist()) <= set(choices):
                 return False
         kinds = self._kinds[:, _EVENT_ID]
+        where = self._data, self._starts, self._sizes, _EVENT_ID, _WIDTH, self._records
         return not (kinds == self._cells.ESCAPED).any() and bool(
-            self._cells.are_uuids(self._data, self._starts, self._sizes, _EVENT_ID, _WIDTH, self._records)
+            self._cells.are_uuids(*where, np.empty(self._cells.UUID_ROOM, np.uint8))
         )
 
     def _texts(self, nulls: npt.NDArray[np.bool_]) -> "dict[str, pa.Array[Any]]":

@@ -10,8 +10,10 @@ import numpy.typing as npt
 
 from lumi_pipeline.kernels.compiling import kernel
 from lumi_pipeline.kernels.csvmarks import COMMA, CR, LF, QUOTE, Data, Marks
+from lumi_pipeline.kernels.fields import write_text
 from lumi_pipeline.kernels.formula import MARK, is_formula
-from lumi_pipeline.kernels.memory import copy, load_byte, load_int32, load_int64, store_byte, store_int32
+from lumi_pipeline.kernels.hexdigits import read_sixteen
+from lumi_pipeline.kernels.memory import load_byte, load_int32, load_int64, store_byte, store_int32, store_int64
 
 Places: TypeAlias = npt.NDArray[np.int32]
 Values: TypeAlias = npt.NDArray[np.int64]
@@ -20,9 +22,9 @@ Flags: TypeAlias = npt.NDArray[np.uint8]
 NULL, PLAIN, ESCAPED = 0, 1, 2
 """Kinds of cells: empty without quotes; the bytes as they stand; with doubled quotes in them."""
 
-_ONES: Final = 0x0101010101010101
-_TENS: Final = 0x10 * _ONES
-_LOW: Final = 0xFFFFFFFF
+UUID_ROOM: Final = 48
+"""The 32 digits of a UUID, and what they stand for."""
+
 _NO_DAY: Final = -(1 << 62)
 
 
@@ -99,7 +101,7 @@ def gather(data: int, starts: Places, sizes: Places, kinds: Flags, columns: Valu
                     store_byte(place, byte)
                     source += 1 + (byte == QUOTE)
             else:
-                copy(at, source, size)
+                write_text(at, source, size)
             places[number] += size
 
 
@@ -185,55 +187,40 @@ def read_times(data: int, starts: Places, sizes: Places, first: int, step: int, 
 
 
 @kernel
-def _digits(eight: int) -> tuple[int, int]:
-    """Return the values of eight lower-case hexadecimal digits, a byte for each, and what is not 0 if one is none.
-
-    Letters have bit 6, digits don't. What follows from the value has to be the byte itself again, and a letter is what
-    has a value of 10 or more.
-    """
-    letters = (eight >> 6) & _ONES
-    values = (eight & (0x0F * _ONES)) + 9 * letters
-    wrong = (values + 0x30 * _ONES + 0x27 * letters) ^ eight
-    return values, wrong | (values & _TENS) | (((values + 6 * _ONES) & _TENS) ^ (letters << 4))
-
-
-@kernel
 def read_hex(data: int, starts: Places, sizes: Places, first: int, step: int, out: Data) -> bool:
     """Read one column of bytes in lower-case hexadecimal into rows of ``out``; cells without bytes stay as they are.
 
-    Tells whether each has just as many digits as a row has place for: four bytes or a multiple. Digits are taken in the
-    order in which processors load them that numba knows: the lowest byte first.
+    Tells whether each has just as many digits as a row has place for: 16 bytes or a multiple.
     """
     width, target = out.shape[1], out.ctypes.data
-    wrong = 0
+    right = True
     for row in range(len(out)):
         start, size = data + starts[first + row * step], sizes[first + row * step]
         if size == 0:
             continue
         if size != 2 * width:
             return False
-        for byte in range(0, width, 4):
-            values, doubt = _digits(load_int64(start + 2 * byte))
-            wrong |= doubt
-            pairs = ((values << 4) | (values >> 8)) & 0x00FF00FF00FF00FF
-            fours = (pairs | (pairs >> 8)) & 0x0000FFFF0000FFFF
-            store_int32(target + row * width + byte, fours | (fours >> 16))
-    return wrong == 0
+        for byte in range(0, width, 16):
+            right &= read_sixteen(target + row * width + byte, start + 2 * byte)
+    return right
 
 
 @kernel
-def are_uuids(data: int, starts: Places, sizes: Places, first: int, step: int, rows: int) -> bool:
-    """Tell whether all cells of one column are UUIDs in lower case."""
-    wrong = 0
+def are_uuids(data: int, starts: Places, sizes: Places, first: int, step: int, rows: int, digits: Data) -> bool:
+    """Tell whether all cells of one column are UUIDs in lower case; ``digits`` are ``UUID_ROOM`` bytes to work in."""
+    wrong, right = 0, True
+    place = digits.ctypes.data
     for row in range(rows):
         start = data + starts[first + row * step]
         if sizes[first + row * step] != 36:
             return False
         for hyphen in (8, 13, 18, 23):
             wrong |= load_byte(start + hyphen) ^ 45
-        # Eight digits; the groups of four two by two; and the last twelve, of which the first four came with those.
-        middle = (load_int32(start + 9) & _LOW) | (load_int32(start + 14) << 32)
-        fourth = (load_int32(start + 19) & _LOW) | (load_int32(start + 24) << 32)
-        for eight in (load_int64(start), middle, fourth, load_int64(start + 28)):
-            wrong |= _digits(eight)[1]
-    return wrong == 0
+        store_int64(place, load_int64(start))
+        store_int32(place + 8, load_int32(start + 9))
+        store_int32(place + 12, load_int32(start + 14))
+        store_int32(place + 16, load_int32(start + 19))
+        store_int32(place + 20, load_int32(start + 24))
+        store_int64(place + 24, load_int64(start + 28))
+        right &= read_sixteen(place + 32, place)
+    return wrong == 0 and right

@@ -20,10 +20,11 @@ from lumi_pipeline.kernels.fields import (
     text_bounds,
     write_decimal,
     write_hex,
+    write_text,
     write_time,
 )
 from lumi_pipeline.kernels.formula import MARK, is_formula
-from lumi_pipeline.kernels.memory import copy, load_byte, load_int64, store_byte
+from lumi_pipeline.kernels.memory import load_byte, load_int64, store_byte
 
 _COMMA, _QUOTE, _CR, _LF = 44, 34, 13, 10
 _APART: Final = np.zeros(256, np.bool_)
@@ -78,8 +79,7 @@ def _write_text(at: int, start: int, length: int) -> int:
         store_byte(at, MARK)
         at += 1
     if not quoted:
-        copy(at, start, length)
-        return at + length
+        return write_text(at, start, length)
     for place in range(start, start + length):
         byte = load_byte(place)
         store_byte(at, byte)

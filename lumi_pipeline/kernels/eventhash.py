@@ -23,6 +23,7 @@ from lumi_pipeline.kernels.fields import (
     text_bounds,
     write_decimal,
     write_hex,
+    write_text,
     write_time,
 )
 from lumi_pipeline.kernels.memory import copy, load_int64, store_byte
@@ -55,9 +56,7 @@ def _write_netstring(at: int, columns: ColumnTable, number: int, row: int) -> in
         kind = columns[number, 0]
         if kind <= LARGE_TEXT:
             start, length = text_bounds(columns, number, row)
-            at = _write_length(at, length)
-            copy(at, start, length)
-            at += length
+            at = write_text(_write_length(at, length), start, length)
         elif kind == BYTES32:
             at = write_hex(_write_length(at, 64), columns[number, 1] + 32 * row, 32)
         elif kind == BYTES16:

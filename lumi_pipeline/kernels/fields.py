@@ -10,7 +10,17 @@ import numpy as np
 
 from lumi_pipeline.kernels.columns import ColumnTable, Kind
 from lumi_pipeline.kernels.compiling import kernel
-from lumi_pipeline.kernels.memory import load_byte, load_int32, load_int64, store_byte, store_pair
+from lumi_pipeline.kernels.hexdigits import write_sixteen
+from lumi_pipeline.kernels.memory import (
+    copy,
+    load_byte,
+    load_int32,
+    load_int64,
+    store_byte,
+    store_int32,
+    store_int64,
+    store_pair,
+)
 
 _SECOND: Final = 1_000_000
 _DAY: Final = 86_400
@@ -26,10 +36,8 @@ TIME_LENGTH: Final = 27
 """Bytes of ``YYYY-MM-DDTHH:MM:SS.ffffffZ``."""
 
 
-_HEX: Final = np.frombuffer(b"".join(b"%02x" % byte for byte in range(256)), np.uint16)
-"""The two hexadecimal digits of every byte, as they lie in memory."""
 _PAIRS: Final = np.frombuffer(b"".join(b"%02d" % number for number in range(100)), np.uint16)
-"""The same of every number of two decimal digits."""
+"""The two digits of every number below 100, as they lie in memory."""
 
 
 @kernel
@@ -50,6 +58,23 @@ def text_bounds(columns: ColumnTable, number: int, row: int) -> tuple[int, int]:
         return columns[number, 1] + start, end - start
     first, after = load_int64(columns[number, 2] + 8 * row), load_int64(columns[number, 2] + 8 * row + 8)
     return columns[number, 1] + first, after - first
+
+
+@kernel
+def write_text(at: int, start: int, length: int) -> int:
+    """Write so many bytes as they are; most texts are so short that a call to copy them takes longer than copying."""
+    if length > 16:
+        copy(at, start, length)
+    elif length >= 8:
+        store_int64(at, load_int64(start))
+        store_int64(at + length - 8, load_int64(start + length - 8))
+    elif length >= 4:
+        store_int32(at, load_int32(start))
+        store_int32(at + length - 4, load_int32(start + length - 4))
+    else:
+        for place in range(length):
+            store_byte(at + place, load_byte(start + place))
+    return at + length
 
 
 @kernel
@@ -81,6 +106,12 @@ def _write_digits(at: int, value: int, count: int) -> None:
 @kernel
 def write_decimal(at: int, value: int) -> int:
     """Write a number in decimal."""
+    if 0 <= value < 10:
+        store_byte(at, 48 + value)
+        return at + 1
+    if 0 <= value < 100:
+        store_pair(at, _PAIRS[value])
+        return at + 2
     length = decimal_length(value)
     if value >= 0:
         _write_digits(at, value, length)
@@ -93,9 +124,9 @@ def write_decimal(at: int, value: int) -> int:
 
 @kernel
 def write_hex(at: int, values: int, count: int) -> int:
-    """Write that many bytes in lower-case hexadecimal digits."""
-    for i in range(count):
-        store_pair(at + 2 * i, _HEX[load_byte(values + i)])
+    """Write that many bytes, 16 or a multiple, in lower-case hexadecimal digits."""
+    for i in range(0, count, 16):
+        write_sixteen(at + 2 * i, values + i)
     return at + 2 * count
 
 

@@ -5,6 +5,7 @@ alive and stays within them. Apart from ``copy`` each is an instruction or a few
 of bytes is the machine's (LLVM Language Reference, "load", "store", "llvm.memcpy").
 """
 
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -65,6 +66,17 @@ def _copying_block(typingctx: Any, target: Any, origin: Any) -> Any:  # noqa: AR
     return types.void(types.int64, types.int64), codegen
 
 
+def _highest_first(kind: Any) -> Any:
+    def swap(typingctx: Any, value: Any) -> Any:  # noqa: ARG001
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            cut = context.cast(builder, args[0], signature.args[0], kind)
+            return builder.bswap(cut) if sys.byteorder == "little" else cut
+
+        return kind(value), codegen
+
+    return instruction(swap)
+
+
 def _matching(typingctx: Any, address: Any, byte: Any) -> Any:  # noqa: ARG001
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
         octets = ir.VectorType(ir.IntType(8), 64)
@@ -102,6 +114,10 @@ copy: Final[Callable[[int, int, int], None]] = instruction(_copying)
 """``copy(target, origin, size)``: copy bytes between places that do not overlap."""
 copy_block: Final[Callable[[int, int], None]] = instruction(_copying_block)
 """``copy_block(target, origin)``: copy a block of bytes between any places, as if by way of a third."""
+big_int32: Final[Callable[[Any], int]] = _highest_first(types.int32)
+"""``big_int32(value)``: the number that lies in memory as the lowest 32 bits of this one do with the highest first."""
+big_int64: Final[Callable[[Any], int]] = _highest_first(types.int64)
+"""``big_int64(value)``: the same of all 64 bits."""
 matching: Final[Callable[[int, int], np.uint64]] = instruction(_matching)
 """``matching(address, byte)``: of the 64 bytes there, one bit for each that is this byte; the first is the lowest."""
 lowest_bit: Final[Callable[[np.uint64], int]] = instruction(_counting)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from lumi_pipeline.kernels.compiling import kernel
 from lumi_pipeline.kernels.constants import INITIAL_STATE, ROUND_CONSTANTS
-from lumi_pipeline.kernels.memory import load_byte, store_byte
+from lumi_pipeline.kernels.memory import big_int32, big_int64, load_byte, store_byte, store_int32, store_int64
 from lumi_pipeline.kernels.shani import compress_block
 
 _K: Final = np.array(ROUND_CONSTANTS, np.uint32)
@@ -69,11 +69,9 @@ def digest(message: int, length: int, state: npt.NDArray[np.uint32], out: int, n
     # Padding (section 5.1.1): a one bit, zeros, and the number of bits in the last eight bytes.
     end = (length + 9 + _BLOCK - 1) // _BLOCK * _BLOCK
     store_byte(message + length, 0x80)
-    for at in range(length + 1, end - 8):
-        store_byte(message + at, 0)
-    bits = length * 8
-    for byte in range(8):
-        store_byte(message + end - 1 - byte, (bits >> (8 * byte)) & 0xFF)
+    for at in range(length + 1, end - 8, 8):
+        store_int64(message + at, 0)
+    store_int64(message + end - 8, big_int64(length * 8))
     place = state.ctypes.data
     if native:
         for word in range(8):
@@ -86,6 +84,4 @@ def digest(message: int, length: int, state: npt.NDArray[np.uint32], out: int, n
         for block in range(message, message + end, _BLOCK):
             _compress_plain(state, block)
     for word in range(8):
-        value = state[_NATIVE_PLACE[word]] if native else state[word]
-        for byte in range(4):
-            store_byte(out + 4 * word + byte, (value >> np.uint32(24 - 8 * byte)) & np.uint32(0xFF))
+        store_int32(out + 4 * word, big_int32(state[_NATIVE_PLACE[word]] if native else state[word]))
