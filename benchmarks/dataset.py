@@ -28,20 +28,29 @@ _MAKERS = ("demo/*.py", "outbox/**/*", "events.py", "hashing.py", "recorder.py")
 
 
 class Dataset:
-    """So many events over so many days. The outbox is made once and kept in ``home``; lakes live in ``scratch``."""
+    """So many events of so many tenants over so many days.
 
-    def __init__(self, home: Path, scratch: Path, events: int, days: int) -> None:
+    The outbox is made once and kept in ``home``; lakes live in ``scratch``.
+    """
+
+    def __init__(self, home: Path, scratch: Path, events: int, days: int, tenants: int = TENANTS) -> None:
         self.events = events
         self.last_day = LAST_DAY
         self._days = days
-        self._directory = home / f"{events}-events-{days}-days-{_recipe()}"
-        self._scratch = scratch / f"{days}-days"
+        self._tenants = tenants
+        self._directory = home / f"{events}-events-{days}-days-{tenants}-tenants-{_recipe()}"
+        self._scratch = scratch / f"{days}-days-{tenants}-tenants"
 
     @cached_property
     def directory(self) -> Path:
         """The demo: outbox, keys and configuration. Killed while making it, a run leaves nothing that counts."""
         make_demo(
-            self._directory, days=self._days, tenants=TENANTS, events=self.events, seed=SEED, through=self.last_day
+            self._directory,
+            days=self._days,
+            tenants=self._tenants,
+            events=self.events,
+            seed=SEED,
+            through=self.last_day,
         )
         return self._directory
 

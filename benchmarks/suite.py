@@ -12,6 +12,7 @@ from benchmarks import (
     daily,
     delivering,
     encoding,
+    evidence,
     history,
     landing,
     landingpostgresql,
@@ -21,7 +22,7 @@ from benchmarks import (
     sealing,
     trees,
 )
-from benchmarks.dataset import Dataset
+from benchmarks.dataset import TENANTS, Dataset
 from benchmarks.row import Row
 from benchmarks.server import MissingServerError
 
@@ -32,6 +33,7 @@ Benchmark = Callable[[Dataset, int], Row]
 class _Entry:
     measure: Benchmark
     days: int
+    tenants: int = TENANTS
 
 
 _HISTORY_DAYS: Final = 7
@@ -51,6 +53,8 @@ _SUITE: Final = {
     "prove-cold": _Entry(proofs.prove_cold, 1),
     "verify-proof": _Entry(proofs.verify, 1),
     "verify-proof-cold": _Entry(proofs.verify_cold, 1),
+    "evidence-write": _Entry(evidence.write, 1, 1),
+    "evidence-verify": _Entry(evidence.verify, 1, 1),
     "siem-encode": _Entry(encoding.measure_native, 1),
     "siem-encode-ocsf": _Entry(encoding.measure_ocsf, 1),
     "siem-plan": _Entry(planning.measure_native, 1),
@@ -70,19 +74,20 @@ def run_suite(
             if name in names:
                 progress(name)
                 try:
-                    yield _SUITE[name].measure(dataset(_SUITE[name].days), runs)
+                    yield _SUITE[name].measure(dataset(_SUITE[name]), runs)
                 except MissingServerError as missing:
                     progress(f"{name} is left out: {missing}")
 
 
 @contextmanager
-def _datasets(home: Path, events: int) -> Iterator[Callable[[int], Dataset]]:
-    """Give data sets by their number of days, each made once; their lakes are gone afterwards."""
+def _datasets(home: Path, events: int) -> Iterator[Callable[[_Entry], Dataset]]:
+    """Give entries their data sets, each made once; their lakes are gone afterwards."""
     home.mkdir(parents=True, exist_ok=True)
-    made: dict[int, Dataset] = {}
+    made: dict[tuple[int, int], Dataset] = {}
     with TemporaryDirectory(prefix="run-", dir=home) as scratch:
 
-        def dataset(days: int) -> Dataset:
-            return made.setdefault(days, Dataset(home, Path(scratch), events, days))
+        def dataset(entry: _Entry) -> Dataset:
+            found = Dataset(home, Path(scratch), events, entry.days, entry.tenants)
+            return made.setdefault((entry.days, entry.tenants), found)
 
         yield dataset

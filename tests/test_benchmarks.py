@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from benchmarks.chains import Chains, first_links, verify_columns, verify_rows
 from benchmarks.cli import bench
 from benchmarks.command import CommandError, run_python
+from benchmarks.csvrows import portions
 from benchmarks.dataset import Dataset
 from benchmarks.landing import copy_rows, same_rows
 from benchmarks.lookup import find_event
@@ -27,10 +28,11 @@ from benchmarks.sealing import sort_rows
 from benchmarks.suite import NAMES, run_suite
 from benchmarks.trees import event_root, pymerkle_root
 from lumi_pipeline.events import Event
+from lumi_pipeline.evidence.cells import HEADER, LineWriter
 from tests.lake.chains import as_table, chain, erased, rehashed
 from tests.lake.world import at
 
-COMMANDS = ("verify-all", "prove-cold", "verify-proof-cold")
+COMMANDS = ("verify-all", "prove-cold", "verify-proof-cold", "evidence-write", "evidence-verify")
 SERVED = ("land-postgresql", "record", "record-16", "record-hot", "record-batch", "daily")
 EVENTS = 400
 
@@ -180,6 +182,14 @@ def test_files_with_other_rows_are_told_apart(data: Dataset, tmp_path: Path) -> 
     assert same_rows(data.landed_files(), [copied])
     assert same_rows([ordered], [copied])
     assert not same_rows([ordered], [copied, copied])
+
+
+def test_both_ways_of_writing_csv_give_the_same_bytes(data: Dataset) -> None:
+    tables = data.tables()
+    rows = iter([row for table in tables for row in table.to_pylist()])
+    with LineWriter() as writer:
+        expected = b"".join([HEADER, *(lines for table in tables for lines in writer.lines(table))])
+    assert b"".join(portion for portion, _ in portions(rows)) == expected
 
 
 def test_a_proof_and_another_event_are_told_apart(data: Dataset) -> None:
