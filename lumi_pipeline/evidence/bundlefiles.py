@@ -6,9 +6,10 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedIOBase
+from io import BufferedIOBase, BufferedReader, RawIOBase
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, cast
 
@@ -67,7 +68,14 @@ class Bundle(Protocol):
         ...
 
     def open(self, name: str) -> BufferedIOBase:
-        """Open a file that is there, for reading from its beginning."""
+        """Open a file that is there, for reading from its beginning.
+
+        Reading raises VerificationError ``bundle-format`` where it turns out to be damaged.
+        """
+        ...
+
+    def check_rest(self) -> None:
+        """Raise the same for damage of what was not read to its end."""
         ...
 
 
@@ -153,6 +161,9 @@ class _Folder:
         # Should somebody put a link there meanwhile, it is not followed.
         return os.fdopen(os.open(self._path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), "rb")
 
+    def check_rest(self) -> None:
+        """Nothing of a file in a folder can be damaged, as far as that goes."""
+
 
 class _Sparing:
     """A file of which not much is read at once while it is opened: the list in a ZIP file is, however long it says."""
@@ -172,7 +183,10 @@ class _Sparing:
 
 
 class _Archive:
-    """A ZIP file. Everything about it is checked before any of its content is used."""
+    """A ZIP file. Everything about it is checked before any of its content is used, but for ``events.csv``.
+
+    That may be large, so it is unpacked once, and checked while it is read.
+    """
 
     def __init__(self, archive: zipfile.ZipFile, file: BinaryIO) -> None:
         self._archive = archive
@@ -205,19 +219,25 @@ class _Archive:
             end = places[entry.filename] + entry.compress_size
         if end > self._archive.start_dir:
             raise ValueError("a file shares bytes with the list of files")
+        self._places = places
         for entry in self._entries:
-            self._check_content(entry, places[entry.filename])
+            if entry.filename != EVENTS:
+                deque(self._unpacked(entry), maxlen=0)
 
-    def _check_content(self, entry: zipfile.ZipInfo, start: int) -> None:
-        """Unpack a file to its end: more bytes than are listed would be unpacked by other programs, and not by us."""
-        self._file.seek(start)
+    def _unpacked(self, entry: zipfile.ZipInfo) -> Iterator[bytes]:
+        """Unpack a file to its end: more bytes than are listed would be unpacked by other programs, and not by us.
+
+        What goes wrong is one of ``_DAMAGE``.
+        """
+        at = self._places[entry.filename]
         left, size, crc = entry.compress_size, 0, 0
         inflating = zlib.decompressobj(-zlib.MAX_WBITS) if entry.compress_type == zipfile.ZIP_DEFLATED else None
         packed = b""
         while left or packed:
             if not packed:
+                self._file.seek(at)  # others are read meanwhile
                 packed = self._file.read(min(left, _PORTION))
-                left -= len(packed)
+                at, left = at + len(packed), left - len(packed)
                 if not packed:
                     raise EOFError(f"{entry.filename} is cut off")
             if inflating is None:
@@ -230,8 +250,11 @@ class _Archive:
             size, crc = size + len(data), zlib.crc32(data, crc)
             if size > entry.file_size:
                 break
+            yield data
         while inflating is not None and size <= entry.file_size and (data := inflating.decompress(b"", _PORTION)):
-            size, crc = size + len(data), zlib.crc32(data, crc)  # what was left within when the input had ended
+            # What was left within when the input had ended.
+            size, crc = size + len(data), zlib.crc32(data, crc)
+            yield data
         if (size, crc) != (entry.file_size, entry.CRC) or (inflating is not None and not inflating.eof):
             raise ValueError(f"{entry.filename} is not what the list says")
 
@@ -258,7 +281,37 @@ class _Archive:
         return self._by_name[name].file_size
 
     def open(self, name: str) -> BufferedIOBase:
-        return cast("BufferedIOBase", self._archive.open(self._by_name[name]))
+        return BufferedReader(_Unpacking(self._unpacked(self._by_name[name])), _PORTION)
+
+    def check_rest(self) -> None:
+        if EVENTS in self._by_name:
+            with self.open(EVENTS) as file:
+                while file.read(_PORTION):
+                    pass
+
+
+class _Unpacking(RawIOBase):
+    """Portions of a file, for whoever reads it."""
+
+    def __init__(self, portions: Iterator[bytes]) -> None:
+        self._portions = portions
+        self._left = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+        while not self._left:
+            try:
+                self._left = memoryview(next(self._portions))
+            except StopIteration:
+                return 0
+            except _DAMAGE as error:
+                raise _damaged(str(error)) from None
+        size = min(len(buffer), len(self._left))
+        buffer[:size] = self._left[:size]
+        self._left = self._left[size:]
+        return size
 
 
 def _check_kind(entry: zipfile.ZipInfo) -> None:

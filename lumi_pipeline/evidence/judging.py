@@ -51,7 +51,11 @@ def judge_bundle(path: Path, policy: Policy | None, subject: str = "", progress:
         return Verdict(subject, Status.UNRECOGNISED, "missing", (f"{path} is not there.",))
     try:
         with open_bundle(path) as bundle:
-            checked = _check(bundle, policy, progress)
+            try:
+                checked = _check(bundle, policy, progress)
+            except (Unrecognised, VerificationError, FormatError, CsvFault):
+                bundle.check_rest()  # that it is damaged comes first, whatever was found in what could be read
+                raise
     except Unrecognised as error:
         return Verdict(subject, Status.UNRECOGNISED, "unrecognised", (f"{error}.",))
     except VerificationError as error:
