@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import types
 
 from lumi_pipeline.kernels.compiling import inlined, instruction, kernel
-from lumi_pipeline.kernels.memory import copy_block, load_byte, store_byte, store_pair
+from lumi_pipeline.kernels.memory import copy_block, load_byte, lowest_bit, store_byte, store_pair
 from lumi_pipeline.kernels.parts import BLOCK
 
 _SHORT: Final = dict(zip(b'"\\\b\f\n\r\t', b'"\\bfnrt', strict=True))
@@ -59,22 +59,16 @@ def _escaped(builder: Any, block: Any, every: Callable[[int], Any]) -> Any:
     return builder.or_(builder.or_(quotes, slashes), _controls(builder, block, every))
 
 
-def _counting(count: Callable[[Any, Any], Any]) -> Any:
-    def counting(typingctx: Any, bits: Any) -> Any:  # noqa: ARG001
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
-            return count(builder, args[0])
+def _counting(typingctx: Any, bits: Any) -> Any:  # noqa: ARG001
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:  # noqa: ARG001
+        return builder.ctpop(args[0])
 
-        return types.int64(types.int64), codegen
-
-    return instruction(counting)
+    return types.int64(types.int64), codegen
 
 
 _control_bits: Final[Callable[[int], int]] = _comparing(_controls)
 _escape_bits: Final[Callable[[int], int]] = _comparing(_escaped)
-_ones: Final[Callable[[int], int]] = _counting(lambda builder, bits: builder.ctpop(bits))
-_lowest: Final[Callable[[int], int]] = _counting(
-    lambda builder, bits: builder.cttz(bits, ir.Constant(ir.IntType(1), 0))
-)
+_ones: Final[Callable[[int], int]] = instruction(_counting)
 
 
 @inlined
@@ -98,7 +92,7 @@ def _long_escapes(place: int, controls: int) -> int:
     """Return how many of the control characters of a block are escaped in six bytes."""
     count = 0
     while controls != 0:
-        count += _GROWTH[load_byte(place + _lowest(controls))] == 5
+        count += _GROWTH[load_byte(place + lowest_bit(controls))] == 5
         controls &= controls - 1
     return count
 
@@ -116,7 +110,7 @@ def write_escaped(at: int, start: int, length: int, limit: int) -> int:
         copy_block(at, place)
         done = 0
         while found != 0:
-            next_ = _lowest(found)
+            next_ = lowest_bit(found)
             at = _write_escape(at + next_ - done, load_byte(place + next_))
             done = next_ + 1
             copy_block(at, place + done)

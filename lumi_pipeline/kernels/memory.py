@@ -120,5 +120,5 @@ big_int64: Final[Callable[[Any], int]] = _highest_first(types.int64)
 """``big_int64(value)``: the same of all 64 bits."""
 matching: Final[Callable[[int, int], np.uint64]] = instruction(_matching)
 """``matching(address, byte)``: of the 64 bytes there, one bit for each that is this byte; the first is the lowest."""
-lowest_bit: Final[Callable[[np.uint64], int]] = instruction(_counting)
+lowest_bit: Final[Callable[[Any], int]] = instruction(_counting)
 """``lowest_bit(bits)``: the number of the lowest bit that is set; 64 if none is (LLVM, "llvm.cttz")."""
