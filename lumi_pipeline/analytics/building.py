@@ -21,7 +21,7 @@ import duckdb
 import pyarrow as pa
 
 from lumi_pipeline.analytics.inventory import Inventory, take_inventory
-from lumi_pipeline.analytics.schema import ACTIVITY_COLUMNS, DAY_OF, FORMAT, create_events, create_tables, fill_actions
+from lumi_pipeline.analytics.schema import ACTIVITY_COLUMNS, DAY_OF, create_events, create_tables, fill_actions, form
 from lumi_pipeline.config import Config
 from lumi_pipeline.errors import AnalystError
 from lumi_pipeline.lake import EVENTS_PREFIX, Lake
@@ -98,7 +98,7 @@ def _bring_up_to_date(config: Config, lake: Lake, progress: Progress | None, *, 
     rebuilt: tuple[date, ...] = ()
     rows = 0
     inventory = take_inventory(lake)
-    state = inventory.state(FORMAT, config.root)
+    state = inventory.state(form(), config.root)
     with TemporaryDirectory(prefix=f".{path.name}.", suffix=_UNFINISHED, dir=path.parent) as place:
         copy = Path(place) / path.name
         known = None if fresh else _copy_known(path, copy, config.root, inventory)
@@ -137,14 +137,14 @@ def _copy_known(path: Path, copy: Path, root: str, inventory: Inventory) -> str 
         return None  # with a write-ahead log beside it another program wrote to it: then it is made anew
     with suppress(duckdb.Error), attached(path) as db:
         # As long as it is open here, no other program can open it for writing.
-        for form, of, state in db.sql("SELECT format, root, state FROM lake.build").fetchall():
+        for made, of, state in db.sql("SELECT format, root, state FROM lake.build").fetchall():
             sealed = dict(db.sql("SELECT day, content FROM lake.sealed_days").fetchall())
             landed = [key for (key,) in db.sql("SELECT key FROM lake.files WHERE day IS NULL").fetchall()]
             # Rows that DuckDB deletes stay in free blocks of its file. So where something was taken out of the lake,
             # as erased payloads are, nothing of this file is kept.
-            if (form, of) != (FORMAT, root) or not inventory.follows(sealed, landed):
+            if (made, of) != (form(), root) or not inventory.follows(sealed, landed):
                 return None
-            if state != inventory.state(FORMAT, root):
+            if state != inventory.state(form(), root):
                 shutil.copyfile(path, copy)
             return str(state)
     return None
@@ -255,7 +255,7 @@ class _Build:
         self._create_view()
         fill_actions(db)
         db.execute("DELETE FROM lake.build")
-        db.execute("INSERT INTO lake.build VALUES (?, ?, ?, ?)", [FORMAT, root, datetime.now(UTC), state])
+        db.execute("INSERT INTO lake.build VALUES (?, ?, ?, ?)", [form(), root, datetime.now(UTC), state])
         db.commit()
 
     def _summarise(self) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 import duckdb
 
 from lumi_pipeline.analytics.building import Settings, attach
-from lumi_pipeline.analytics.schema import ACTIVITY_COLUMNS, FORMAT, create_macros
+from lumi_pipeline.analytics.schema import ACTIVITY_COLUMNS, create_macros, form
 from lumi_pipeline.config import Config, load_config
 from lumi_pipeline.errors import AnalystError
 from lumi_pipeline.events import TENANT_ID_SYNTAX
@@ -78,7 +78,7 @@ def _whole(config: Config) -> duckdb.DuckDBPyConnection:
         db.execute("SET TimeZone = 'UTC'")
         attach(db, path)
         built = db.sql("SELECT format, root FROM lake.build").fetchall()
-    if not built or built[0][0] != FORMAT:
+    if not built or built[0][0] != form():
         raise AnalystError(f"{path} was made by another version; 'lumi analyst build' makes it anew")
     if built[0][1] != config.root:
         raise AnalystError(

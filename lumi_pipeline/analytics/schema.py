@@ -1,6 +1,8 @@
 """The form of the analyst database: its tables (``schema.sql``) and its view of the lake."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
+from functools import cache
 from importlib.resources import files
 from typing import Final
 
@@ -10,8 +12,7 @@ import pyarrow as pa
 from lumi_pipeline.catalogue import CATALOGUE
 from lumi_pipeline.events import COLUMNS, EVENT_SCHEMA, HASH_COLUMNS
 
-FORMAT: Final = "lumi/analyst/v1"
-"""Names the form. A database of another form is made anew."""
+_SQL: Final = ("schema.sql", "macros.sql")
 
 ACTIVITY_COLUMNS: Final = tuple(name for name in COLUMNS if name not in {*HASH_COLUMNS, "payload_salt", "erased_at"})
 """The columns of an event that ``activity`` holds too, in order, between ``day`` and ``sealed``."""
@@ -36,6 +37,12 @@ _ABOUT_EVENTS: Final = (
 )
 
 
+@cache
+def form() -> str:
+    """Name the form, which changes with what is in the SQL files. A database of another form is made anew."""
+    return f"lumi/analyst/v1 {hashlib.sha256(b''.join(map(_content, _SQL))).hexdigest()[:16]}"
+
+
 def create_tables(db: duckdb.DuckDBPyConnection) -> None:
     """Create the tables and macros in an empty database."""
     _run(db, "schema.sql")
@@ -48,7 +55,11 @@ def create_macros(db: duckdb.DuckDBPyConnection) -> None:
 
 
 def _run(db: duckdb.DuckDBPyConnection, name: str) -> None:
-    db.execute(files("lumi_pipeline.analytics").joinpath(name).read_text(encoding="utf-8"))
+    db.execute(_content(name).decode())
+
+
+def _content(name: str) -> bytes:
+    return files("lumi_pipeline.analytics").joinpath(name).read_bytes()
 
 
 def fill_actions(db: duckdb.DuckDBPyConnection) -> None:
