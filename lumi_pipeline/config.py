@@ -132,7 +132,12 @@ class Config:
     @property
     def root_path(self) -> Path | None:
         """The local directory of ``root``; None when it is in S3."""
-        return None if self.root.startswith(SCHEME) else Path(unquote(urlsplit(self.root).path))
+        return local_path(self.root)
+
+
+def local_path(root: str) -> Path | None:
+    """The local directory of a root's URL; None when it is in S3."""
+    return None if root.startswith(SCHEME) else Path(unquote(urlsplit(root).path))
 
 
 @dataclass(frozen=True, slots=True)

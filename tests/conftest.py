@@ -4,7 +4,7 @@ import os
 
 from hypothesis import settings
 
-pytest_plugins = ["tests.servers", "tests.postgresql", "tests.s3", "tests.lake.placing"]
+pytest_plugins = ["tests.servers", "tests.postgresql", "tests.s3", "tests.lake.placing", "tests.daskcluster"]
 
 # No deadlines: with a worker on every core, how long one example takes says more about its neighbours than about it.
 settings.register_profile("lumi", deadline=None)

@@ -5,10 +5,13 @@ from datetime import date
 
 from lumi_pipeline.cli.logs import unconfirmed
 from lumi_pipeline.cli.progress import progress
+from lumi_pipeline.compute import Inline, open_compute
+from lumi_pipeline.dayunits import verify_days_apart
 from lumi_pipeline.errors import LumiError
 from lumi_pipeline.keyadvice import claimed_keys
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.sealedday import load_sealed_day
+from lumi_pipeline.stores.roots import LakeAddress
 from lumi_pipeline.succession import earlier_logs, verify_earlier
 from lumi_pipeline.tenantdays import DayTenants
 from lumi_pipeline.verdict import Status, Verdict
@@ -99,6 +102,12 @@ def judge_published(pipeline: Pipeline, policy: Policy | None) -> Verdict:
 
 
 def _judge_days(pipeline: Pipeline, genesis: Genesis, days: Sequence[date]) -> Iterator[Verdict]:
-    if days:
-        with progress("Days", "events") as meter:
-            yield from verify_days(pipeline.lake, pipeline.sealer(genesis), genesis, days, meter.advance)
+    if not days:
+        return
+    compute, sealer = open_compute(pipeline.config.compute), pipeline.sealer(genesis)
+    with progress("Days", "events") as meter:
+        if isinstance(compute, Inline):
+            yield from verify_days(pipeline.lake, sealer, genesis, days, meter.advance)
+        else:
+            address = LakeAddress.of(pipeline.config)
+            yield from verify_days_apart(compute, address, genesis, sealer.erasures, days, progress=meter.advance)

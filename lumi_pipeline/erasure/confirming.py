@@ -7,7 +7,7 @@ anything to decide, and once.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 from lumi_pipeline.catalogue import OUTBOX_ERASED
 from lumi_pipeline.chain import TenantRows
@@ -19,6 +19,14 @@ from lumi_pipeline.outbox import Outbox
 from transparency.errors import VerificationError
 
 _NAMED: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ReadErasures:
+    """Orders and the operator's events that give some, as they were read, for whoever can't open the outbox."""
+
+    known: tuple[KnownOrder, ...]
+    events: tuple[OperatorEvent, ...]
 
 
 @dataclass(slots=True)
@@ -40,6 +48,21 @@ class Erasures:
             self._known = read_orders(self.lake) if newest_order(self.lake) >= 0 else []
         return self._known
 
+    def read(self) -> ReadErasures:
+        """Read all that any check needs."""
+        return ReadErasures(tuple(self.known()), tuple(self._given_by()) if self.known() else ())
+
+    @classmethod
+    def already(cls, lake: Lake, read: ReadErasures) -> Self:
+        """Erasures as somebody else read them."""
+
+        def no_outbox() -> Outbox:
+            raise AssertionError("what the outbox holds of erasures was read before")
+
+        erasures = cls(lake, no_outbox, "")
+        erasures._known, erasures._events = list(read.known), read.events
+        return erasures
+
     def check_unchanged(self) -> None:
         """Raise :class:`~lumi_pipeline.errors.ConcurrentRun` if an erasure was ordered since the orders were read.
 
@@ -53,13 +76,16 @@ class Erasures:
 
         Raises :class:`~transparency.errors.VerificationError` when chain and lake contradict each other.
         """
-        if self._events is None:
-            chain = read_operator_chain(self.outbox(), self.lake, self.operator_tenant, {OUTBOX_ERASED})
-            self._events = chain.events
-        problems, given = confirm(self.known(), self._events)
+        problems, given = confirm(self.known(), self._given_by())
         if problems:
             raise VerificationError("erased", "\n".join(problems))
         return given
+
+    def _given_by(self) -> Sequence[OperatorEvent]:
+        if self._events is None:
+            chain = read_operator_chain(self.outbox(), self.lake, self.operator_tenant, {OUTBOX_ERASED})
+            self._events = chain.events
+        return self._events
 
     def check(self, where: str, tenants: Mapping[str, TenantRows]) -> None:
         """Raise :class:`~transparency.errors.VerificationError` if any of these rows is erased that no order covers."""

@@ -1,31 +1,55 @@
 """From a configuration's roots to the lake: which store is meant, what it says of every object, how readers open it."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Self
 
-from lumi_pipeline.config import Config
+from lumi_pipeline.config import Config, local_path
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.stores.address import split_address
 from lumi_pipeline.stores.lockedcopy import LockedCopyStore
-from lumi_pipeline.stores.objectlock import ObjectLock
+from lumi_pipeline.stores.objectlock import ObjectLock, Retention
 from transparency.filestore import FileStore
 
 
-def open_lake(config: Config, clock: Callable[[], datetime]) -> Lake:
-    """Open the lake at ``root``, with a locked copy if one is configured; retention counts from ``clock``.
+@dataclass(frozen=True, slots=True)
+class LakeAddress:
+    """All that it takes to open a lake, also in another process or on another machine; no secret is in it.
 
-    Nothing is read or written yet, and no S3 credentials are looked for.
+    The fields are those of :class:`~lumi_pipeline.config.Config`.
     """
-    lock = ObjectLock(config.object_lock, clock) if config.object_lock else None
-    if config.root_path is not None:
-        lake = _local_lake(config.root_path)
-    else:
-        lake = _s3_lake(config.root, config.kms_key, None if config.locked_root else lock)
-    if config.locked_root is None:
-        return lake
-    return replace(lake, store=LockedCopyStore(lake.store, _s3_lake(config.locked_root, config.kms_key, lock).store))
+
+    root: str
+    kms_key: str | None
+    object_lock: Retention | None
+    locked_root: str | None
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """The address that a configuration gives."""
+        return cls(config.root, config.kms_key, config.object_lock, config.locked_root)
+
+    def open(self, clock: Callable[[], datetime]) -> Lake:
+        """Open the lake, with a locked copy if there is one; retention counts from ``clock``.
+
+        Nothing is read or written yet, and no S3 credentials are looked for.
+        """
+        lock = ObjectLock(self.object_lock, clock) if self.object_lock else None
+        path = local_path(self.root)
+        if path is not None:
+            lake = _local_lake(path)
+        else:
+            lake = _s3_lake(self.root, self.kms_key, None if self.locked_root else lock)
+        if self.locked_root is None:
+            return lake
+        return replace(lake, store=LockedCopyStore(lake.store, _s3_lake(self.locked_root, self.kms_key, lock).store))
+
+
+def open_lake(config: Config, clock: Callable[[], datetime]) -> Lake:
+    """Open the lake of a configuration; see :meth:`LakeAddress.open`."""
+    return LakeAddress.of(config).open(clock)
 
 
 def _local_lake(root: Path) -> Lake:
