@@ -4,12 +4,13 @@ from contextlib import closing
 from datetime import UTC, date, datetime
 
 from lumi_pipeline.analytics.connecting import connect
-from lumi_pipeline.analytics.report.figures import choose_period, count_events
+from lumi_pipeline.analytics.report.figures import Figures, choose_period, count_events
 from lumi_pipeline.analytics.report.page import Report, report_page
 from lumi_pipeline.analytics.report.standing import look_around
+from lumi_pipeline.config import Config
 from lumi_pipeline.pipeline import Pipeline
 
-__all__ = ["Report", "make_report", "report_page"]
+__all__ = ["Report", "make_report", "newest_figures", "report_page"]
 
 
 def make_report(pipeline: Pipeline, first: date | None, last: date | None, tenant: str | None = None) -> Report:
@@ -26,6 +27,13 @@ def make_report(pipeline: Pipeline, first: date | None, last: date | None, tenan
         period = choose_period(db, first, last)
         figures = None if period is None else count_events(db, period)
     return Report(tenant, _utc(built_at), look_around(pipeline, tenant), figures, None)
+
+
+def newest_figures(config: Config) -> Figures | None:
+    """Count the last 30 days that the analyst database has; None if it has none at all."""
+    with closing(connect(config)) as db:
+        period = choose_period(db, None, None)
+        return None if period is None else count_events(db, period)
 
 
 def _utc(moment: datetime) -> datetime:

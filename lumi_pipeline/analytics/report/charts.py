@@ -73,7 +73,7 @@ def share_bar(part: int, whole: int) -> Markup:
     """A bar as long as a part of a whole, for a table that has the number beside it."""
     width = 100 * part / whole if whole else 0.0
     bar = make("rect", width=f"{width:.2f}%", height="100%", rx=2, class_="bar")
-    return make("svg", bar, class_="share", width="100%", height=12, aria_hidden="true")
+    return make("svg", bar, class_="share", width="100%", height=7, aria_hidden="true")
 
 
 def week_chart(hours: Sequence[Sequence[float]], present: Sequence[bool], said: str) -> Markup:

@@ -10,7 +10,7 @@ import duckdb
 from lumi_pipeline.days import day_range
 from lumi_pipeline.errors import AnalystError
 
-TOP: Final = 15
+TOP: Final = 12
 """How many of the busiest tenants, actions and users are named; the rest are counted."""
 
 USUAL_DAYS: Final = 30
@@ -139,6 +139,13 @@ class Figures:
     def action_count(self) -> int:
         """Actions that occur."""
         return len(self.actions.top) + self.actions.others
+
+    @property
+    def averages(self) -> tuple[tuple[float, ...], ...]:
+        """``hours`` by how many such weekdays the period has, so that one more Monday does not make Mondays busier."""
+        return tuple(
+            tuple(number / max(days, 1) for number in row) for row, days in zip(self.hours, self.weekdays, strict=True)
+        )
 
 
 def choose_period(db: duckdb.DuckDBPyConnection, first: date | None, last: date | None) -> Period | None:

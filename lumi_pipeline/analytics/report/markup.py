@@ -41,7 +41,10 @@ def joined(*children: Child) -> Markup:
 def foreign(text: str) -> Markup:
     """A name that came with an event, cut to what can be read, and kept from turning the text around it."""
     shown = text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
-    return make("bdi", safe(shown).replace("\n", "\\n").replace("\t", "\\t"))
+    words = safe(shown).replace("\n", "\\n").replace("\t", "\\t").split("_")
+    # Long names of actions may be broken behind their underscores.
+    pieces = [piece for word in words for piece in (word, "_", make("wbr"))]
+    return make("bdi", *pieces[:-2])
 
 
 _VOID: Final = frozenset({"br", "hr", "img", "meta", "link", "wbr"})

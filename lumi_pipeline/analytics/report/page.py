@@ -98,7 +98,7 @@ def _footer() -> Markup:
         make(
             "p",
             "Days and hours are those of recording, in UTC. Events that are not sealed yet are counted too. "
-            "The numbers come from the analyst database, which is made from the lake; nothing was verified to make this "
+            "The numbers come from the analyst database, which is made from the lake. Nothing was verified for this "
             "page, and it is no evidence. ",
             make("code", "lumi evidence"),
             " makes evidence that an auditor checks alone, ",

@@ -22,15 +22,13 @@ def ticks(highest: int) -> list[int]:
 
 
 def compact(number: float) -> str:
-    """A number in at most four characters up to 999 billion: ``7``, ``0.4``, ``1.2k``, ``35k``, ``1.2M``."""
-    # Below ten the first decimal tells something.
-    if number < 10 and number != int(number):
-        return f"{number:.1f}"
-    scaled = float(round(number))
+    """A number in at most four characters up to 999 billion: ``7``, ``0.4``, ``1.2k``, ``35k``, ``2M``."""
+    scaled = number
     for unit in ("", "k", "M", "G"):
         # As it will be rounded: 999.5 would have four digits, 9.95 would be 10.0.
         if scaled < 999.5 or unit == "G":
-            return f"{scaled:.1f}{unit}" if unit and scaled < 9.95 else f"{scaled:.0f}{unit}"
+            rounded = f"{scaled:.1f}".removesuffix(".0") if scaled < 9.95 else f"{scaled:.0f}"
+            return f"{rounded}{unit}"
         scaled /= 1000
     raise AssertionError
 

@@ -43,7 +43,7 @@ def volume_section(figures: Figures) -> Markup:
     if any(bar.marked for bar in bars):
         legend.append(("warning", "sealed with breaks in a chain"))
     mean = figures.events / figures.period.length
-    about = f"The most: {busiest.told}. On average {compact(mean)} events a day."
+    about = f"The most: {busiest.told}. On average {mean:,.0f} a day." if mean >= 10 else f"The most: {busiest.told}."
     return section(
         "volume",
         f"Events by {unit}",
@@ -67,9 +67,7 @@ def week_section(figures: Figures) -> Markup:
     if not figures.events:
         return section("hours", title, nothing(_NO_EVENTS))
     present = [number > 0 for number in figures.weekdays]
-    averages = [
-        [number / max(figures.weekdays[weekday], 1) for number in row] for weekday, row in enumerate(figures.hours)
-    ]
+    averages = figures.averages
     highest, weekday, hour = max((n, -w, -h) for w, row in enumerate(averages) for h, n in enumerate(row))
     busiest = f"{WEEKDAYS[-weekday]} {-hour:02}:00 to {1 - hour:02}:00"
     said = f"Heat map of events by weekday and hour, UTC. The most: {busiest}, {compact(highest)}. The table has all."
@@ -101,8 +99,7 @@ def ranking_section(name: str, title: str, what: str, ranking: Ranking, events: 
     highest = ranking.top[0].events
     rows: list[Sequence[Child]] = [
         (
-            joined(foreign(rank.name), make("span", rank.about, class_="under") if rank.about else None),
-            share_bar(rank.events, highest),
+            _barred(foreign(rank.name), rank.about, rank.events, highest),
             f"{rank.events:,}",
             percent(rank.events, events),
         )
@@ -110,9 +107,9 @@ def ranking_section(name: str, title: str, what: str, ranking: Ranking, events: 
     ]
     if ranking.others:
         others = make("em", count(ranking.others, f"other {what}"))
-        rows.append((others, None, f"{ranking.other_events:,}", percent(ranking.other_events, events)))
-    header = (what.capitalize(), make("span", "Bar", class_="unseen"), "Events", "Share")
-    return section(name, title, table(header, rows, numbers=(2, 3), kind="bars"), wide=False)
+        rows.append((others, f"{ranking.other_events:,}", percent(ranking.other_events, events)))
+    header = (what.capitalize(), "Events", "Share")
+    return section(name, title, table(header, rows, numbers=(1, 2), kind="bars"), wide=False)
 
 
 def actors_section(figures: Figures) -> Markup:
@@ -121,20 +118,10 @@ def actors_section(figures: Figures) -> Markup:
     if not figures.actors:
         return section("actors", title, nothing(_NO_EVENTS))
     highest = figures.actors[0].events
-    header = (
-        "Who",
-        "Tenant",
-        make("span", "Bar", class_="unseen"),
-        "Events",
-        "Days",
-        "Without success",
-        "Last seen (UTC)",
-    )
+    header = ("Who", "Events", "Days", "Without success", "Last seen (UTC)")
     rows = [
         (
-            _who(actor),
-            foreign(actor.tenant_id),
-            share_bar(actor.events, highest),
+            _barred(foreign(actor.name or actor.actor_id), _about(actor), actor.events, highest),
             f"{actor.events:,}",
             f"{actor.days:,}",
             f"{actor.failed:,}",
@@ -146,15 +133,21 @@ def actors_section(figures: Figures) -> Markup:
     return section(
         "actors",
         title,
-        table(header, rows, numbers=(3, 4, 5), kind="bars actors"),
+        table(header, rows, numbers=(1, 2, 3), kind="bars actors"),
         about=f"{count(len(figures.actors), 'account')} with the most events"
         + (f", of {figures.actor_count:,}." if rest else "; there are no others."),
     )
 
 
-def _who(actor: Actor) -> Markup:
-    about = joined(actor.actor_type, " ", make("span", foreign(actor.actor_id), class_="name"))
-    return joined(foreign(actor.name or actor.actor_id), make("span", about, class_="under"))
+def _barred(name: Markup, about: Child, events: int, highest: int) -> Markup:
+    """A name, what it is, and its bar below."""
+    return joined(name, make("span", about, class_="under") if about else None, share_bar(events, highest))
+
+
+def _about(actor: Actor) -> Markup:
+    return joined(
+        foreign(actor.tenant_id), f" · {actor.actor_type} ", make("span", foreign(actor.actor_id), class_="name")
+    )
 
 
 def _grouped(days: Sequence[Day]) -> tuple[str, list[tuple[date, list[Day]]]]:
