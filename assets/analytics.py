@@ -25,7 +25,8 @@ from lumi_pipeline.analytics.report import newest_figures
 def analyst_database(context: dg.AssetExecutionContext, pipeline: PipelineResource) -> None:
     """The DuckDB file at `analyst_db`: every sealed day, and what is landed and not sealed yet.
 
-    All days that it lacks are read, whichever the run is about; those that it has as they are sealed are left alone. The charts show the newest 30 days.
+    All days that it lacks are read, whichever the run is about; those that it has as they are sealed are left alone.
+    The charts show the newest 30 days.
     """
     with plain_failures(context.retry_number):
         opened = pipeline.open()

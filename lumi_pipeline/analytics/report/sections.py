@@ -47,7 +47,7 @@ def verdict_section(standing: Standing, figures: Figures | None) -> Markup:
         state, title = "bad", "A broken chain keeps a day from being sealed"
         told.append(f"{_days(standing.waiting)}: see 'lumi status'; docs/operations.md says what to do.")
     if standing.problems:
-        state, title = "bad", "The lake's records can't be read"
+        state, title = "bad", "The lake’s records can’t be read"
         told += standing.problems
     return make(
         "section",
