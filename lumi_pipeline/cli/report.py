@@ -70,7 +70,7 @@ def _json(made: "Report", output: Path, length: int) -> dict[str, object]:
             for found in standing.destinations
         },
         "events": 0 if figures is None else figures.events,
-        "findings": None if made.leads is None else {lead.name: lead.findings for lead in made.leads},
+        "findings": {lead.name: None if lead.problem else lead.findings for lead in made.leads},
         "from": None if figures is None else figures.period.first.isoformat(),
         "overdue": [day.isoformat() for day in standing.overdue],
         "path": str(output),

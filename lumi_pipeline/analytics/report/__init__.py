@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 
 from lumi_pipeline.analytics.connecting import connect
 from lumi_pipeline.analytics.report.figures import Figures, choose_period, count_events
+from lumi_pipeline.analytics.report.leads import follow_leads
 from lumi_pipeline.analytics.report.page import Report, report_page
 from lumi_pipeline.analytics.report.standing import look_around
 from lumi_pipeline.config import Config
@@ -26,7 +27,8 @@ def make_report(pipeline: Pipeline, first: date | None, last: date | None, tenan
     with closing(connect(pipeline.config, tenant)) as db:
         period = choose_period(db, first, last)
         figures = None if period is None else count_events(db, period)
-    return Report(tenant, _utc(built_at), look_around(pipeline, tenant), figures, None)
+        leads = () if period is None else follow_leads(db, period, tenant)
+    return Report(tenant, _utc(built_at), look_around(pipeline, tenant), figures, leads)
 
 
 def newest_figures(config: Config) -> Figures | None:

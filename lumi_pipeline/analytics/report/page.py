@@ -30,14 +30,14 @@ _PLACE: Final = re.compile(r"\{(title|content)\}")
 class Report:
     """What a page shows: of all tenants, or of one. ``figures`` is None where the database has no day at all.
 
-    ``built_at`` is when the analyst database was brought up to date (UTC); ``leads`` is None if nothing was asked.
+    ``built_at`` is when the analyst database was brought up to date (UTC); ``leads`` are what investigations found.
     """
 
     tenant: str | None
     built_at: datetime
     standing: Standing
     figures: Figures | None
-    leads: tuple[Lead, ...] | None
+    leads: tuple[Lead, ...]
 
 
 def report_page(report: Report) -> bytes:
@@ -50,14 +50,13 @@ def report_page(report: Report) -> bytes:
 
 def _content(report: Report) -> Markup:
     figures, standing, one_tenant = report.figures, report.standing, report.tenant is not None
-    leads = report.leads or ()
     main: list[Child] = [verdict_section(standing, figures)]
     if figures is None:
         main.append(make("div", nothing("There is no event yet, and no day."), class_="card wide"))
     else:
         main += [
             numbers_section(figures, report.leads, one_tenant=one_tenant),
-            findings_section(leads) if leads else None,
+            findings_section(report.leads),
             volume_section(figures),
             week_section(figures),
             None
@@ -67,7 +66,7 @@ def _content(report: Report) -> Markup:
             actors_section(figures),
         ]
     main += [chain_section(standing), delivery_section(standing, one_tenant=one_tenant)]
-    main += [lead_section(lead) for lead in leads if lead.rows or lead.problem]
+    main += [lead_section(lead) for lead in report.leads if lead.rows or lead.problem]
     return joined(_header(report), make("main", *main), _footer())
 
 

@@ -1,12 +1,13 @@
 """The sections of a report that say how things stand: verdict, figures, findings, chains and seals, destinations."""
 
+import shlex
 from collections.abc import Sequence
 from datetime import date
 from typing import Final
 
 from lumi_pipeline.analytics.report.charts import warning_sign
 from lumi_pipeline.analytics.report.figures import Figures
-from lumi_pipeline.analytics.report.leads import Lead
+from lumi_pipeline.analytics.report.leads import Lead, Row
 from lumi_pipeline.analytics.report.markup import Child, Markup, foreign, joined, make
 from lumi_pipeline.analytics.report.parts import facts, mark, nothing, paragraphs, section, table
 from lumi_pipeline.analytics.report.scales import long_day
@@ -58,7 +59,7 @@ def verdict_section(standing: Standing, figures: Figures | None) -> Markup:
     )
 
 
-def numbers_section(figures: Figures, leads: Sequence[Lead] | None, *, one_tenant: bool) -> Markup:
+def numbers_section(figures: Figures, leads: Sequence[Lead], *, one_tenant: bool) -> Markup:
     """The few numbers to begin with."""
     shown: list[tuple[str, str, str]] = [
         (f"{figures.events:,}", "events", f"{figures.unsealed:,} not sealed yet" if figures.unsealed else ""),
@@ -68,9 +69,8 @@ def numbers_section(figures: Figures, leads: Sequence[Lead] | None, *, one_tenan
     ]
     if not one_tenant:
         shown.insert(1, (f"{figures.tenant_count:,}", "active tenants", ""))
-    if leads is not None:
-        found = sum(lead.findings for lead in leads)
-        shown.append((f"{found:,}", "findings", f"of {count(len(leads), 'investigation')}"))
+    found = sum(lead.findings for lead in leads)
+    shown.append((f"{found:,}", "findings", f"of {count(len(leads), 'investigation')}"))
     tiles = [
         make("div", make("dt", name), make("dd", number), make("dd", more, class_="under") if more else None)
         for number, name, more in shown
@@ -98,21 +98,22 @@ def findings_section(leads: Sequence[Lead]) -> Markup:
 
 def lead_section(lead: Lead) -> Markup:
     """The first rows of one investigation, and how to go on."""
+    told: list[Child] = [make("p", "All of it, with proofs: ", make("code", lead.command), class_="quiet")]
     if lead.problem:
-        content: list[Child] = [nothing(lead.problem)]
+        told.insert(0, nothing(lead.problem))
     else:
-        rows = [(*(foreign(cell) for cell in row.cells), _proofs(row.event_ids)) for row in lead.rows]
-        content = [table((*lead.header, "Event, and how to prove it"), rows, kind="lead")]
-        content.append(
-            make("p", f"{count(lead.findings, 'finding')}; the first of each, at most {_LISTED // 2}.", class_="quiet")
-        )
-    return section(
-        f"lead-{lead.name}",
-        lead.title,
-        *content,
-        make("p", "Everything it found, with proofs: ", make("code", lead.command)),
-        about=lead.description,
-    )
+        rows = [_finding(lead.header, row) for row in lead.rows]
+        more = "" if lead.findings == len(rows) else f", the first {len(rows)} of {lead.findings:,}"
+        told.insert(0, joined(make("p", f"The first row of each finding{more}:"), make("ol", *rows, class_="rows")))
+    return section(f"lead-{lead.name}", lead.title, *told, about=lead.description)
+
+
+def _finding(header: Sequence[str], row: Row) -> Markup:
+    """One row as names and values, which fits a telephone as well as paper; what is empty is left out."""
+    cells = [(name, cell) for name, cell in zip(header, row.cells, strict=True) if cell]
+    values = [make("div", make("dt", name), make("dd", foreign(cell))) for name, cell in cells]
+    proofs = [make("code", f"lumi prove {shlex.quote(event_id)}") for event_id in row.event_ids]
+    return make("li", make("dl", *values), paragraphs(proofs, "proof"))
 
 
 def chain_section(standing: Standing) -> Markup:
@@ -191,10 +192,6 @@ def _overdue(standing: Standing) -> Child:
         return "none"
     sign = make("svg", warning_sign("7"), width=14, height=14, class_="sample", aria_hidden="true")
     return joined(sign, f" {count(len(standing.overdue), 'day')}{_listed(standing.overdue)}")
-
-
-def _proofs(event_ids: Sequence[str]) -> Markup:
-    return paragraphs([make("code", f"lumi prove {event_id}") for event_id in event_ids], "proof")
 
 
 def _span(first: date | None, last: date | None, lead: str = "") -> str:
