@@ -1,12 +1,17 @@
 """The report: its numbers, what it says of chains and destinations, and that no name becomes markup."""
 
+from contextlib import closing
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
+from lumi_pipeline.analytics import connect
+from lumi_pipeline.analytics.investigation import names
 from lumi_pipeline.analytics.report import make_report, newest_figures, report_page
 from lumi_pipeline.analytics.report.figures import Period
+from lumi_pipeline.analytics.report.leads import follow_leads
 from lumi_pipeline.errors import AnalystError
 from lumi_pipeline.siem.exports import Exports
 from tests.analytics.databases import ask, build
@@ -194,3 +199,47 @@ def test_destinations_say_how_far_behind_they_are(sealed: World, tmp_path: Path)
     assert "no receipt yet 3 h 0 min 9 0" in read(page(sealed)).text
     Exports(sealed.pipeline()).deliver("archive")
     assert "archive file all delivered last receipt 0 s ago none 0 0" in read(page(sealed)).text
+
+
+def test_it_shows_what_investigations_find_and_how_to_go_on(world: World) -> None:
+    account = {"entity_type": "scim_user", "entity_id": "u-9"}
+    world.record("acme", at(0, "09:00:00"), action="SCIM_USER_DEPROVISIONED", actor_type="system", **account)
+    late = world.record(
+        "acme",
+        *(at(0, f"12:0{n}:00") for n in range(3)),
+        action="REPORT_EXPORTED",
+        actor_id="u-9",
+        actor_name=HOSTILE[0],
+    )
+    world.record("globex", at(1), actor_id="u-2")
+    world.pipeline().run(day(1))
+    build(world)
+    report = make_report(world.pipeline(), None, None)
+    found = {lead.name: (lead.findings, lead.events, lead.problem) for lead in report.leads}
+    assert set(found) == set(names()) - {"user-timeline"}
+    assert found["leaver-activity"] == (1, 3, "")
+    text = read(report_page(report)).text
+    assert "Activity of people who had left 1 3" in text
+    assert f"lumi prove {late[0].event_id}" in text
+    assert f"lumi prove {late[1].event_id}" not in text
+    assert f"lumi investigate leaver-activity --param since={day(0)} --param until={day(1)} --evidence" in text
+    assert "fetch('https://evil.example/')" in text
+
+    # The other tenant has no part in it, and neither has a later period.
+    for tenant, first in (("globex", None), (None, day(1))):
+        report = make_report(world.pipeline(), first, None, tenant)
+        assert [lead.name for lead in report.leads if lead.findings or lead.problem] == []
+    own = make_report(world.pipeline(), None, None, "acme")
+    [leaver] = [lead for lead in own.leads if lead.name == "leaver-activity"]
+    assert (leaver.findings, leaver.events) == (1, 3)
+    assert "--param tenant=acme" in leaver.command
+
+
+def test_an_investigation_that_fails_says_so_and_stops_no_other(sealed: World) -> None:
+    build(sealed)
+    with closing(connect(sealed.config)) as db:
+        db.execute("CREATE TEMP VIEW activity AS SELECT * EXCLUDE (before_state) FROM analyst.activity")
+        leads = follow_leads(db, Period(day(0), day(2)), None)
+    report = replace(make_report(sealed.pipeline(), None, None), leads=leads)
+    assert [lead.name for lead in leads if lead.problem] == ["viewed-then-dismissed"]
+    assert "Who viewed a recommendation and then dismissed it could not run" in read(report_page(report)).text

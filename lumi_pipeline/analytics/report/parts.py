@@ -60,6 +60,12 @@ def facts(pairs: Sequence[tuple[str, Child]]) -> Markup:
     return make("dl", *(make("div", make("dt", name), make("dd", value)) for name, value in pairs), class_="facts")
 
 
+def command_line(text: str) -> Markup:
+    """A command to copy, broken between its words rather than at their hyphens."""
+    first, *rest = (make("span", word, class_="word") for word in text.split(" "))
+    return make("code", first, *(joined(" ", word) for word in rest))
+
+
 def nothing(text: str) -> Markup:
     """What stands where there is nothing to show."""
     return make("p", text, class_="nothing")

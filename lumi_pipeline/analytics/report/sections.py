@@ -9,7 +9,7 @@ from lumi_pipeline.analytics.report.charts import warning_sign
 from lumi_pipeline.analytics.report.figures import Figures
 from lumi_pipeline.analytics.report.leads import Lead, Row
 from lumi_pipeline.analytics.report.markup import Child, Markup, foreign, joined, make
-from lumi_pipeline.analytics.report.parts import facts, mark, nothing, paragraphs, section, table
+from lumi_pipeline.analytics.report.parts import command_line, facts, mark, nothing, paragraphs, section, table
 from lumi_pipeline.analytics.report.scales import long_day
 from lumi_pipeline.analytics.report.standing import Destination, Standing
 from lumi_pipeline.siem.status import Health
@@ -91,14 +91,14 @@ def findings_section(leads: Sequence[Lead]) -> Markup:
     return section(
         "findings",
         "Findings",
-        table(("Investigation", "Findings", "Rows"), rows, numbers=(1, 2)),
+        table(("Investigation", "Findings", "Rows"), rows, numbers=(1, 2), kind="wraps"),
         about="Questions that were asked of this period. A finding is a reason to look, not a verdict about anybody.",
     )
 
 
 def lead_section(lead: Lead) -> Markup:
     """The first rows of one investigation, and how to go on."""
-    told: list[Child] = [make("p", "All of it, with proofs: ", make("code", lead.command), class_="quiet")]
+    told: list[Child] = [make("p", "All of it, with proofs: ", command_line(lead.command), class_="quiet")]
     if lead.problem:
         told.insert(0, nothing(lead.problem))
     else:
@@ -112,7 +112,7 @@ def _finding(header: Sequence[str], row: Row) -> Markup:
     """One row as names and values, which fits a telephone as well as paper; what is empty is left out."""
     cells = [(name, cell) for name, cell in zip(header, row.cells, strict=True) if cell]
     values = [make("div", make("dt", name), make("dd", foreign(cell))) for name, cell in cells]
-    proofs = [make("code", f"lumi prove {shlex.quote(event_id)}") for event_id in row.event_ids]
+    proofs = [command_line(f"lumi prove {shlex.quote(event_id)}") for event_id in row.event_ids]
     return make("li", make("dl", *values), paragraphs(proofs, "proof"))
 
 
@@ -141,7 +141,7 @@ def chain_section(standing: Standing) -> Markup:
         "chain",
         "Chains, seals and log",
         facts(rows),
-        make("p", "As the records say. To check them all: ", make("code", "lumi verify --all"), class_="quiet"),
+        make("p", "As the records say. To check them all: ", command_line("lumi verify --all"), class_="quiet"),
         wide=False,
     )
 
@@ -157,12 +157,12 @@ def delivery_section(standing: Standing, *, one_tenant: bool) -> Markup:
     return section(
         "delivery",
         title,
-        table(header, rows, numbers=(3, 4)),
+        table(header, rows, numbers=(3, 4), kind="wraps"),
         make(
             "p",
             "Lag: how long the oldest batch that is not delivered has waited. Waiting: events still to be delivered, "
             "of all tenants that the destination gets. Aside: what somebody has to decide on. More: ",
-            make("code", "lumi siem status"),
+            command_line("lumi siem status"),
             class_="quiet",
         ),
         wide=False,
