@@ -39,14 +39,16 @@ def verdict_section(standing: Standing, figures: Figures | None) -> Markup:
     if breaks:
         state, title = "unsure", f"Sealed with {count(breaks, 'break')} in this period"
         told.append(f"Breaks in chains were accepted when these days were sealed: {_days(broken)}.")
-    elif figures and figures.events and standing.sealed:
-        told.append("No breaks in the chains of this period.")
+    elif figures and any(day.sealed for day in figures.days):
+        told.append("The sealed days of this period have no breaks in their chains.")
     if standing.overdue:
         state, title = "bad", f"{count(len(standing.overdue), 'day')} overdue"
-        told.append(f"Their records should be public by now: {_days(standing.overdue)}. 'lumi run' does what is due.")
+        told.append(f"Records that should be public by now: {_days(standing.overdue)}.")
+        if not standing.waiting:
+            told.append("'lumi run' does what is due.")
     if standing.waiting:
         state, title = "bad", "A broken chain keeps a day from being sealed"
-        told.append(f"{_days(standing.waiting)}: see 'lumi status'; docs/operations.md says what to do.")
+        told.append(f"{_days(standing.waiting)} waits for a decision, and later days with it; see 'lumi status'.")
     if standing.problems:
         state, title = "bad", "The lake’s records can’t be read"
         told += standing.problems
@@ -201,8 +203,15 @@ def _span(first: date | None, last: date | None, lead: str = "") -> str:
 
 
 def _days(days: Sequence[date]) -> str:
-    more = f" and {len(days) - _LISTED:,} more" if len(days) > _LISTED else ""
-    return ", ".join(long_day(day) for day in days[:_LISTED]) + more
+    """Days in order, those that follow one another as a span."""
+    spans: list[tuple[date, date]] = []
+    for day in days:
+        if spans and (day - spans[-1][1]).days == 1:
+            spans[-1] = (spans[-1][0], day)
+        else:
+            spans.append((day, day))
+    more = f" and {len(spans) - _LISTED:,} more" if len(spans) > _LISTED else ""
+    return ", ".join(_span(*span) for span in spans[:_LISTED]) + more
 
 
 def _listed(days: Sequence[date]) -> str:
