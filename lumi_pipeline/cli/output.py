@@ -2,25 +2,15 @@
 
 import json
 import math
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 import click
 
-_UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+from lumi_pipeline.wording import count, safe
+
+__all__ = ["count", "note", "rate", "safe", "say", "say_json", "say_pairs", "say_table", "size"]
+
 _BINARY_UNITS = ("KiB", "MiB", "GiB", "TiB")
-
-
-def safe(text: str) -> str:
-    """Escape what could move the cursor, forge a line or turn the reading order: text may come from anybody."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(
-        char
-        if char in "\n\t" or unicodedata.category(char) not in _UNSAFE_CATEGORIES
-        else char.encode("unicode_escape").decode()
-        for char in text
-    )
 
 
 def say(text: str = "") -> None:
@@ -57,11 +47,6 @@ def say_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
             for cell, width, numeric in zip(line, widths, right, strict=True)
         ]
         say("  ".join(columns).rstrip())
-
-
-def count(number: int, singular: str, plural: str | None = None) -> str:
-    """Return ``1 event`` or ``20,000 events``."""
-    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 def size(number: int) -> str:

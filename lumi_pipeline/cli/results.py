@@ -70,7 +70,7 @@ def chosen_format(form: str | None, output: Path | None) -> Format:
 
 def write_rows(answer: "Answer", form: Format, output: Path | None) -> None:
     """Write all rows. A file has its name only when it is whole; a pipe gets rows as they come."""
-    with _sink(output) as sink:
+    with writing(output) as sink:
         if form is Format.PARQUET:
             _write_parquet(answer, sink)
             return
@@ -79,7 +79,8 @@ def write_rows(answer: "Answer", form: Format, output: Path | None) -> None:
 
 
 @contextmanager
-def _sink(output: Path | None) -> Iterator[BinaryIO]:
+def writing(output: Path | None) -> Iterator[BinaryIO]:
+    """Open what is written to: a file that has its name only when it is whole, a device, or standard output."""
     if output is None or output == Path("-"):
         sys.stdout.flush()
         yield sys.stdout.buffer

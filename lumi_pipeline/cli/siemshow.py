@@ -1,10 +1,11 @@
 """How ``lumi siem`` shows what it found: for whoever is on call, and as JSON."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from lumi_pipeline.cli.output import count, rate, say, say_table
+from lumi_pipeline.wording import duration
 from transparency.encoding import format_timestamp
 
 if TYPE_CHECKING:
@@ -149,15 +150,6 @@ def reach_json(reach: "Reach") -> dict[str, object]:
         "landings": str(reach.landings),
         "sealed": reach.sealed,
     }
-
-
-def duration(length: timedelta) -> str:
-    """A time span in its two largest units: ``3 h 12 min``."""
-    seconds = max(int(length.total_seconds()), 0)
-    parts = [(seconds // 86400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "min"), (seconds % 60, "s")]
-    while len(parts) > 1 and parts[0][0] == 0:
-        parts.pop(0)
-    return " ".join(f"{number} {unit}" for number, unit in parts[:2])
 
 
 def delivery_json(report: "DeliveryReport") -> dict[str, object]:

@@ -1,6 +1,7 @@
 """The jobs, run for real: ranges in one run, empty days, broken chains, tampered files."""
 
 import re
+from base64 import b64decode
 
 import dagster as dg
 import pytest
@@ -68,6 +69,10 @@ def test_a_range_is_done_in_one_run(world: World, instance: dg.DagsterInstance) 
     assert (about["events_in_all"], about["events_read_now"], about["not_sealed_yet"]) == (7, 7, 1)
     assert about["file"] == str(world.config.analyst_db)
     assert world.config.analyst_db.stat().st_size == about["bytes"]
+    for chart in ("events_by_day", "hours_of_the_week"):
+        [encoded] = re.findall(r"\(data:image/png;base64,([A-Za-z0-9+/=]+)\)", str(about[chart]))
+        assert b64decode(encoded).startswith(b"\x89PNG\r\n\x1a\n")
+    assert f"the most 4 on {day(0)}" in str(about["events_by_day"])
 
 
 def test_one_day_at_a_time_ends_in_the_same_log(world: World, instance: dg.DagsterInstance) -> None:
