@@ -5,9 +5,10 @@ from one table to the next. Verifying is vectorised: Python runs once per tenant
 counts as a break, and how breaks are counted, is docs/formats.md §3.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -66,11 +67,24 @@ class ChainEnd:
     head: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Rows of a chain that were pruned: seqs ``first`` to ``end.next_seq`` - 1, and the state that they left it in.
+
+    ``prev_hash`` is what the first of them linked to.
+    """
+
+    first: int
+    prev_hash: bytes
+    end: ChainState
+
+
 @dataclass(slots=True)
 class TenantRows:
     """What a fold learned about one tenant's rows: how they started, where they ended, their tree, their breaks.
 
-    ``erased`` are the seqs of the rows without payload, and when it was erased (µs).
+    ``erased`` are the seqs of the rows without payload, and when it was erased (µs). ``gaps`` are the seqs that were
+    pruned, and ``leftover`` the number of rows that were there in spite of it; nothing was looked at of those.
     """
 
     start: ChainState
@@ -79,6 +93,12 @@ class TenantRows:
     count: int = 0
     erased: dict[int, int] = field(default_factory=dict)
     breaks: list[Break] = field(default_factory=list)
+    gaps: Sequence[Gap] = ()
+    leftover: int = 0
+
+    def was_pruned(self, seq: int) -> bool:
+        """Whether a seq lies in a gap."""
+        return any(gap.first <= seq < gap.end.next_seq for gap in self.gaps)
 
 
 class ChainFold:
@@ -86,19 +106,26 @@ class ChainFold:
 
     ``start`` gives the state a tenant's chain is in before its first row here. ``until`` (µs, exclusive) is the end of
     the day when a day is folded: a row at or past it lies outside the day. With ``trees`` the event trees are built.
+    ``gaps`` are rows of each tenant that were pruned, in order: a chain goes on behind them from the state given there.
 
     What is folded apart needs not be a tenant: see ``runs`` of :meth:`add`. It may be one tenant's days, for instance,
     each with an end of its own.
     """
 
     def __init__(
-        self, start: Callable[[str], ChainState], *, until: int | Mapping[str, int] | None = None, trees: bool = True
+        self,
+        start: Callable[[str], ChainState],
+        *,
+        until: int | Mapping[str, int] | None = None,
+        trees: bool = True,
+        gaps: Mapping[str, Sequence[Gap]] = MappingProxyType({}),
     ) -> None:
         self.tenants: dict[str, TenantRows] = {}
         """What was learned of each tenant that has rows, or was finished."""
         self.start = start
         self._until = until
         self._trees = trees
+        self._gaps = gaps
 
     def add(self, events: pa.Table, runs: Iterable[tuple[str, int, int]] | None = None) -> None:
         """Verify the next rows; ``events`` follows ``EVENT_SCHEMA`` and continues where the last table ended.
@@ -109,18 +136,15 @@ class ChainFold:
             return
         columns = _Columns(events)
         for tenant_id, begin, end in _runs(events.column("tenant_id")) if runs is None else runs:
-            rows = self.tenants.get(tenant_id)
-            if rows is None:
-                state = self.start(tenant_id)
-                rows = self.tenants[tenant_id] = TenantRows(state, state, CompactRange())
-            self._fold(tenant_id, rows, columns, begin, end)
+            rows = self._rows(tenant_id)
+            if rows.gaps:
+                self._fold_around(tenant_id, rows, columns, begin, end)
+            else:
+                self._fold(tenant_id, rows, columns, begin, end)
 
     def finish(self, tenant_id: str, end: ChainEnd) -> TenantRows:
         """Hold a tenant's rows against the end they must have: a lost tail or another head hash is a break."""
-        rows = self.tenants.get(tenant_id)
-        if rows is None:
-            state = self.start(tenant_id)
-            rows = self.tenants[tenant_id] = TenantRows(state, state, CompactRange())
+        rows = self._rows(tenant_id)
         reached = rows.state
         if reached.next_seq < end.next_seq:
             rows.breaks.append(_missing(tenant_id, reached.next_seq, end.next_seq))
@@ -135,6 +159,29 @@ class ChainFold:
                 Break(tenant_id, reached.next_seq - 1, BreakKind.HEAD, reached.head.hex(), end.head.hex())
             )
         return rows
+
+    def _rows(self, tenant_id: str) -> TenantRows:
+        rows = self.tenants.get(tenant_id)
+        if rows is None:
+            state = self.start(tenant_id)
+            rows = TenantRows(state, state, CompactRange(), gaps=self._gaps.get(tenant_id, ()))
+            self.tenants[tenant_id] = rows
+            _pass_gaps(tenant_id, rows)
+        return rows
+
+    def _fold_around(self, tenant_id: str, rows: TenantRows, columns: "_Columns", begin: int, end: int) -> None:
+        """Fold the rows before, between and behind the gaps, and count those in them."""
+        seq = columns.seq
+        for gap in rows.gaps:
+            first = begin + int(np.searchsorted(seq[begin:end], gap.first))
+            after = begin + int(np.searchsorted(seq[begin:end], gap.end.next_seq))
+            if begin < first:
+                self._fold(tenant_id, rows, columns, begin, first)
+                _pass_gaps(tenant_id, rows)
+            rows.leftover += after - first
+            begin = after
+        if begin < end:
+            self._fold(tenant_id, rows, columns, begin, end)
 
     def _fold(self, tenant_id: str, rows: TenantRows, columns: "_Columns", begin: int, end: int) -> None:
         span = slice(begin, end)
@@ -178,6 +225,16 @@ def altered_rows(events: pa.Table) -> tuple[npt.NDArray[np.bool_], npt.NDArray[n
     """
     columns = _Columns(events)
     return columns.payload_bad, columns.integrity_bad
+
+
+def _pass_gaps(tenant_id: str, rows: TenantRows) -> None:
+    """Go on behind every gap that the chain has come to; one that it has not come to is a break like any other."""
+    for gap in rows.gaps:
+        if gap.first == rows.state.next_seq:
+            if gap.prev_hash != rows.state.head:
+                expected, found = rows.state.head.hex(), gap.prev_hash.hex()
+                rows.breaks.append(Break(tenant_id, gap.first, BreakKind.LINK, expected, found))
+            rows.state = gap.end
 
 
 def _time_rule(rows: TenantRows, until: int | None) -> str:

@@ -8,26 +8,29 @@ column: those behind from their last row on, and those that differ there from th
 with breaks, because what a hash pins is then another chain than the one that was landed.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lumi_pipeline.chain import BreakKind, ChainFold, ChainState, TenantRows
+from lumi_pipeline.chain import BreakKind, ChainFold, ChainState, Gap, TenantRows
 from lumi_pipeline.events import MIN_MICROS
 from lumi_pipeline.hashing import genesis_hash
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.landedrows import Difference, LandedRows
 from lumi_pipeline.landing import Cursor, landed_breaks, landings
 from lumi_pipeline.outbox import Snapshot
+from lumi_pipeline.prunedgaps import read_gaps
 from lumi_pipeline.rebasing import Finding, Head, Kind, RowsFound, judge
 from lumi_pipeline.sealedday import load_manifest, load_sealed_day
 
 Progress = Callable[[int], None]
+
+_Gaps: TypeAlias = Mapping[str, Sequence[Gap]]
 
 _CUT: Final = frozenset({BreakKind.LINK, BreakKind.MISSING, BreakKind.TIME})
 """What the first row past the landed ones must not have, if it goes on from them."""
@@ -49,13 +52,14 @@ def compare(
     :class:`~lumi_pipeline.errors.LakeError` when files that have to be looked at are damaged.
     """
     heads = _read_heads(snapshot)
-    landed, past = _fold(snapshot, cursors, progress)
+    gaps = read_gaps(lake, days)
+    landed, past = _fold(snapshot, cursors, gaps, progress)
     firsts = {t: first for t, cursor in cursors.items() if (first := _unsettled(landed.tenants.get(t), cursor)) >= 0}
     firsts |= {t: 0 for t in broken if t in cursors}
-    differences = _differences(snapshot, lake, days, cursors, firsts)
+    differences = _differences(snapshot, lake, days, cursors, firsts, gaps)
     # A tenant whose rows are not even a prefix: where it parted is looked for from its beginning on.
     parted = {t: 0 for t, first in firsts.items() if first and t in differences and differences[t].first == first}
-    differences |= _differences(snapshot, lake, days, cursors, parted)
+    differences |= _differences(snapshot, lake, days, cursors, parted, gaps)
     findings = [
         judge(t, cursor, heads.get(t), _rows(cursor, landed.tenants.get(t), past.tenants.get(t), differences.get(t)))
         for t, cursor in cursors.items()
@@ -92,9 +96,13 @@ def _read_heads(snapshot: Snapshot) -> dict[str, Head]:
     return {t: Head(chain_id, next_seq, head) for t, chain_id, next_seq, head in zip(*columns, strict=True)}
 
 
-def _fold(snapshot: Snapshot, cursors: Mapping[str, Cursor], progress: Progress | None) -> tuple[ChainFold, ChainFold]:
+def _fold(
+    snapshot: Snapshot, cursors: Mapping[str, Cursor], gaps: _Gaps, progress: Progress | None
+) -> tuple[ChainFold, ChainFold]:
     """Recompute the database's chains: up to the cursors, and, as chains that go on from them, past the cursors."""
-    landed = ChainFold(lambda t: ChainState(0, genesis_hash(t, cursors[t].chain_id), MIN_MICROS), trees=False)
+    landed = ChainFold(
+        lambda t: ChainState(0, genesis_hash(t, cursors[t].chain_id), MIN_MICROS), trees=False, gaps=gaps
+    )
     past = ChainFold(
         lambda t: ChainState(cursors[t].next_seq, cursors[t].last_hash, cursors[t].not_before), trees=False
     )
@@ -122,17 +130,34 @@ def _unsettled(rows: TenantRows | None, cursor: Cursor) -> int:
     return reached.next_seq - 1
 
 
-def _differences(
-    snapshot: Snapshot, lake: Lake, days: Sequence[date], cursors: Mapping[str, Cursor], firsts: Mapping[str, int]
+def _differences(  # noqa: PLR0917 - both sides, and what of them
+    snapshot: Snapshot,
+    lake: Lake,
+    days: Sequence[date],
+    cursors: Mapping[str, Cursor],
+    firsts: Mapping[str, int],
+    gaps: _Gaps,
 ) -> dict[str, Difference]:
     if not firsts:
         return {}
     with LandedRows(lake, days, cursors, firsts) as landed:
-        return landed.compare(_only_landed(snapshot, cursors, firsts))
+        return landed.compare(_without(gaps, _only_landed(snapshot, cursors, firsts)))
 
 
 def _only_landed(snapshot: Snapshot, cursors: Mapping[str, Cursor], firsts: Mapping[str, int]) -> Iterable[pa.Table]:
     return snapshot.rows([(t, first) for t, first in firsts.items() if first < cursors[t].next_seq])
+
+
+def _without(gaps: _Gaps, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Leave out rows that were pruned: an older dump has them, and they are neither landed ones nor others."""
+    for table in tables:
+        kept = np.ones(len(table), np.bool_)
+        seq = np.asarray(table.column("seq").to_numpy())
+        for tenant_id in map(str, table.column("tenant_id").unique().to_pylist()):
+            for gap in gaps.get(tenant_id, ()):
+                of_tenant = pc.equal(table.column("tenant_id"), pa.scalar(tenant_id)).to_numpy()
+                kept &= ~(np.asarray(of_tenant, np.bool_) & (seq >= gap.first) & (seq < gap.end.next_seq))
+        yield table.filter(pa.array(kept))
 
 
 def _rows(

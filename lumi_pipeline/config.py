@@ -46,6 +46,8 @@ OPEN: Final = "open"
 
 _PREFIX: Final = "LUMI_"
 _KMS_KEY: Final = re.compile(r"[A-Za-z0-9:/_.-]{1,2048}")
+_DAYS: Final = re.compile(r"[1-9][0-9]{0,5}")
+_MAX_DAYS: Final = 36_525
 _Value = TypeVar("_Value")
 
 
@@ -90,6 +92,7 @@ SETTINGS: Final = (
     Setting("operator_tenant", "lumi-operator", "Tenant whose chain records what the operator does."),
     Setting("analyst_db", "data/local/analyst.duckdb", "The analyst database: a DuckDB file, made from the lake."),
     Setting("compute", "inline", "Where heavy work runs: inline, processes:N or dask:tcp://HOST:PORT."),
+    Setting("retention_days", None, "Days that events are kept at least; 'lumi prune' needs it. Default: for ever."),
 )
 _NAMES: Final = tuple(setting.name for setting in SETTINGS)
 _DESTINATIONS: Final = "destinations"
@@ -128,6 +131,7 @@ class Config:
     evidence_tenants: tuple[str, ...] = ()
     file: Path | None = None
     witness_fail: str = CLOSED
+    retention_days: int | None = None
 
     @property
     def root_path(self) -> Path | None:
@@ -208,6 +212,7 @@ def load_config(
             operator_tenant=read("operator_tenant", _tenant),
             analyst_db=read("analyst_db", _Given.path),
             compute=read("compute", _compute),
+            retention_days=read("retention_days", _retention_days) if "retention_days" in given else None,
             kms_key=read("kms_key", _kms_key) if "kms_key" in given else None,
             object_lock=read("object_lock", _object_lock) if "object_lock" in given else None,
             locked_root=read("locked_root", _locked_root) if "locked_root" in given else None,
@@ -399,6 +404,14 @@ def _due(given: _Given) -> timedelta:
         return parse_due(given.text())
     except ValueError as error:
         raise ConfigError(f"{given.source}: {error}") from None
+
+
+def _retention_days(given: _Given) -> int:
+    value = given.value
+    days = int(value) if isinstance(value, str) and _DAYS.fullmatch(value) else value
+    if type(days) is not int or not 1 <= days <= _MAX_DAYS:
+        raise ConfigError(f"{given.source}: {excerpt(str(value))} is not a number of days from 1 to {_MAX_DAYS}")
+    return days
 
 
 def _witness_fail(given: _Given) -> str:

@@ -51,15 +51,18 @@ def counts_reconcile(lake: Lake, day: date) -> Verdict:
 
     def check() -> str:
         sealed = load_sealed_day(lake, day)
-        counted = day_profile(lake, day)
+        counted, present = day_profile(lake, day), sealed.present
         for tenant_id in sorted(set(sealed.tenants.tenants) | set(counted.by_tenant)):
             tenant = sealed.tenants.tenants.get(tenant_id)
-            recorded, found = tenant.record.count if tenant else 0, counted.by_tenant.get(tenant_id, 0)
+            recorded = tenant.record.count if tenant and tenant_id in present else 0
+            found = counted.by_tenant.get(tenant_id, 0)
             if recorded != found:
                 raise LakeError(f"{day}: the files hold {found} event(s) of tenant {tenant_id}, its record {recorded}")
-        if counted.events != sealed.manifest.events:
+        pruned = sealed.pruned.events if sealed.pruned else 0
+        if counted.events + pruned != sealed.manifest.events:
             raise LakeError(f"{day}: the files hold {counted.events} events, the manifest {sealed.manifest.events}")
-        return f"{counted.events} event(s) of {len(counted.by_tenant)} tenant(s), as recorded"
+        gone = f"; {pruned} were pruned under policy" if pruned else ""
+        return f"{counted.events} event(s) of {len(counted.by_tenant)} tenant(s), as recorded{gone}"
 
     return _judged(day, check)
 

@@ -126,6 +126,14 @@ class UnfinishedErasure(ErasureError):
     """An erasure was ordered and is not carried out everywhere; it was interrupted, or what was erased came back."""
 
 
+class PruneError(LumiError):
+    """Days can't be pruned as asked; the message says what to do first."""
+
+
+class UnfinishedPruning(PruneError):
+    """Rows were to leave and are still there; a pruning was interrupted, or what was pruned came back."""
+
+
 class RecordError(LakeError):
     """A tenant-day record, manifest, landing or acknowledgement that is not exactly in form."""
 

@@ -18,6 +18,7 @@ from lumi_pipeline.events import EVENT_ID_SYNTAX
 from lumi_pipeline.hashing import event_leaf
 from lumi_pipeline.lake import Lake, check_values, reading
 from lumi_pipeline.proofindex import LEVEL, ProofIndex, open_index
+from lumi_pipeline.pruned import pruned_keys
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.rewritten import check_rewritten_day
 from lumi_pipeline.rowhash import digest_column, recompute_hashes
@@ -126,7 +127,7 @@ def _at(lake: Lake, day: date, index: ProofIndex, row: int, event_id: str) -> Ev
 def _tenant_of(sealed: SealedDay, row: int) -> tuple[SealedTenant, range, int]:
     """The tenant that has this row, its rows, and the number of its first node in the proof index."""
     begin = node = 0
-    for _, tenant in sorted(sealed.tenants.tenants.items()):
+    for _, tenant in sorted(sealed.present.items()):
         count = tenant.record.count
         if row < begin + count:
             return tenant, range(begin, begin + count), node
@@ -160,6 +161,12 @@ def _by_search(lake: Lake, event_id: str) -> EventPlace:
                     f"{day}: the rows of tenant {row['tenant_id']} were altered: they don't give the sealed root"
                 )
             return EventPlace(sealed, tenant, row, index, inclusion_proof(leaves, index, len(hashes)))
+    pruned = sorted(pruned_keys(lake))
+    if pruned:
+        raise ProofNotFound(
+            f"no sealed day holds event {event_id}. If it is of one of the {len(pruned)} day(s) from {pruned[0]} to "
+            f"{pruned[-1]} that were pruned under policy, it can't be proved any more; proofs made before still verify"
+        )
     raise ProofNotFound(f"no sealed day holds event {event_id}; 'lumi run' seals what is complete")
 
 

@@ -29,6 +29,7 @@ from lumi_pipeline.outbox import Outbox
 from lumi_pipeline.outbox.opening import open_outbox
 from lumi_pipeline.pending import Pending
 from lumi_pipeline.proofindex import index_missing
+from lumi_pipeline.pruning.confirming import Prunings
 from lumi_pipeline.publishing import PublishReport, publish, refresh
 from lumi_pipeline.rebase import Rebaser
 from lumi_pipeline.recorder import AuditRecorder
@@ -194,7 +195,7 @@ class Pipeline:
 
     def sealer(self, genesis: Genesis) -> Sealer:
         """What seals and verifies days of the log that ``genesis`` begins."""
-        return Sealer(self.lake, genesis, self.clock, self.erasures())
+        return Sealer(self.lake, genesis, self.clock, self.erasures(), self.prunings())
 
     @property
     def operator(self) -> Operator:
@@ -204,6 +205,10 @@ class Pipeline:
     def erasures(self) -> Erasures:
         """Which erased rows are accounted for, as outbox and lake are now."""
         return Erasures(self.lake, lambda: self.outbox, self.config.operator_tenant)
+
+    def prunings(self) -> Prunings:
+        """Which pruned days are accounted for, as outbox and lake are now."""
+        return Prunings(self.lake, lambda: self.outbox, self.config.operator_tenant)
 
     def publish(self) -> PublishReport:
         """Publish every sealed day that the log lacks, under one checkpoint; keep site and proof indexes up to date."""

@@ -123,9 +123,9 @@ def index_missing(lake: Lake, days: Iterable[date]) -> None:
 
 def index_day(lake: Lake, sealed: SealedDay) -> None:
     """Write the proof index of a sealed day. A crash before its end leaves none; the next run makes it."""
-    if not sealed.manifest.events:
+    if not sealed.event_files:
         return
-    counts = [tenant.record.count for _, tenant in sorted(sealed.tenants.tenants.items())]
+    counts = [tenant.record.count for _, tenant in sorted(sealed.present.items())]
     lake.store.put(index_key(sealed.record.day), _encode(lake, sealed.event_files, counts))
 
 

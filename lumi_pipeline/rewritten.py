@@ -1,4 +1,4 @@
-"""What an erasure wrote in place of committed files is believed only once its rows gave the hashes of before.
+"""What was written in place of committed files, by an erasure or a pruning, has to give the hashes of before.
 
 The record of a superseded file lies beside it, and whoever can write the one can write the other. So before a reader
 uses rows of such a file, everything that was committed is recomputed: of a sealed day the tenant-day records, which the
@@ -23,17 +23,17 @@ from lumi_pipeline.sealedday import SealedDay
 
 
 def check_rewritten_day(lake: Lake, sealed: SealedDay) -> None:
-    """Recompute a sealed day some of whose files were superseded; nothing is done for another one.
+    """Recompute what is there of a sealed day whose files are not those that it was sealed with; nothing otherwise.
 
     Raises :class:`~lumi_pipeline.errors.LakeError` when its rows are not those that the day was sealed with.
     """
-    if not sealed.superseded:
+    if not sealed.superseded and sealed.pruned is None:
         return
-    day, known = sealed.record.day, sealed.tenants.tenants
+    day, known = sealed.record.day, sealed.present
 
     def start(tenant_id: str) -> ChainState:
         if tenant_id not in known:
-            raise LakeError(f"{day}: rows of tenant {tenant_id}, which has no tenant-day record")
+            raise LakeError(f"{day}: rows of tenant {tenant_id}, which has no tenant-day record, or was pruned")
         record = known[tenant_id].record
         return ChainState(record.first, record.head_before, day_start(day))
 
@@ -46,8 +46,8 @@ def check_rewritten_day(lake: Lake, sealed: SealedDay) -> None:
         rows = fold.finish(tenant_id, ChainEnd(record.next, record.head_after))
         if (rows.count, rows.tree.root(), len(rows.breaks)) != (record.count, record.root, record.breaks):
             raise LakeError(
-                f"{day}: the rows of tenant {tenant_id} in files that an erasure wrote do not give what the day was "
-                "sealed with: they were altered; restore them from a backup, and erase again"
+                f"{day}: the rows of tenant {tenant_id} in files that an erasure or a pruning wrote do not give what "
+                "the day was sealed with: they were altered; restore them from a backup, and erase again"
             )
     _check_erased(lake, str(day), fold.tenants)
 

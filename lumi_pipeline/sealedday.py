@@ -1,15 +1,17 @@
 """A sealed day as it is stored: its public record, its private manifest and its tenants, checked against each other."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from lumi_pipeline.chain import Break
 from lumi_pipeline.errors import LakeError, RecordError
 from lumi_pipeline.lake import Lake, events_prefix, seal_prefix
+from lumi_pipeline.pruned import Pruned, pruned_prefix, read_pruned
 from lumi_pipeline.records import Manifest, StoredFile
 from lumi_pipeline.superseding import Superseded, day_records, effective, read_records
-from lumi_pipeline.tenantdays import DayTenants, read_day_tenants, stored_tenants
+from lumi_pipeline.tenantdays import DayTenants, SealedTenant, read_day_tenants, stored_tenants
 from transparency.entries import DayRecord
 from transparency.errors import EntryError
 
@@ -18,7 +20,7 @@ from transparency.errors import EntryError
 class SealedDay:
     """A day's state as the next day builds on it: its tenants, its public record, and the breaks found in it.
 
-    ``superseded`` are the records of erasures that rewrote some of its files.
+    ``superseded`` are the records of erasures that rewrote some of its files, ``pruned`` says which rows are gone.
     """
 
     tenants: DayTenants
@@ -26,11 +28,27 @@ class SealedDay:
     manifest: Manifest
     breaks: tuple[Break, ...] = ()
     superseded: tuple[Superseded, ...] = ()
+    pruned: Pruned | None = None
 
     @property
     def event_files(self) -> tuple[StoredFile, ...]:
         """The files that hold the day's events now, in order: those of the manifest, or what took their place."""
-        return effective(event_files(self.manifest), self.superseded)
+        return _current(event_files(self.manifest), self.superseded, self.pruned)
+
+    @property
+    def present(self) -> Mapping[str, SealedTenant]:
+        """The tenants whose events of the day are all there: those that were not pruned, and those without any."""
+        tenants = self.tenants.tenants
+        if self.pruned is None:
+            return tenants
+        kept = set(self.pruned.kept)
+        return {t: sealed for t, sealed in tenants.items() if t in kept or not sealed.record.count}
+
+    @property
+    def gone(self) -> Mapping[str, SealedTenant]:
+        """The tenants whose events of the day were pruned."""
+        present = self.present
+        return {t: sealed for t, sealed in self.tenants.tenants.items() if t not in present}
 
 
 def read_day_record(lake: Lake, day: date) -> DayRecord:
@@ -55,9 +73,11 @@ def load_sealed_day(lake: Lake, day: date) -> SealedDay:
         raise LakeError(f"{seal_prefix(day)}day.txt was altered: it does not have the breaks of the manifest")
     if tenants.tenant_map().root != record.map_root:
         raise LakeError(f"{key} was altered: its tenant map is not that of {stored_tenants(manifest).path}")
-    # An idle day has nothing that could have been rewritten, and there may be years of them.
-    superseded = read_records(lake, day_records(day)) if event_files(manifest) else ()
-    return SealedDay(tenants, record, manifest, superseded=superseded)
+    superseded, pruned = _changes(lake, manifest)
+    sealed = SealedDay(tenants, record, manifest, superseded=superseded, pruned=pruned)
+    if pruned is not None:
+        _check_pruned(sealed, pruned)
+    return sealed
 
 
 def load_manifest(lake: Lake, day: date) -> Manifest:
@@ -85,5 +105,32 @@ def event_files(manifest: Manifest) -> tuple[StoredFile, ...]:
 
 def current_files(lake: Lake, day: date) -> tuple[StoredFile, ...]:
     """The files that hold a sealed day's events now, in order; what they hold is not checked."""
-    files = event_files(load_manifest(lake, day))
-    return effective(files, read_records(lake, day_records(day))) if files else ()
+    manifest = load_manifest(lake, day)
+    return _current(event_files(manifest), *_changes(lake, manifest))
+
+
+def _changes(lake: Lake, manifest: Manifest) -> tuple[tuple[Superseded, ...], Pruned | None]:
+    """What became of a day's events since it was sealed."""
+    # An idle day has nothing that could have been rewritten, and there may be years of them.
+    if not event_files(manifest):
+        return (), None
+    keys = list(lake.store.list(seal_prefix(manifest.day)))
+    last = max((key for key in keys if key.startswith(pruned_prefix(manifest.day))), default=None)
+    superseded = read_records(lake, day_records(manifest.day), keys)
+    return superseded, None if last is None else read_pruned(lake, last)
+
+
+def _current(
+    files: Sequence[StoredFile], superseded: Sequence[Superseded], pruned: Pruned | None
+) -> tuple[StoredFile, ...]:
+    return effective(files if pruned is None else pruned.files, superseded, others_gone=pruned is not None)
+
+
+def _check_pruned(sealed: SealedDay, pruned: Pruned) -> None:
+    """The record has to be about this day as it was sealed."""
+    there = {t for t, tenant in sealed.present.items() if tenant.record.count}
+    rows = sum(tenant.record.count for tenant in sealed.gone.values())
+    kept = sum(file.rows for file in pruned.files)
+    fits = (pruned.root, pruned.manifest) == (sealed.record.map_root, sealed.record.manifest.hex())
+    if not fits or set(pruned.kept) != there or (pruned.events, kept) != (rows, sealed.manifest.events - rows):
+        raise LakeError(f"{pruned.key} was altered: it is not about the day as it was sealed; restore it from a backup")

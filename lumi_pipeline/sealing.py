@@ -29,6 +29,8 @@ from lumi_pipeline.genesis import write_genesis
 from lumi_pipeline.hashing import genesis_hash, tenant_key
 from lumi_pipeline.lake import Lake, describe_parquet, events_prefix, in_parts, seal_prefix
 from lumi_pipeline.pending import DayRange, Pending
+from lumi_pipeline.pruned import Pruned
+from lumi_pipeline.pruning.confirming import Prunings
 from lumi_pipeline.records import Manifest, StoredFile, TenantDay
 from lumi_pipeline.rotation import Role, due, pending_rotations
 from lumi_pipeline.sealedday import SealedDay, event_files, load_manifest, load_sealed_day
@@ -49,7 +51,10 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class SealReport:
-    """What a day consists of. ``fresh`` is False when it had been sealed already and was verified instead."""
+    """What a day consists of. ``fresh`` is False when it had been sealed already and was verified instead.
+
+    ``pruned`` says what of its rows is gone.
+    """
 
     day: date
     index: int
@@ -62,6 +67,7 @@ class SealReport:
     manifest_sha256: str
     breaks: tuple[Break, ...]
     seconds: float
+    pruned: Pruned | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +83,12 @@ class _Draft:
 class Sealer:
     """Seals days in order, each on top of the one before; also verifies days that are sealed."""
 
-    def __init__(self, lake: Lake, genesis: Genesis, clock: Callable[[], datetime], erasures: Erasures) -> None:
+    def __init__(
+        self, lake: Lake, genesis: Genesis, clock: Callable[[], datetime], erasures: Erasures, prunings: Prunings
+    ) -> None:
         self._lake = lake
         self.erasures = erasures
+        self.prunings = prunings
         self._genesis = genesis
         self._clock = clock
 
@@ -132,7 +141,7 @@ class Sealer:
         tenants, breaks = self.recompute(stored.manifest, before, progress, stored=stored)
         if self._record(day, before, tenants, stored.manifest, sealed=stored.record) != stored.record:
             raise LakeError(f"{seal_prefix(day)}day.txt was altered: it is not the record that the stored rows give")
-        sealed = SealedDay(tenants, stored.record, stored.manifest, breaks, stored.superseded)
+        sealed = SealedDay(tenants, stored.record, stored.manifest, breaks, stored.superseded, stored.pruned)
         return sealed, seal_report(sealed, fresh=False, seconds=time.monotonic() - started)
 
     def recompute(
@@ -149,9 +158,11 @@ class Sealer:
         has to be.
         """
         expected = stored.tenants if stored else read_day_tenants(self._lake, manifest)
+        gone = stored.gone if stored else {}
         ranges = {
             tenant_id: DayRange(t.record.first, ChainEnd(t.record.next, t.record.head_after))
             for tenant_id, t in expected.tenants.items()
+            if tenant_id not in gone
         }
         chain_ids = {tenant_id: t.chain_id for tenant_id, t in expected.tenants.items()}
         fold = self._fold(manifest.day, before, chain_ids)
@@ -161,7 +172,8 @@ class Sealer:
                 if progress:
                     progress(len(table))
         records, breaks = _records(manifest.day, fold, ranges, chain_ids, lambda *_: b"")
-        tenants = DayTenants(manifest.day, records, expected.landing_floor)
+        _check_gone(manifest.day, gone, fold)
+        tenants = DayTenants(manifest.day, {**records, **gone}, expected.landing_floor)
         for tenant_id in sorted(
             set(tenants.tenants) | set(expected.tenants) | set(before.tenants.tenants if before else ())
         ):
@@ -171,7 +183,9 @@ class Sealer:
                 )
             if tenant_id not in expected.tenants:
                 raise LakeError(f"{manifest.day}: tenant {tenant_id} has no record, although it had one the day before")
-        _check_totals(manifest, fold, tenants, breaks)
+        _check_totals(manifest, fold, tenants, breaks, sum(t.record.count for t in gone.values()))
+        if stored is not None and stored.pruned is not None:
+            self.prunings.check(stored.pruned)
         self.erasures.check(str(manifest.day), fold.tenants)
         if stored is not None:
             self.erasures.check_carried_out(str(manifest.day), fold.tenants)
@@ -334,6 +348,7 @@ def seal_report(sealed: SealedDay, *, fresh: bool, seconds: float) -> SealReport
         manifest_sha256=sealed.record.manifest.hex(),
         breaks=sealed.breaks,
         seconds=seconds,
+        pruned=sealed.pruned,
     )
 
 
@@ -421,11 +436,27 @@ def _records(
     return tenants, tuple(breaks)
 
 
-def _check_totals(manifest: Manifest, fold: ChainFold, tenants: DayTenants, breaks: tuple[Break, ...]) -> None:
+def _check_gone(day: date, gone: Mapping[str, SealedTenant], fold: ChainFold) -> None:
+    """Of rows that were pruned the records remain: each has to go on from the day before."""
+    for tenant_id, tenant in gone.items():
+        if tenant_id in fold.tenants:
+            raise LakeError(
+                f"{day}: rows of tenant {tenant_id}, which were pruned, are in a file of rows that were not"
+            )
+        state, record = fold.start(tenant_id), tenant.record
+        if (state.next_seq, state.head) != (record.first, record.head_before) or not record.unbroken:
+            raise LakeError(
+                f"{day}: the record of tenant {tenant_id}, whose rows were pruned, does not go on from the day before"
+            )
+
+
+def _check_totals(
+    manifest: Manifest, fold: ChainFold, tenants: DayTenants, breaks: tuple[Break, ...], pruned: int
+) -> None:
     strangers = set(fold.tenants) - set(tenants.tenants)
     if strangers:
         raise LakeError(f"{manifest.day}: rows of tenant {min(strangers)}, which has no tenant-day record")
-    rows = sum(t.count for t in fold.tenants.values())
+    rows = sum(t.count for t in fold.tenants.values()) + pruned
     if (rows, len(tenants.tenants), len(breaks)) != (manifest.events, manifest.tenants, manifest.breaks):
         raise LakeError(
             f"{manifest.day}: the files hold {rows} events, {len(tenants.tenants)} tenants and {len(breaks)} breaks, "

@@ -7,7 +7,7 @@ itself: the rows of the new file have to give the hashes that the old ones were 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -111,9 +111,10 @@ def landing_records(number: int) -> str:
     return f"{LANDED_RECORDS}{number:012d}/"
 
 
-def read_records(lake: Lake, prefix: str) -> tuple[Superseded, ...]:
-    """Read the records whose keys begin with ``prefix``, in the order of the erasures."""
-    found = (Superseded.parse(lake.store.get(key), key) for key in lake.store.list(prefix))
+def read_records(lake: Lake, prefix: str, keys: Iterable[str] | None = None) -> tuple[Superseded, ...]:
+    """Read the records whose keys begin with ``prefix``, in the order of the erasures; ``keys`` are those known."""
+    names = lake.store.list(prefix) if keys is None else (key for key in keys if key.startswith(prefix))
+    found = (Superseded.parse(lake.store.get(key), key) for key in names)
     return tuple(sorted(found, key=lambda record: record.erasure))
 
 
@@ -129,16 +130,21 @@ def rewritten_landings(lake: Lake, floor: int) -> dict[int, tuple[Superseded, ..
     return found
 
 
-def effective(files: Sequence[StoredFile], records: Sequence[Superseded]) -> tuple[StoredFile, ...]:
+def effective(
+    files: Sequence[StoredFile], records: Sequence[Superseded], *, others_gone: bool = False
+) -> tuple[StoredFile, ...]:
     """The files that count now, each in the place of the one it was made from.
 
-    Raises :class:`~lumi_pipeline.errors.RecordError` when a record replaces a file that there was not.
+    With ``others_gone`` a record may also be about files that were pruned since. Otherwise raises
+    :class:`~lumi_pipeline.errors.RecordError` when a record replaces a file that there was not.
     """
     current = {file: file for file in files}
     origin = {file: file for file in files}
     for record in records:
         for replaced in record.files:
             first = origin.pop(replaced.old, None)
+            if first is None and others_gone:
+                continue
             if first is None:
                 raise RecordError(
                     f"the record of erasure {record.erasure} replaces {replaced.old.path}, which was not there; "

@@ -4,14 +4,14 @@ Goes on after a failure, so that one run names everything that is wrong. Nothing
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lumi_pipeline.acknowledging import check_acknowledgements, declared_breaks
-from lumi_pipeline.chain import Break, ChainEnd, ChainFold, ChainState
+from lumi_pipeline.chain import Break, ChainEnd, ChainFold, ChainState, Gap
 from lumi_pipeline.days import day_end, day_range
 from lumi_pipeline.erasure.confirming import Erasures
 from lumi_pipeline.erasure.orders import newest_order
@@ -24,6 +24,7 @@ from lumi_pipeline.errors import (
     ReplacedOutbox,
     UnfinishedErasure,
     UnfinishedLanding,
+    UnfinishedPruning,
 )
 from lumi_pipeline.events import MIN_MICROS, from_micros, to_micros
 from lumi_pipeline.genesis import GENESIS_KEY
@@ -32,6 +33,9 @@ from lumi_pipeline.lake import REWRITTEN, Lake, events_prefix, seal_prefix
 from lumi_pipeline.landing import Cursor, heads_ahead, landing_key, landings, read_cursors
 from lumi_pipeline.outbox import Outbox, Snapshot
 from lumi_pipeline.pending import DayRange, Pending
+from lumi_pipeline.pruned import KEPT, pruned_keys, pruned_prefix
+from lumi_pipeline.prunedgaps import read_gaps
+from lumi_pipeline.pruning.confirming import AGAIN, Prunings
 from lumi_pipeline.rotation import ORDERS, Role, read_rotations
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
 from lumi_pipeline.sealing import Progress, Sealer, SealReport
@@ -41,7 +45,7 @@ from lumi_pipeline.superseding import record_name
 from lumi_pipeline.tenantdays import DayTenants, stored_tenants
 from lumi_pipeline.verdict import Status, Verdict
 from transparency.audit import check_journal
-from transparency.encoding import format_timestamp, parse_day
+from transparency.encoding import Json, format_timestamp, parse_day
 from transparency.entries import Genesis
 from transparency.errors import EncodingError, FormatError, ObjectMissing, StoreError, VerificationError
 from transparency.logview import LogView
@@ -146,6 +150,23 @@ def verify_erasures(erasures: Erasures) -> Iterator[Verdict]:
         yield _judged("erasures", check)
 
 
+def verify_prunings(prunings: Prunings) -> Iterator[Verdict]:
+    """Hold every record of a pruned day against the event that gave it, and the other way round; of none say nothing.
+
+    The chain is asked even where there is no record: one may be gone. What is wrong with the chain itself is then told
+    with the outbox.
+    """
+
+    def check() -> _Found:
+        records = prunings.check_all()
+        days, events = {record.day for record in records}, {record.event_id for record in records}
+        return _Found(f"{len(days)} day(s) were pruned under policy, as {len(events)} event(s) of the operator say.")
+
+    verdict = _judged("prunings", check)
+    if verdict.reason in {"pruned", "unfinished"} or pruned_keys(prunings.lake):
+        yield verdict
+
+
 def verify_landings(lake: Lake, sealed: DayTenants | None, erasures: Erasures) -> Verdict:
     """Check every landing's commit object and files, and the chains of the rows that are not sealed yet."""
 
@@ -202,11 +223,13 @@ def verify_outbox(
                     "restored on purpose, see: lumi landing rebase -h"
                 )
             heads_ahead(snapshot, cursors)
-            fold, breaks = _fold_outbox(snapshot, cursors, progress)
+            gaps = read_gaps(lake, [day for day in lake.sealed_days() if sealed and day <= sealed.day])
+            fold, breaks = _fold_outbox(snapshot, cursors, gaps, progress)
             declared = declared_breaks(lake) if breaks else set()
             undeclared = [found for found in breaks if (found.tenant_id, found.seq, found.kind.value) not in declared]
             _raise_found(undeclared, list(_closing_problems(snapshot, fold, sealed)))
         erasures.check("outbox", fold.tenants)
+        _check_no_leftovers(fold)
         erasures.check_carried_out("outbox", fold.tenants)
         if breaks:
             found = "\n".join(_spelled_out(breaks))
@@ -222,7 +245,7 @@ def failure(subject: str, error: LumiError) -> Verdict:
     """An error as a verdict: what could not be read at all leaves the verification incomplete, all else fails it."""
     if isinstance(error, VerificationError):
         return Verdict(subject, Status.FAILED, error.reason, (str(error),))
-    if isinstance(error, UnfinishedLanding | UnfinishedErasure):
+    if isinstance(error, UnfinishedLanding | UnfinishedErasure | UnfinishedPruning):
         return Verdict(subject, Status.INCOMPLETE, "unfinished", (str(error),))
     if isinstance(error, OutboxMissing | OutboxLocked):
         return Verdict(subject, Status.INCOMPLETE, "unavailable", (str(error),))
@@ -278,11 +301,18 @@ def _check_orders(lake: Lake, log: LogVerdict) -> Iterator[Problem]:
 
 def _day_verdict(report: SealReport) -> Verdict:
     line = f"{report.day}: {report.rows} event(s) of {report.tenants} tenant(s) give the sealed root at {report.index}."
-    facts = {"day": str(report.day), "events": str(report.rows), "index": str(report.index)}
+    facts: dict[str, Json] = {"day": str(report.day), "events": str(report.rows), "index": str(report.index)}
+    if report.pruned is not None:
+        pruned = report.pruned
+        line = (
+            f"{report.day}: {pruned.events} of {report.rows} event(s) were pruned under policy, as event "
+            f"{pruned.event_id} says; the {report.tenants} tenant-day record(s) give the sealed root at {report.index}."
+        )
+        facts |= {"pruned": str(pruned.events), "pruned_by": pruned.event_id}
     if not report.breaks:
-        return Verdict(str(report.day), Status.VERIFIED, "ok", (f"{line}",), {**facts})
+        return Verdict(str(report.day), Status.VERIFIED, "pruned" if report.pruned else "ok", (line,), facts)
     found = (line, f"Finding: sealed with {len(report.breaks)} declared break(s):", *_spelled_out(report.breaks))
-    return Verdict(str(report.day), Status.FAILED, "declared-break", found, {**facts})
+    return Verdict(str(report.day), Status.FAILED, "declared-break", found, facts)
 
 
 def _check_partition(lake: Lake, sealed: SealedDay, erasures: Erasures) -> None:
@@ -292,10 +322,16 @@ def _check_partition(lake: Lake, sealed: SealedDay, erasures: Erasures) -> None:
     known |= {f"{seal_prefix(day)}{name}" for name in ("manifest.json", "day.txt")}
     known |= {f"{seal_prefix(day)}{record_name(record.erasure)}" for record in sealed.superseded}
     known |= check_acknowledgements(lake, day, sealed.breaks)
+    known |= set(lake.store.list(pruned_prefix(day))) if sealed.pruned else set()
     listed = {file.path for file in sealed.manifest.files}
     for prefix in (events_prefix(day), seal_prefix(day)):
         for key in lake.store.list(prefix):
             if key not in known:
+                if KEPT in key or (sealed.pruned is not None and (key in listed or REWRITTEN in key)):
+                    raise UnfinishedPruning(
+                        f"{key} does not count any more, or not yet: a pruning of {day} is under way or was "
+                        f"interrupted; {AGAIN}"
+                    )
                 if key in listed or REWRITTEN in key:
                     _check_replaced([key], erasures)
                 raise LakeError(f"{key} is not part of the sealed day: its manifest does not list it; move it away")
@@ -351,7 +387,7 @@ def _fold_pending(pending: Pending, sealed: DayTenants | None) -> tuple[ChainFol
 
 
 def _fold_outbox(
-    snapshot: Snapshot, cursors: dict[str, Cursor], progress: Progress | None
+    snapshot: Snapshot, cursors: dict[str, Cursor], gaps: Mapping[str, Sequence[Gap]], progress: Progress | None
 ) -> tuple[ChainFold, list[Break]]:
     heads = snapshot.heads()
     columns = (heads.column(name).to_pylist() for name in ("tenant_id", "chain_id", "next_seq", "head_hash"))
@@ -359,7 +395,7 @@ def _fold_outbox(
         tenant_id: Cursor(chain_id, after, head, 0, head)
         for tenant_id, chain_id, after, head in zip(*columns, strict=True)
     }
-    fold = ChainFold(lambda t: ChainState(0, genesis_hash(t, known[t].chain_id), MIN_MICROS), trees=False)
+    fold = ChainFold(lambda t: ChainState(0, genesis_hash(t, known[t].chain_id), MIN_MICROS), trees=False, gaps=gaps)
     breaks: list[Break] = []
     for table in snapshot.rows([(tenant_id, 0) for tenant_id in known]):
         fold.add(table)
@@ -369,6 +405,16 @@ def _fold_outbox(
     for tenant_id, head in known.items():
         breaks += fold.finish(tenant_id, ChainEnd(head.next_seq, head.head)).breaks
     return fold, breaks
+
+
+def _check_no_leftovers(fold: ChainFold) -> None:
+    leftover = {tenant_id: rows.leftover for tenant_id, rows in fold.tenants.items() if rows.leftover}
+    if leftover:
+        raise UnfinishedPruning(
+            f"the outbox still holds {sum(leftover.values())} row(s) of {len(leftover)} tenant(s), {min(leftover)} "
+            "among them, of days that were pruned: it was interrupted, or a backup from before was restored; "
+            f"{AGAIN}"
+        )
 
 
 def _closing_problems(snapshot: Snapshot, fold: ChainFold, sealed: DayTenants | None) -> Iterator[str]:

@@ -30,6 +30,7 @@ from lumi_pipeline.cli.monitor import monitor
 from lumi_pipeline.cli.options import PATH, Given, setting_options
 from lumi_pipeline.cli.outbox import outbox
 from lumi_pipeline.cli.prove import prove
+from lumi_pipeline.cli.prune import prune
 from lumi_pipeline.cli.report import report
 from lumi_pipeline.cli.sample import sample
 from lumi_pipeline.cli.siem import siem
@@ -99,6 +100,7 @@ for _command in (
     sql,
     events,
     report,
+    prune,
     status,
     doctor,
     tour,

@@ -22,6 +22,7 @@ from lumi_pipeline.verification import (
     verify_folders,
     verify_landings,
     verify_outbox,
+    verify_prunings,
     verify_published,
 )
 from transparency.entries import Genesis
@@ -61,6 +62,7 @@ def judge_history(
     yield from verify_folders(pipeline.lake, genesis)
     erasures = pipeline.erasures()
     yield from verify_erasures(erasures)
+    yield from verify_prunings(pipeline.prunings())
     yield _on_what_is_sealed(pipeline, "landings", lambda sealed: verify_landings(pipeline.lake, sealed, erasures))
     with progress("Outbox", "events") as meter:
         yield _on_what_is_sealed(

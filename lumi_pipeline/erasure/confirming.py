@@ -146,7 +146,7 @@ def confirm(known: list[KnownOrder], events: Sequence[OperatorEvent]) -> tuple[l
 def _left(ordered: Mapping[int, int], rows: TenantRows) -> list[int]:
     """The ordered seqs that lie within what was read of a tenant, and are not erased there."""
     within = (seq for seq in ordered if rows.start.next_seq <= seq < rows.state.next_seq)
-    return [seq for seq in within if seq not in rows.erased]
+    return [seq for seq in within if seq not in rows.erased and not rows.was_pruned(seq)]
 
 
 def _named(seqs: list[int]) -> str:

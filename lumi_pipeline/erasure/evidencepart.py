@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 
 from lumi_pipeline.erasure.orders import Order
 from lumi_pipeline.erasure.parts import Touched
-from lumi_pipeline.errors import ErasureError
+from lumi_pipeline.errors import ErasureError, EvidenceError
 from lumi_pipeline.evidence.bundlefiles import EVENTS, Unrecognised, open_bundle
 from lumi_pipeline.evidence.csvblocks import read_events
 from lumi_pipeline.evidence.csvform import CsvFault
 from lumi_pipeline.evidence.monthly import MonthlyEvidence
-from lumi_pipeline.evidence.period import Asked
+from lumi_pipeline.evidence.period import Asked, check_not_pruned
 from lumi_pipeline.evidence.superseding import PREFIX, SupersededBundle, asked_by_name, record_key, rewritten_key
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.stores.purging import purge
@@ -78,6 +78,10 @@ class EvidencePart:
                     "evidence, so it can't be made anew; move it away, or delete it"
                 )
             if rows and asked is not None:
+                try:
+                    check_not_pruned(self._lake, asked)
+                except EvidenceError as error:
+                    raise ErasureError(f"{name} can't be made anew ({error}); move it away, or delete it") from None
                 yield asked, keys, rows
 
     def _recorded(self) -> set[str]:

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from lumi_pipeline.days import day_range
 from lumi_pipeline.errors import EvidenceError
 from lumi_pipeline.lake import Lake
+from lumi_pipeline.pruned import pruned_keys
 from lumi_pipeline.sealedday import load_sealed_day
 from transparency.entries import Genesis
 
@@ -45,6 +46,17 @@ def check_period(asked: Asked, genesis: Genesis, published: Sequence[date]) -> N
             f"the last published day is {published[-1]}, so nothing can be proved of {asked.last} yet; end there, or "
             "run 'lumi run' if that day is over"
         )
+
+
+def check_not_pruned(lake: Lake, asked: Asked) -> None:
+    """Raise :class:`~lumi_pipeline.errors.EvidenceError` if events of the tenant and period were pruned."""
+    for day in sorted(pruned_keys(lake).keys() & set(asked.days())):
+        sealed = load_sealed_day(lake, day)
+        if sealed.pruned is not None and asked.tenant_id in sealed.gone:
+            raise EvidenceError(
+                f"the events of {asked.tenant_id} of {day} were pruned under policy (event {sealed.pruned.event_id}), "
+                "so there is no evidence of them any more; begin after that day. Evidence made before still verifies"
+            )
 
 
 def chain_id_of(lake: Lake, tenant_id: str, last_sealed: date) -> bytes:

@@ -12,7 +12,7 @@ from lumi_pipeline.evidence.ahead import ahead
 from lumi_pipeline.evidence.bundlefiles import EVENTS, PAGE, PROOFS, README, SCRIPT, SIGNATURE, SUMMED, SUMS, VKEY
 from lumi_pipeline.evidence.cells import HEADER, LineWriter
 from lumi_pipeline.evidence.dayproofs import LogProofs, day_evidence, evidence_json
-from lumi_pipeline.evidence.period import Asked, chain_id_of, check_period
+from lumi_pipeline.evidence.period import Asked, chain_id_of, check_not_pruned, check_period
 from lumi_pipeline.evidence.readme import DayCount, Run, readme
 from lumi_pipeline.evidence.rowstream import DayRows
 from lumi_pipeline.evidence.workfolder import put_in_place, working_folder
@@ -67,6 +67,7 @@ def write_bundle(
     log = LogProofs(pipeline.lake, genesis)
     published = pipeline.sealed_days()[: log.checkpoint.size - 1]
     check_period(asked, genesis, published)
+    check_not_pruned(pipeline.lake, asked)
     chain_id = chain_id_of(pipeline.lake, asked.tenant_id, published[-1])
     target = out / (f"{asked.name}.zip" if zipped else asked.name)
     with working_folder(target, asked.name) as folder:

@@ -1,7 +1,7 @@
 """The destinations of a pipeline: what the command line and Dagster do with them."""
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, timedelta
 from functools import cached_property
@@ -119,6 +119,13 @@ class Exports:
         ends = {t: cursor.next_seq for t, cursor in self.source.cursors.items() if self.wants(name, t)}
         unplanned = unplanned_events(planned, ends, self.source.first_seqs(self._since(name, planned)))
         return look(self.lake, self.receipts(name), name, settings.kind, unplanned=unplanned, now=self.clock())
+
+    def waiting(self, name: str, ends: Mapping[str, int]) -> str | None:
+        """A tenant of which a destination has not planned all rows before these seqs; None as a rule."""
+        planned = PlanBook(self.lake, name).planned()
+        starts = self.source.first_seqs(self._since(name, planned))
+        wanted = ((t, after) for t, after in sorted(ends.items()) if self.wants(name, t))
+        return next((t for t, after in wanted if planned.next_seq(t, starts) < after), None)
 
     def since(self, name: str) -> date:
         """The day of recording that a destination begins with: fixed by its first plan, and as configured before."""

@@ -9,10 +9,11 @@ from functools import cached_property
 import pyarrow as pa
 
 from lumi_pipeline.erasure.orders import newest_order
-from lumi_pipeline.errors import ConcurrentRun, LakeError
+from lumi_pipeline.errors import ConcurrentRun, LakeError, SiemError
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.landedrows import LandedRows
 from lumi_pipeline.landing import Cursor, last_landing, read_cursors
+from lumi_pipeline.prunedgaps import first_pruned
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
 
 
@@ -72,8 +73,15 @@ class Source:
         """Yield the rows of tenant → (first, next) seqs, sorted by (tenant_id, seq), in tables of bounded size.
 
         Landings before number ``landing`` are not looked at. Raises :class:`~lumi_pipeline.errors.ConcurrentRun` when
-        another run has sealed a day since, and cleared away what was landed of it.
+        another run has sealed a day since, and cleared away what was landed of it, and
+        :class:`~lumi_pipeline.errors.SiemError` when some of them were pruned.
         """
+        gone = first_pruned(self.lake, self.days, ranges)
+        if gone is not None:
+            raise SiemError(
+                f"the events of tenant {gone[1]} of {gone[0]} were pruned under policy, so they can't be delivered any "
+                "more; begin after that day"
+            )
         cursors = {t: replace(self.cursors[t], next_seq=after) for t, (_, after) in ranges.items()}
         firsts = {t: first for t, (first, _) in ranges.items()}
         with (

@@ -152,7 +152,8 @@ def vector_world(tmp_path: Path, new_place: NewPlace) -> tuple[World, list[Seale
     assert world.pipeline().land().breaks == ()
     genesis = Genesis.parse(LOG["entries"][0].encode())
     moments = iter([DayRecord.parse(entry.encode()).sealed for entry in LOG["entries"][1:]])
-    sealer = Sealer(lake, genesis, lambda: next(moments), world.pipeline().erasures())
+    pipeline = world.pipeline()
+    sealer = Sealer(lake, genesis, lambda: next(moments), pipeline.erasures(), pipeline.prunings())
     with Pending(lake, 0) as pending:
         assert [report.day for report in sealer.seal(DAYS, None, pending)] == DAYS
     return world, [load_sealed_day(lake, day) for day in DAYS]

@@ -74,6 +74,11 @@ CREATE TABLE IF NOT EXISTS audit_erasing (
     transaction_id xid8 NOT NULL PRIMARY KEY
 );
 
+-- Likewise, by audit_prune.
+CREATE TABLE IF NOT EXISTS audit_pruning (
+    transaction_id xid8 NOT NULL PRIMARY KEY
+);
+
 CREATE OR REPLACE FUNCTION audit_outbox_refuse() RETURNS trigger
     LANGUAGE plpgsql
     SECURITY DEFINER
@@ -82,6 +87,11 @@ AS $$
 BEGIN
     IF TG_OP = 'UPDATE' AND EXISTS (
         SELECT 1 FROM audit_erasing WHERE transaction_id = pg_current_xact_id_if_assigned()
+    ) THEN
+        RETURN NULL;
+    END IF;
+    IF TG_OP = 'DELETE' AND EXISTS (
+        SELECT 1 FROM audit_pruning WHERE transaction_id = pg_current_xact_id_if_assigned()
     ) THEN
         RETURN NULL;
     END IF;
@@ -198,6 +208,45 @@ BEGIN
     RETURN erased;
 END $$;
 
+-- Removes rows of a day that is closed, of a tenant of which nothing stays: the only deletion that the outbox ever sees.
+-- It takes an event of the operator's chain that says so, and touches no row of that chain, and no row of another day.
+CREATE OR REPLACE FUNCTION audit_prune(tenant text, first bigint, after bigint, day date, ordered_by uuid) RETURNS bigint
+    LANGUAGE plpgsql
+    SECURITY DEFINER
+    SET search_path FROM CURRENT
+AS $$
+DECLARE
+    operator CONSTANT text := (SELECT operator_tenant FROM audit_identity);
+    midnight CONSTANT timestamptz := day::timestamp AT TIME ZONE 'UTC';
+    next_midnight CONSTANT timestamptz := (day + 1)::timestamp AT TIME ZONE 'UTC';
+    removed bigint;
+BEGIN
+    IF tenant = operator THEN
+        RAISE EXCEPTION 'what the operator did is never removed'
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF NOT EXISTS (SELECT 1 FROM audit_close WHERE closed_before >= next_midnight) THEN
+        RAISE EXCEPTION '% is not closed', day
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF NOT EXISTS (
+        SELECT 1
+        FROM audit_outbox, jsonb_array_elements(after_state::jsonb -> 'days') AS pruned
+        WHERE event_id = ordered_by AND tenant_id = operator AND action = 'OUTBOX_PRUNED'
+            AND pruned ->> 'day' = to_char(day, 'YYYY-MM-DD') AND NOT (pruned -> 'kept') ? tenant
+    ) THEN
+        RAISE EXCEPTION 'event % does not say that the rows of tenant % of % are pruned', ordered_by, tenant, day
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    INSERT INTO audit_pruning VALUES (pg_current_xact_id()) ON CONFLICT DO NOTHING;
+    DELETE FROM audit_outbox
+    WHERE tenant_id = tenant AND seq >= first AND seq < after
+        AND recorded_at >= midnight AND recorded_at < next_midnight;
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    DELETE FROM audit_pruning;
+    RETURN removed;
+END $$;
+
 -- Who may do what. Row security applies to neither the owner nor a superuser.
 ALTER TABLE audit_outbox ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit_chain_head ENABLE ROW LEVEL SECURITY;
@@ -220,10 +269,10 @@ DO $$
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO lumi_writer, lumi_pipeline', current_schema());
 END $$;
-REVOKE ALL ON audit_identity, audit_close, audit_chain_head, audit_outbox, audit_erasing
+REVOKE ALL ON audit_identity, audit_close, audit_chain_head, audit_outbox, audit_erasing, audit_pruning
     FROM PUBLIC, lumi_writer, lumi_pipeline;
 REVOKE ALL ON FUNCTION audit_start_chain(text, bytea, bytea), audit_close_day(date), audit_outbox_refuse(),
-    audit_erase(text, bigint[], timestamptz, uuid)
+    audit_erase(text, bigint[], timestamptz, uuid), audit_prune(text, bigint, bigint, date, uuid)
     FROM PUBLIC, lumi_writer, lumi_pipeline;
 -- Whoever imports history records like an application, and has to see which days are closed.
 GRANT SELECT ON audit_identity, audit_close TO lumi_writer;
@@ -234,4 +283,4 @@ GRANT SELECT ON audit_identity, audit_close, audit_chain_head, audit_outbox TO l
 GRANT INSERT ON audit_outbox TO lumi_pipeline;
 GRANT UPDATE (next_seq, head_hash, last_recorded_at) ON audit_chain_head TO lumi_pipeline;
 GRANT EXECUTE ON FUNCTION audit_start_chain(text, bytea, bytea), audit_close_day(date),
-    audit_erase(text, bigint[], timestamptz, uuid) TO lumi_pipeline;
+    audit_erase(text, bigint[], timestamptz, uuid), audit_prune(text, bigint, bigint, date, uuid) TO lumi_pipeline;
