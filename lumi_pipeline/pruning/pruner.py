@@ -1,6 +1,6 @@
 """A pruning from beginning to end, in an order in which no crash leaves a lie behind.
 
-1. Complete what was interrupted. Verify the outbox, so that nothing is removed that would have shown tampering.
+1. Land, and complete what was interrupted. Verify the outbox: nothing is removed that would have shown tampering.
 2. Choose the days, and what has to stay of each; refuse what is locked. Nothing was touched so far.
 3. Month by month: recompute the days from their stored rows, find them in the public log, and write what stays of
    them into files of their own.
@@ -95,6 +95,7 @@ class Pruner:
         self._check_policy(before)
         self._check_settled()
         self._rows = 0
+        self._pipeline.land()  # also the event of one that was interrupted before the lake had it
         self._look()
         completed = self._complete(progress)
         holds = self._holds()

@@ -1,9 +1,10 @@
 """A world whose first days are older than its retention, and what has to be true once they were pruned."""
 
+from dataclasses import replace
 from datetime import date
 
 from lumi_pipeline.pipeline import Pipeline
-from lumi_pipeline.pruning.pruner import PruneReport, Pruner
+from lumi_pipeline.pruning.pruner import Pruner, PruneReport
 from lumi_pipeline.verdict import Status, Verdict, worst
 from tests.lake.judging import judge
 from tests.lake.world import World, at, day
@@ -24,6 +25,12 @@ def aged(world: World) -> None:
     world.pipeline().run()
     world.record("acme", at(4, "00:10:00"))
     world.pipeline().land()
+
+
+def configured(world: World) -> World:
+    """The world with a retention."""
+    world.config = replace(world.config, retention_days=RETENTION)
+    return world
 
 
 def opened(world: World) -> Pipeline:

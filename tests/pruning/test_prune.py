@@ -11,10 +11,10 @@ from lumi_pipeline.errors import EvidenceError, ProofNotFound, PruneError
 from lumi_pipeline.evidence.judging import judge_bundle
 from lumi_pipeline.evidence.period import Asked
 from lumi_pipeline.evidence.writer import write_bundle
-from lumi_pipeline.pruned import read_pruned
-from lumi_pipeline.pruning.pruner import Pruner
 from lumi_pipeline.proofs import verify_proof
 from lumi_pipeline.proving import prove_event, prove_tenant_day
+from lumi_pipeline.pruned import read_pruned
+from lumi_pipeline.pruning.pruner import Pruner
 from lumi_pipeline.verdict import Status
 from tests.erasure.searching import places_of
 from tests.lake.world import World, at, day
@@ -26,6 +26,8 @@ def event_ids(world: World, tenant_id: str) -> list[str]:
     return [str(event_id) for (event_id,) in found]
 
 
+@pytest.mark.everywhere
+@pytest.mark.slow
 def test_old_days_leave_and_everything_verifies(world: World) -> None:
     genesis = world.pipeline().genesis()
     assert genesis is not None
