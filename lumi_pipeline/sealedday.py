@@ -75,8 +75,7 @@ def load_sealed_day(lake: Lake, day: date) -> SealedDay:
         raise LakeError(f"{key} was altered: its tenant map is not that of {stored_tenants(manifest).path}")
     superseded, pruned = _changes(lake, manifest)
     sealed = SealedDay(tenants, record, manifest, superseded=superseded, pruned=pruned)
-    if pruned is not None:
-        _check_pruned(sealed, pruned)
+    check_pruned(sealed)
     return sealed
 
 
@@ -126,8 +125,11 @@ def _current(
     return effective(files if pruned is None else pruned.files, superseded, others_gone=pruned is not None)
 
 
-def _check_pruned(sealed: SealedDay, pruned: Pruned) -> None:
-    """The record has to be about this day as it was sealed."""
+def check_pruned(sealed: SealedDay) -> None:
+    """Raise :class:`~lumi_pipeline.errors.LakeError` unless what was pruned is about this day as it was sealed."""
+    pruned = sealed.pruned
+    if pruned is None:
+        return
     there = {t for t, tenant in sealed.present.items() if tenant.record.count}
     rows = sum(tenant.record.count for tenant in sealed.gone.values())
     kept = sum(file.rows for file in pruned.files)

@@ -184,8 +184,8 @@ class Sealer:
             if tenant_id not in expected.tenants:
                 raise LakeError(f"{manifest.day}: tenant {tenant_id} has no record, although it had one the day before")
         _check_totals(manifest, fold, tenants, breaks, sum(t.record.count for t in gone.values()))
-        if stored is not None and stored.pruned is not None:
-            self.prunings.check(stored.pruned)
+        if stored is not None:
+            self.prunings.check_day(stored)
         self.erasures.check(str(manifest.day), fold.tenants)
         if stored is not None:
             self.erasures.check_carried_out(str(manifest.day), fold.tenants)

@@ -5,15 +5,17 @@ operator's own chain, recomputed from its genesis to its head, has the event tha
 """
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
 from lumi_pipeline.catalogue import OUTBOX_PRUNED
 from lumi_pipeline.erasure.operatorchain import OperatorEvent, read_operator_chain
-from lumi_pipeline.errors import LakeError, RecordError, UnfinishedPruning
+from lumi_pipeline.errors import RecordError, UnfinishedPruning
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.outbox import Outbox
 from lumi_pipeline.pruned import Pruned, pruned_keys, read_pruned
+from lumi_pipeline.sealedday import SealedDay
 from transparency.encoding import Json
 from transparency.errors import VerificationError
 
@@ -49,6 +51,16 @@ class Prunings:
                 "from a backup",
             )
 
+    def check_day(self, sealed: SealedDay) -> None:
+        """The same of a sealed day, if it was pruned; and what the operator did has to be there."""
+        if sealed.pruned is not None:
+            self.check(sealed.pruned)
+            if self.operator_tenant in sealed.gone:
+                raise VerificationError(
+                    "pruned",
+                    f"{sealed.pruned.key}: what the operator did is gone, and that is never pruned; restore it",
+                )
+
     def pending(self) -> list[Pruned]:
         """What was given and has no record yet: interrupted, nothing of it was removed.
 
@@ -82,18 +94,16 @@ class Prunings:
 
 
 def pruned_by(events: Iterable[OperatorEvent]) -> list[Pruned]:
-    """What these events of the operator's chain say was pruned."""
+    """What these events of the operator's chain say was pruned.
+
+    An event that does not say it in form orders nothing: whoever may record for the operator may say anything.
+    """
     found: list[Pruned] = []
     for event in events:
         days = event.state.get("days")
         if event.action == OUTBOX_PRUNED and isinstance(days, list):
-            try:
+            with suppress(RecordError):
                 found += [Pruned.from_state(_json(state), event.event_id) for state in days]
-            except RecordError as error:
-                raise LakeError(
-                    f"event {event.event_id} of the operator does not say what was pruned: {error}; "
-                    "'lumi prune' did not record it"
-                ) from None
     return found
 
 

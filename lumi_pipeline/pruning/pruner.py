@@ -29,7 +29,8 @@ from lumi_pipeline.pruning.choosing import DayPlan, plan_day
 from lumi_pipeline.pruning.confirming import pruned_by
 from lumi_pipeline.pruning.removing import clear_day, days_to_clear, leave_no_copy, load_days, remove_rows, write_kept
 from lumi_pipeline.pruning.waiting import check_nobody_waits
-from lumi_pipeline.sealedday import SealedDay, load_sealed_day
+from lumi_pipeline.rewritten import check_rewritten_day
+from lumi_pipeline.sealedday import SealedDay, check_pruned, load_sealed_day
 from lumi_pipeline.sealing import Sealer
 from lumi_pipeline.succession import earlier_logs, verify_earlier
 from lumi_pipeline.verdict import Status, Verdict
@@ -258,9 +259,12 @@ class Pruner:
         self._pipeline.operator.record(act, decide, _ACTIONS)
 
     def _create(self, pruned: Pruned) -> None:
-        """Put on record that the rows of a day leave. What stays of them is read once more before."""
-        for file in pruned.files:
-            self._lake.read(file)
+        """Put on record that the rows of a day leave; what stays of them is known to be whole before."""
+        sealed = replace(load_sealed_day(self._lake, pruned.day), pruned=pruned)
+        check_pruned(sealed)
+        if self._operator in sealed.gone:
+            raise PruneError(f"event {pruned.event_id} prunes what the operator did on {pruned.day}; that always stays")
+        check_rewritten_day(self._lake, replace(sealed, superseded=()))
         try:
             # A crash after this leaves the day's files and rows, which do not count any more.
             self._lake.store.put_new(pruned.key, pruned.encode())
