@@ -20,6 +20,7 @@ from lumi_pipeline.chain import Break, BreakKind
 from lumi_pipeline.doctor.examination import Examination, Place
 from lumi_pipeline.doctor.writing import look_at_store
 from lumi_pipeline.erasure.erasing import Eraser
+from lumi_pipeline.erasure.holds import Holds
 from lumi_pipeline.erasure.orders import Order, Outcome, Selector, finish_order
 from lumi_pipeline.erasure.planning import Selection
 from lumi_pipeline.errors import ChainBroken, WitnessesMissing
@@ -30,6 +31,8 @@ from lumi_pipeline.evidence.superseding import SupersededBundle
 from lumi_pipeline.hashing import net
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.landing import Landing
+from lumi_pipeline.pruned import Pruned
+from lumi_pipeline.pruning.pruner import Pruner
 from lumi_pipeline.rebaserecords import Rebase, finish_rebase
 from lumi_pipeline.rebasing import Finding, Kind
 from lumi_pipeline.records import Manifest, StoredFile, TenantDay
@@ -109,11 +112,13 @@ MOMENT = datetime(2026, 11, 22, tzinfo=UTC)
 ORDER = Order(0, "<event>", "<tenant_id>", Selector.ACTOR, "<text>", MOMENT, {1: "<event_id>"})
 PART = "landed/000000000000/part-00000"
 OLD = replace(FILE, path=f"{PART}-{'0' * 16}.parquet")
+KEPT = replace(FILE, path=f"events/day={DAY}/kept-00000-{'0' * 16}.parquet")
 NEW = replace(FILE, path=f"{PART}-erased-000000-{'0' * 16}.parquet")
 
 JSON_FORMS = {
     "erasure": ORDER.encode(),
     "erasure-done": written(lambda store: finish_order(Lake(store, str), ORDER, Outcome.DONE)),
+    "pruned": Pruned(DAY, 0, "<event>", 1, ("<tenant_id>",), (KEPT,), HASH, HASH.hex()).encode(),
     "superseded": Superseded(0, "<event>", (Replacement(OLD, NEW, 1),)).encode(),
     "siem-erased": ErasedPlan(0, "<event>", 0, (ErasedBatch(0, "<batch>", ("<event_id>",), FILE, 0),), FILE).encode(),
     "feed-superseded": ErasedEntry(0, "<tenant_id>", 0, "<event>", 1, "<key>", 1, HASH.hex()).encode(),
@@ -416,7 +421,21 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     lake = Lake(recording(FileStore(copy)), str)
     successor = SigningKey(ORIGIN, b"2" * 32).verifier, SigningKey(f"{ORIGIN}/evidence", b"3" * 32).verifier
     succeed(lake, world.pipeline().lake, successor, None, discard=False)
+    prune(world, recording)
     return Lived(frozenset(write.key for store in stores for write in store.writes), schemas)
+
+
+def prune(world: World, wrap: Callable[[ObjectStore], ObjectStore]) -> None:
+    """Prune a day of which some rows have to stay, and erase one of these."""
+    [event] = world.record("globex", at(2, "13:00:00"))
+    [kept] = world.record("initech", at(2, "13:00:00"))
+    world.clock.now = at(9)
+    world.pipeline(wrap).run()
+    hold = Holds(world.pipeline().operator).place("initech", "a test")
+    assert Pruner(world.pipeline(wrap, retention_days=1, destinations=(), feeds=())).prune(at(3).date()).days
+    Holds(world.pipeline().operator).release(hold.hold_id, "a test")
+    assert Eraser(world.pipeline(wrap)).erase(Selection("initech", event_ids=(kept.event_id,)), "a test").order
+    assert event.event_id not in {id_ for (id_,) in world.select("SELECT event_id FROM audit_outbox")}
 
 
 def forget(world: World, wrap: Callable[[ObjectStore], ObjectStore]) -> None:
@@ -441,6 +460,7 @@ WORDS = {
     "<name>": "[a-z0-9-]+",
     "<number>": r"\d{12}",
     "<random>": "[0-9a-f]{16}",
+    "<pruning>": r"\d{6}",
     "<role>": "(?:log|evidence)",
     "<size>": r"\d{12}",
     "<suffix>": r"(?:ndjson\.gz|json\.gz|parquet)",
