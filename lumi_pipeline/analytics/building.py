@@ -280,10 +280,11 @@ class _Build:
     def _read_day(self, day: date) -> None:
         sealed = load_sealed_day(self._lake, day)
         self._insert(sealed.event_files, day)
-        active = sum(tenant.record.count > 0 for tenant in sealed.tenants.tenants.values())
+        active = sum(tenant.record.count > 0 for tenant in sealed.present.values())
+        events = sum(file.rows for file in sealed.event_files)
         self._db.execute(
             "INSERT INTO days VALUES (?, ?, ?, true, false, ?)",
-            [day, active, sealed.manifest.events, sealed.manifest.breaks],
+            [day, active, events, sealed.manifest.breaks],
         )
         broken = [(t, s.record.breaks) for t, s in sealed.tenants.tenants.items() if s.record.breaks]
         for tenant_id, breaks in broken:

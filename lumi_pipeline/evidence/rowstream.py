@@ -40,8 +40,8 @@ class DayRows:
 
     def _stored(self, count: int) -> Iterator[pa.Table]:
         """Read the tenant's rows. Files that hold none of them are not opened."""
-        tenants = self._sealed.tenants.tenants
-        first = sum(other.record.count for tenant_id, other in tenants.items() if tenant_id < self._tenant_id)
+        present = self._sealed.present
+        first = sum(other.record.count for tenant_id, other in present.items() if tenant_id < self._tenant_id)
         for file in self._sealed.event_files:
             rows = range(max(first, 0), min(first + count, file.rows))
             if rows:

@@ -52,6 +52,16 @@ def test_defaults_are_those_of_the_manual(here: Path) -> None:
     )
 
 
+def test_retention_is_a_number_of_days(here: Path) -> None:
+    write(here / "lumi.toml", "retention_days = 365\n")
+    assert load_config(env={}).retention_days == 365
+    assert load_config(env={"LUMI_RETENTION_DAYS": "30"}).retention_days == 30
+    for days in ("0", "-1", "x", "36526", "1.5", "٣"):
+        assert "is not a number of days from 1 to 36525" in refusal(env={"LUMI_RETENTION_DAYS": days})
+    write(here / "lumi.toml", "retention_days = true\n")
+    assert "lumi.toml: retention_days" in refusal()
+
+
 def test_each_layer_beats_the_one_before(here: Path) -> None:
     write(here / "lumi.toml", 'origin = "from.file/log"\noperator_tenant = "file"\nlog_key_file = "file.key"\n')
     env = {"LUMI_OPERATOR_TENANT": "env", "LUMI_LOG_KEY_FILE": "env.key"}
@@ -119,7 +129,7 @@ def test_empty_values_are_refused_and_named(here: Path, setting: Setting) -> Non
     assert "--" + name.replace("_", "-") in refusal(overrides={name: " "})
     write(here / "lumi.toml", f'{name} = ""')
     assert f"lumi.toml: {name}" in refusal()
-    write(here / "lumi.toml", f"{name} = 3")
+    write(here / "lumi.toml", f"{name} = [3]")
     assert f"lumi.toml: {name}" in refusal()
 
 

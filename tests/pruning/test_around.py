@@ -19,6 +19,7 @@ from lumi_pipeline.stores.objectlock import ObjectLock, Retention
 from lumi_pipeline.stores.s3 import S3Store
 from lumi_pipeline.stores.s3client import S3Connection
 from lumi_pipeline.verdict import Status
+from tests.analytics.databases import ask, build
 from tests.erasure.searching import places_of
 from tests.lake.places import LOCAL
 from tests.lake.world import World, day
@@ -137,3 +138,14 @@ def test_postgresql_lets_nobody_delete_but_by_the_function(world: World) -> None
             "SELECT audit_prune('acme', 0, 99, %s, %s::uuid)", (day(1), event_id)
         ).fetchone()
         assert found_rows == (0,)
+
+
+def test_the_analyst_database_drops_what_left(world: World) -> None:
+    assert build(world).events == 15
+    prune_world(world)
+    assert build(world).events == 9  # with the event that says so
+    assert ask(world, "SELECT day, tenants, events FROM days ORDER BY day LIMIT 3") == [
+        (day(0), 1, 1),
+        (day(1), 0, 0),
+        (day(2), 2, 3),
+    ]
