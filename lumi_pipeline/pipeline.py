@@ -133,6 +133,8 @@ class Pipeline:
     def land(self) -> LandingReport:
         """Land what the outbox gained since the last landing."""
         sealed = self.last_sealed()
+        if sealed is None:
+            self._check_not_lost()
         try:
             return land(self.outbox, self.lake, sealed.tenants if sealed else None)
         except LakeError:
@@ -414,6 +416,15 @@ class Pipeline:
             raise SealError(f"the first event is of {first}, {age:,} days ago; if that is right, set 'first_day' to it")
         log, evidence = (files.current().verifier for files in self.keyring.files.values())
         return Genesis(self.config.origin, first, log, evidence)
+
+    def _check_not_lost(self) -> None:
+        """A lake that has a public log and no sealed day was lost: what is written into it now gets in the way."""
+        size = LogView(self.lake.store).state().published_size
+        if size > 1:
+            raise LakeError(
+                f"log/checkpoint is of {size} entries, but no day is sealed here: the lake was lost, or 'root' is wrong. "
+                "Nothing was written; restore the lake from a backup first"
+            )
 
     def _require_genesis(self) -> Genesis:
         genesis = self.genesis()

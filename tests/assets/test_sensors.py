@@ -69,6 +69,26 @@ def test_a_gap_after_downtime_is_filled_from_the_last_seal_on(world: World, inst
     assert request.tags == {RANGE_START: str(day(1)), RANGE_END: str(day(5))}
 
 
+def test_a_lost_database_of_dagster_costs_its_history_alone(world: World, tmp_path: Path) -> None:
+    """As the runbook has it: an empty one is made, and what is due follows from the lake."""
+    for name in ("lost", "empty"):
+        (tmp_path / name).mkdir()
+    with dg.DagsterInstance.local_temp(str(tmp_path / "lost")) as instance:
+        assert run(world, instance, "daily", DAYS[:2]).success
+    before = world.contents("seals/")
+    with dg.DagsterInstance.local_temp(str(tmp_path / "empty")) as instance:
+        assert instance.get_runs() == []
+        request = ask(world, instance)
+        assert isinstance(request, dg.RunRequest)
+        assert request.tags == {RANGE_START: str(day(2)), RANGE_END: str(day(2))}
+        assert run(world, instance, "daily", DAYS[2:]).success
+        # Doing a day once more that the lost one had done verifies it, and changes nothing.
+        assert run(world, instance, "daily", DAYS[:1]).success
+    after = world.contents("seals/")
+    assert {key: after[key] for key in before} == before
+    assert len(world.pipeline().sealed_days()) == len(DAYS)
+
+
 def test_days_sealed_and_not_published_go_first(world: World, instance: dg.DagsterInstance) -> None:
     pipeline = world.pipeline()
     pipeline.land()
