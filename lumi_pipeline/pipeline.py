@@ -422,8 +422,8 @@ class Pipeline:
         size = LogView(self.lake.store).state().published_size
         if size > 1:
             raise LakeError(
-                f"log/checkpoint is of {size} entries, but no day is sealed here: the lake was lost, or 'root' is wrong. "
-                "Nothing was written; restore the lake from a backup first"
+                f"log/checkpoint is of {size} entries, but no day is sealed here: the lake was lost, or 'root' is "
+                "wrong. Nothing was written; restore the lake from a backup first"
             )
 
     def _require_genesis(self) -> Genesis:

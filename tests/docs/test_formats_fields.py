@@ -427,12 +427,12 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
 
 def prune(world: World, wrap: Callable[[ObjectStore], ObjectStore]) -> None:
     """Prune a day of which some rows have to stay, and erase one of these."""
-    [event] = world.record("globex", at(2, "13:00:00"))
-    [kept] = world.record("initech", at(2, "13:00:00"))
-    world.clock.now = at(9)
+    [event] = world.record("globex", at(5))
+    [kept] = world.record("initech", at(5))
+    world.clock.now = at(12)
     world.pipeline(wrap).run()
     hold = Holds(world.pipeline().operator).place("initech", "a test")
-    assert Pruner(world.pipeline(wrap, retention_days=1, destinations=(), feeds=())).prune(at(3).date()).days
+    assert Pruner(world.pipeline(wrap, retention_days=1, destinations=(), feeds=())).prune(at(6).date()).days
     Holds(world.pipeline().operator).release(hold.hold_id, "a test")
     assert Eraser(world.pipeline(wrap)).erase(Selection("initech", event_ids=(kept.event_id,)), "a test").order
     assert event.event_id not in {id_ for (id_,) in world.select("SELECT event_id FROM audit_outbox")}
