@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 
 from lumi_pipeline.compute import Compute
 from lumi_pipeline.erasure.confirming import Erasures, ReadErasures
+from lumi_pipeline.pruning.confirming import Prunings, ReadPrunings
 from lumi_pipeline.sealing import Progress, Sealer
 from lumi_pipeline.stores.roots import LakeAddress
 from lumi_pipeline.verdict import Verdict
@@ -24,6 +25,7 @@ class DayUnit:
     address: LakeAddress
     genesis: bytes
     erasures: ReadErasures
+    prunings: ReadPrunings
     day: date
 
 
@@ -31,7 +33,8 @@ def verify_day(unit: DayUnit) -> Verdict:
     """Recompute the day from its stored rows. Nothing is written."""
     lake = unit.address.open(_now)
     genesis = Genesis.parse(unit.genesis)
-    sealer = Sealer(lake, genesis, _now, Erasures.already(lake, unit.erasures))
+    erasures, prunings = Erasures.already(lake, unit.erasures), Prunings.already(lake, unit.prunings)
+    sealer = Sealer(lake, genesis, _now, erasures, prunings)
     [verdict] = verify_days(lake, sealer, genesis, [unit.day])
     return verdict
 
@@ -40,14 +43,14 @@ def verify_days_apart(
     compute: Compute,
     address: LakeAddress,
     genesis: Genesis,
-    erasures: Erasures,
+    sealer: Sealer,
     days: Sequence[date],
     *,
     progress: Progress,
 ) -> Iterator[Verdict]:
     """Yield the verdicts on sealed days in order, as :func:`~lumi_pipeline.verification.verify_days` does."""
-    read = erasures.read()
-    for verdict in compute.map(verify_day, (DayUnit(address, genesis.encode(), read, day) for day in days)):
+    erasures, prunings, entry = sealer.erasures.read(), sealer.prunings.read(), genesis.encode()
+    for verdict in compute.map(verify_day, (DayUnit(address, entry, erasures, prunings, day) for day in days)):
         progress(int(str(verdict.facts.get("events", "0"))))
         yield verdict
 

@@ -112,4 +112,4 @@ def _judge_days(pipeline: Pipeline, genesis: Genesis, days: Sequence[date]) -> I
             yield from verify_days(pipeline.lake, sealer, genesis, days, meter.advance)
         else:
             address = LakeAddress.of(pipeline.config)
-            yield from verify_days_apart(compute, address, genesis, sealer.erasures, days, progress=meter.advance)
+            yield from verify_days_apart(compute, address, genesis, sealer, days, progress=meter.advance)

@@ -7,11 +7,11 @@ operator's own chain, recomputed from its genesis to its head, has the event tha
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Self
 
 from lumi_pipeline.catalogue import OUTBOX_PRUNED
 from lumi_pipeline.erasure.operatorchain import OperatorEvent, read_operator_chain
-from lumi_pipeline.errors import RecordError, UnfinishedPruning
+from lumi_pipeline.errors import LumiError, RecordError, UnfinishedPruning
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.outbox import Outbox
 from lumi_pipeline.pruned import Pruned, pruned_keys, read_pruned
@@ -20,6 +20,18 @@ from transparency.encoding import Json
 from transparency.errors import VerificationError
 
 AGAIN: Final = "running 'lumi prune' again completes it, whatever day it is given"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPrunings:
+    """What the operator's chain says was pruned, as it was read, for whoever can't open the outbox.
+
+    ``failure`` is why it could not be read.
+    """
+
+    given: tuple[Pruned, ...]
+    operator_tenant: str
+    failure: LumiError | None = None
 
 
 @dataclass(slots=True)
@@ -33,9 +45,30 @@ class Prunings:
     outbox: Callable[[], Outbox]
     operator_tenant: str
     _given: list[Pruned] | None = field(default=None, init=False)
+    _failure: LumiError | None = field(default=None, init=False)
+
+    def read(self) -> ReadPrunings:
+        """Read all that any check needs."""
+        try:
+            return ReadPrunings(tuple(self.given()) if pruned_keys(self.lake) else (), self.operator_tenant)
+        except LumiError as error:
+            return ReadPrunings((), self.operator_tenant, error)
+
+    @classmethod
+    def already(cls, lake: Lake, read: ReadPrunings) -> Self:
+        """Prunings as somebody else read them."""
+
+        def no_outbox() -> Outbox:
+            raise AssertionError("what the outbox holds of prunings was read before")
+
+        prunings = cls(lake, no_outbox, read.operator_tenant)
+        prunings._given, prunings._failure = list(read.given), read.failure
+        return prunings
 
     def given(self) -> list[Pruned]:
         """What the operator's chain says was pruned, in that order."""
+        if self._failure is not None:
+            raise self._failure
         if self._given is None:
             chain = read_operator_chain(self.outbox(), self.lake, self.operator_tenant, {OUTBOX_PRUNED})
             self._given = pruned_by(chain.events)

@@ -12,6 +12,7 @@ from lumi_pipeline.verdict import Status, Verdict
 from tests.erasure.forgetting import forget, lived_in
 from tests.lake.judging import judge
 from tests.lake.world import World, at, day
+from tests.pruning.aging import aged, prune_world
 
 
 @pytest.fixture
@@ -33,10 +34,10 @@ def apart(world: World, place: str) -> tuple[list[Verdict], int]:
     genesis = pipeline.genesis()
     assert genesis is not None
     done: list[int] = []
-    erasures = pipeline.sealer(genesis).erasures
+    sealer = pipeline.sealer(genesis)
     days = [found for found in pipeline.lake.sealed_days() if found >= genesis.first_day]
     address = LakeAddress.of(world.config)
-    found = verify_days_apart(open_compute(place), address, genesis, erasures, days, progress=done.append)
+    found = verify_days_apart(open_compute(place), address, genesis, sealer, days, progress=done.append)
     return list(found), sum(done)
 
 
@@ -67,6 +68,18 @@ def test_what_was_erased_is_known_to_those_who_cannot_open_the_outbox(tmp_path: 
     found, _ = apart(world, "inline")
     assert found == together(world)
     assert {verdict.status for verdict in found} == {Status.VERIFIED}
+
+
+def test_what_was_pruned_is_known_to_them_as_well(tmp_path: Path) -> None:
+    world = World.create(tmp_path / "world", at(0))
+    aged(world)
+    prune_world(world)
+    found, _ = apart(world, "inline")
+    assert found == together(world)
+    assert [verdict.reason for verdict in found] == ["pruned", "pruned", "ok", "ok"]
+    world.place.lose_outbox()
+    lost, _ = apart(world, "inline")
+    assert [verdict.status for verdict in lost] == [*([Status.INCOMPLETE] * 2), *([Status.VERIFIED] * 2)]
 
 
 @pytest.mark.slow
