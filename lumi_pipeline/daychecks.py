@@ -10,12 +10,12 @@ from datetime import date
 from typing import Final
 
 from lumi_pipeline.errors import LakeError, LumiError
+from lumi_pipeline.judgements import failure
 from lumi_pipeline.lake import Lake, seal_prefix
 from lumi_pipeline.profile import day_profile
 from lumi_pipeline.sealedday import current_files, load_manifest, load_sealed_day, read_day_record
 from lumi_pipeline.tenantdays import stored_tenants
 from lumi_pipeline.verdict import Status, Verdict
-from lumi_pipeline.verification import failure
 from transparency.checkpoint import parse_signed_checkpoint
 from transparency.encoding import b64encode
 from transparency.entries import DayRecord, Genesis, day_index

@@ -6,10 +6,9 @@ The command line and Dagster both work through :class:`Pipeline` and add nothing
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
-from pathlib import Path
 from typing import Final
 
 from lumi_pipeline.acknowledging import acknowledge, open_report
@@ -28,6 +27,7 @@ from lumi_pipeline.landing import LandingReport, land
 from lumi_pipeline.outbox import Outbox
 from lumi_pipeline.outbox.opening import open_outbox
 from lumi_pipeline.pending import Pending
+from lumi_pipeline.policyfile import read_policy
 from lumi_pipeline.proofindex import index_missing
 from lumi_pipeline.pruning.confirming import Prunings
 from lumi_pipeline.publishing import PublishReport, publish, refresh
@@ -35,6 +35,7 @@ from lumi_pipeline.rebase import Rebaser
 from lumi_pipeline.recorder import AuditRecorder
 from lumi_pipeline.rotating import KeyState, look_at_key, next_key
 from lumi_pipeline.rotation import Role, order_rotation
+from lumi_pipeline.runreport import RunReport
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
 from lumi_pipeline.sealing import Progress, Sealer, SealReport
 from lumi_pipeline.site import refresh_site
@@ -50,22 +51,11 @@ from transparency.policy import Policy
 
 Clock = Callable[[], datetime]
 Sleep = Callable[[float], None]
-_MAX_POLICY: Final = 1 << 20
 _PLAUSIBLE_DAYS: Final = 3653
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class RunReport:
-    """What one run did: what it landed, the days it sealed, what it published."""
-
-    landing: LandingReport
-    seals: tuple[SealReport, ...]
-    publication: PublishReport | None
-    seconds: float
 
 
 class Pipeline:
@@ -102,7 +92,7 @@ class Pipeline:
     def trust(self) -> Policy | None:
         """What this side pins: the policy file, else the log keys in the key files; None when there is neither."""
         if self.config.policy_file is not None:
-            return _read_policy(self.config.policy_file)
+            return read_policy(self.config.policy_file)
         files = self.keyring.files[Role.LOG]
         if not files.path.exists() and not files.next_path.exists():
             return None
@@ -223,7 +213,7 @@ class Pipeline:
 
     def witness_policy(self) -> Policy | None:
         """The policy, if it names witnesses."""
-        policy = None if self.config.policy_file is None else _read_policy(self.config.policy_file)
+        policy = None if self.config.policy_file is None else read_policy(self.config.policy_file)
         return policy if policy and policy.witnesses else None
 
     def submit(self) -> Cosigning:
@@ -452,13 +442,3 @@ class Pipeline:
         if through is not None and through > complete and day_end(through) > to_micros(self.clock()):
             raise SealError(f"{through} is not over yet; the last complete day is {complete}")
         return complete if through is None else through
-
-
-def _read_policy(path: Path) -> Policy:
-    try:
-        with path.open("rb") as file:
-            return Policy.parse(file.read(_MAX_POLICY + 1))
-    except OSError as error:
-        raise ConfigError(f"the policy file {path} can't be read: {error.strerror}") from None
-    except FormatError as error:
-        raise ConfigError(f"the policy file {path}: {error}") from None

@@ -21,20 +21,21 @@ import pyarrow as pa
 
 from lumi_pipeline.acknowledging import break_report, is_acknowledged, keep_report
 from lumi_pipeline.chain import Break, ChainEnd, ChainFold, ChainState
+from lumi_pipeline.dayrecords import check_gone, check_holds_landed, check_totals, day_ranges, tenant_records
 from lumi_pipeline.days import day_end, day_start
 from lumi_pipeline.erasure.confirming import Erasures
 from lumi_pipeline.errors import ChainBroken, ConcurrentRun, LakeError, LumiError
 from lumi_pipeline.events import from_micros
 from lumi_pipeline.genesis import write_genesis
-from lumi_pipeline.hashing import genesis_hash, tenant_key
+from lumi_pipeline.hashing import genesis_hash
 from lumi_pipeline.lake import Lake, describe_parquet, events_prefix, in_parts, seal_prefix
 from lumi_pipeline.pending import DayRange, Pending
 from lumi_pipeline.pruned import Pruned
 from lumi_pipeline.pruning.confirming import Prunings
-from lumi_pipeline.records import Manifest, StoredFile, TenantDay
+from lumi_pipeline.records import Manifest, StoredFile
 from lumi_pipeline.rotation import Role, due, pending_rotations
 from lumi_pipeline.sealedday import SealedDay, event_files, load_manifest, load_sealed_day
-from lumi_pipeline.tenantdays import DayTenants, SealedTenant, read_day_tenants
+from lumi_pipeline.tenantdays import DayTenants, read_day_tenants
 from transparency.entries import DayRecord, Genesis, day_index
 from transparency.errors import ObjectConflict, ObjectMissing
 from transparency.keys import VerifierKey
@@ -171,8 +172,8 @@ class Sealer:
                 fold.add(table)
                 if progress:
                     progress(len(table))
-        records, breaks = _records(manifest.day, fold, ranges, chain_ids, lambda *_: b"")
-        _check_gone(manifest.day, gone, fold)
+        records, breaks = tenant_records(manifest.day, fold, ranges, chain_ids, lambda *_: b"")
+        check_gone(manifest.day, gone, fold)
         tenants = DayTenants(manifest.day, {**records, **gone}, expected.landing_floor)
         for tenant_id in sorted(
             set(tenants.tenants) | set(expected.tenants) | set(before.tenants.tenants if before else ())
@@ -183,7 +184,7 @@ class Sealer:
                 )
             if tenant_id not in expected.tenants:
                 raise LakeError(f"{manifest.day}: tenant {tenant_id} has no record, although it had one the day before")
-        _check_totals(manifest, fold, tenants, breaks, sum(t.record.count for t in gone.values()))
+        check_totals(manifest, fold, tenants, breaks, sum(t.record.count for t in gone.values()))
         if stored is not None:
             self.prunings.check_day(stored)
         self.erasures.check(str(manifest.day), fold.tenants)
@@ -204,7 +205,7 @@ class Sealer:
             # A run crashed between manifest and day record: what the manifest fixed stands, if it verifies and leaves
             # nothing out.
             tenants, breaks = self.recompute(manifest, before)
-            _check_holds_landed(tenants, _ranges(day, before, pending), pending)
+            check_holds_landed(tenants, day_ranges(day, before, pending), pending)
             if breaks:
                 self._require_acknowledgement(day, breaks)
             record = self._record(day, before, tenants, manifest, announced=announced)
@@ -233,7 +234,7 @@ class Sealer:
         chain_ids = {tenant_id: t.chain_id for tenant_id, t in before.tenants.tenants.items()} if before else {}
         chain_ids.update({tenant_id: cursor.chain_id for tenant_id, cursor in pending.tenants.items()})
         fold = self._fold(day, before, chain_ids)
-        ranges = _ranges(day, before, pending)
+        ranges = day_ranges(day, before, pending)
         files: list[StoredFile] = []
         for part in in_parts(pending.rows(ranges)):
             file = self._lake.put_parquet(f"{events_prefix(day)}part-{len(files):05d}", part)
@@ -242,7 +243,7 @@ class Sealer:
                 fold.add(table)
         self.erasures.check(f"{day} is not sealed", fold.tenants)
         floor = pending.floor_after({tenant_id: r.end.next_seq for tenant_id, r in ranges.items()})
-        records, breaks = _records(day, fold, ranges, chain_ids, pending.prev_hash)
+        records, breaks = tenant_records(day, fold, ranges, chain_ids, pending.prev_hash)
         if breaks:
             self._require_acknowledgement(day, breaks)
         return DayTenants(day, records, floor), breaks, files
@@ -373,92 +374,3 @@ def _stretches(days: Sequence[date], pending: Pending) -> Iterator[list[date]]:
 @cache
 def _software() -> dict[str, str]:
     return {"lumi-pipeline": version("lumi-pipeline"), "pyarrow": pa.__version__}
-
-
-def _ranges(day: date, before: SealedDay | None, pending: Pending) -> dict[str, DayRange]:
-    """Every tenant's range of the day, idle ones included; who has no event yet is not a tenant yet."""
-    known = before.tenants.tenants if before else {}
-    ranges = {}
-    for tenant_id in sorted(set(known) | set(pending.tenants)):
-        record = known[tenant_id].record if tenant_id in known else None
-        first = record.next if record else 0
-        if tenant_id in pending.tenants:
-            ranges[tenant_id] = pending.day_range(tenant_id, first, day)
-        elif record:
-            ranges[tenant_id] = DayRange(first, ChainEnd(first, record.head_after))
-        if record is None and ranges[tenant_id].end.next_seq == 0:
-            del ranges[tenant_id]
-    return ranges
-
-
-def _check_holds_landed(tenants: DayTenants, ranges: Mapping[str, DayRange], pending: Pending) -> None:
-    """Raise if any row that was landed for the day lies past what a manifest's records hold of its tenant."""
-    known = tenants.tenants
-    left = {t: DayRange(known[t].record.next if t in known else 0, r.end) for t, r in ranges.items()}
-    for rows in pending.rows(left):
-        tenant_id, seq = rows.column("tenant_id")[0], rows.column("seq")[0]
-        raise LakeError(
-            f"{seal_prefix(tenants.day)}manifest.json was altered: it leaves out tenant {tenant_id} seq {seq}, which "
-            f"was landed for {tenants.day}. Nothing is sealed yet; move the manifest away and seal the day again"
-        )
-
-
-def _records(
-    day: date,
-    fold: ChainFold,
-    ranges: Mapping[str, DayRange],
-    chain_ids: Mapping[str, bytes],
-    prev_hash: Callable[[str, int], bytes],
-) -> tuple[dict[str, SealedTenant], tuple[Break, ...]]:
-    """Make every tenant's record; where the day's last row is lost, ``prev_hash`` tells what its follower links to."""
-    tenants: dict[str, SealedTenant] = {}
-    breaks: list[Break] = []
-    for tenant_id, r in ranges.items():
-        rows = fold.finish(tenant_id, r.end)
-        breaks += rows.breaks
-        head_after = r.end.head
-        if head_after is None:
-            whole = rows.state.next_seq == r.end.next_seq
-            head_after = rows.state.head if whole else prev_hash(tenant_id, r.end.next_seq)
-        record = TenantDay(
-            day,
-            tenant_key(tenant_id),
-            rows.start.next_seq,
-            rows.count,
-            r.end.next_seq,
-            rows.tree.root(),
-            rows.start.head,
-            head_after,
-            len(rows.breaks),
-        )
-        tenants[tenant_id] = SealedTenant(tenant_id, chain_ids[tenant_id], record)
-    breaks.sort(key=lambda b: (b.tenant_id, b.seq, b.kind))
-    return tenants, tuple(breaks)
-
-
-def _check_gone(day: date, gone: Mapping[str, SealedTenant], fold: ChainFold) -> None:
-    """Of rows that were pruned the records remain: each has to go on from the day before."""
-    for tenant_id, tenant in gone.items():
-        if tenant_id in fold.tenants:
-            raise LakeError(
-                f"{day}: rows of tenant {tenant_id}, which were pruned, are in a file of rows that were not"
-            )
-        state, record = fold.start(tenant_id), tenant.record
-        if (state.next_seq, state.head) != (record.first, record.head_before) or not record.unbroken:
-            raise LakeError(
-                f"{day}: the record of tenant {tenant_id}, whose rows were pruned, does not go on from the day before"
-            )
-
-
-def _check_totals(
-    manifest: Manifest, fold: ChainFold, tenants: DayTenants, breaks: tuple[Break, ...], pruned: int
-) -> None:
-    strangers = set(fold.tenants) - set(tenants.tenants)
-    if strangers:
-        raise LakeError(f"{manifest.day}: rows of tenant {min(strangers)}, which has no tenant-day record")
-    rows = sum(t.count for t in fold.tenants.values()) + pruned
-    if (rows, len(tenants.tenants), len(breaks)) != (manifest.events, manifest.tenants, manifest.breaks):
-        raise LakeError(
-            f"{manifest.day}: the files hold {rows} events, {len(tenants.tenants)} tenants and {len(breaks)} breaks, "
-            f"the manifest says {manifest.events}, {manifest.tenants} and {manifest.breaks}"
-        )

@@ -4,37 +4,30 @@ Goes on after a failure, so that one run names everything that is wrong. Nothing
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, timedelta
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from lumi_pipeline.acknowledging import check_acknowledgements, declared_breaks
-from lumi_pipeline.chain import Break, ChainEnd, ChainFold, ChainState, Gap
-from lumi_pipeline.days import day_end, day_range
+from lumi_pipeline.acknowledging import check_acknowledgements
+from lumi_pipeline.chain import Break, ChainEnd, ChainFold, ChainState
+from lumi_pipeline.days import day_range
 from lumi_pipeline.erasure.confirming import Erasures
 from lumi_pipeline.erasure.orders import newest_order
 from lumi_pipeline.errors import (
     LakeError,
     LandingError,
     LumiError,
-    OutboxLocked,
-    OutboxMissing,
-    ReplacedOutbox,
     UnfinishedErasure,
     UnfinishedLanding,
     UnfinishedPruning,
 )
-from lumi_pipeline.events import MIN_MICROS, from_micros, to_micros
+from lumi_pipeline.events import MIN_MICROS
 from lumi_pipeline.genesis import GENESIS_KEY
 from lumi_pipeline.hashing import genesis_hash
+from lumi_pipeline.judgements import Found, failure, judged, raise_found, spelled_out
 from lumi_pipeline.lake import REWRITTEN, Lake, events_prefix, seal_prefix
-from lumi_pipeline.landing import Cursor, heads_ahead, landing_key, landings, read_cursors
-from lumi_pipeline.outbox import Outbox, Snapshot
+from lumi_pipeline.landing import landing_key, landings
 from lumi_pipeline.pending import DayRange, Pending
 from lumi_pipeline.pruned import KEPT, pruned_keys, pruned_prefix
-from lumi_pipeline.prunedgaps import read_gaps
 from lumi_pipeline.pruning.confirming import AGAIN, Prunings
 from lumi_pipeline.rotation import ORDERS, Role, read_rotations
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
@@ -45,9 +38,9 @@ from lumi_pipeline.superseding import record_name
 from lumi_pipeline.tenantdays import DayTenants, stored_tenants
 from lumi_pipeline.verdict import Status, Verdict
 from transparency.audit import check_journal
-from transparency.encoding import Json, format_timestamp, parse_day
+from transparency.encoding import Json, parse_day
 from transparency.entries import Genesis
-from transparency.errors import EncodingError, FormatError, ObjectMissing, StoreError, VerificationError
+from transparency.errors import EncodingError, ObjectMissing, VerificationError
 from transparency.logview import LogView
 from transparency.policy import Policy
 from transparency.verify import LogVerdict, Problem, fsck
@@ -61,14 +54,12 @@ _SITES = {
     SiteState.MISSING: "There is no index.html; it is written by: lumi log site",
 }
 """What is said of the site: it is no evidence, so it fails nothing."""
-_SHOWN = 20
-"""How many breaks a verdict spells out; it always says how many there are."""
 
 
 def verify_published(lake: Lake, policy: Policy, progress: Callable[[int, int], None] | None = None) -> Verdict:
     """Recompute everything public from the log's entries and hold its private journal and the sealed records to it."""
 
-    def check() -> _Found:
+    def check() -> Found:
         report = fsck(lake.store, policy, progress=progress)
         log = report.log
         problems = [
@@ -83,13 +74,13 @@ def verify_published(lake: Lake, policy: Policy, progress: Callable[[int, int], 
         days = (
             f"its records run from {log.genesis.first_day} to {log.last_day}" if log.last_day else "it has no records"
         )
-        return _Found(
+        return Found(
             f"log {log.checkpoint.origin}, {log.checkpoint.size} entries, {report.objects} objects; {days}.",
             f"Signed by {log.policy.log_key.fingerprint}.",
             _SITES[site_state(lake.store)],
         )
 
-    return _judged("log", check)
+    return judged("log", check)
 
 
 def verify_days(
@@ -136,7 +127,7 @@ def verify_folders(lake: Lake, genesis: Genesis | None) -> Iterator[Verdict]:
 def verify_erasures(erasures: Erasures) -> Iterator[Verdict]:
     """Hold every order of erasure against the event of the operator's chain that gave it; without any, say nothing."""
 
-    def check() -> _Found:
+    def check() -> Found:
         given, unfinished = erasures.given(), [k.order for k in erasures.known() if k.outcome is None]
         if unfinished:
             raise UnfinishedErasure(
@@ -144,10 +135,10 @@ def verify_erasures(erasures: Erasures) -> Iterator[Verdict]:
                 f"{unfinished[0].tenant_id} is under way or was interrupted; 'lumi erase --resume' completes it"
             )
         events = sum(len(order.events) for order in given)
-        return _Found(f"{len(given)} erasure(s) of {events} event(s), each ordered by an event of the operator.")
+        return Found(f"{len(given)} erasure(s) of {events} event(s), each ordered by an event of the operator.")
 
     if newest_order(erasures.lake) >= 0:
-        yield _judged("erasures", check)
+        yield judged("erasures", check)
 
 
 def verify_prunings(prunings: Prunings) -> Iterator[Verdict]:
@@ -157,12 +148,12 @@ def verify_prunings(prunings: Prunings) -> Iterator[Verdict]:
     with the outbox.
     """
 
-    def check() -> _Found:
+    def check() -> Found:
         records = prunings.check_all()
         days, events = {record.day for record in records}, {record.event_id for record in records}
-        return _Found(f"{len(days)} day(s) were pruned under policy, as {len(events)} event(s) of the operator say.")
+        return Found(f"{len(days)} day(s) were pruned under policy, as {len(events)} event(s) of the operator say.")
 
-    verdict = _judged("prunings", check)
+    verdict = judged("prunings", check)
     if verdict.reason in {"pruned", "unfinished"} or pruned_keys(prunings.lake):
         yield verdict
 
@@ -170,7 +161,7 @@ def verify_prunings(prunings: Prunings) -> Iterator[Verdict]:
 def verify_landings(lake: Lake, sealed: DayTenants | None, erasures: Erasures) -> Verdict:
     """Check every landing's commit object and files, and the chains of the rows that are not sealed yet."""
 
-    def check() -> _Found:
+    def check() -> Found:
         floor, sealed_day = (sealed.landing_floor, sealed.day) if sealed else (0, None)
         present = set(lake.store.list("landed/"))
         known: set[str] = set()
@@ -193,7 +184,7 @@ def verify_landings(lake: Lake, sealed: DayTenants | None, erasures: Erasures) -
         uncommitted = _check_landed_files(unlisted, number)
         with Pending(lake, floor) as pending:
             fold, breaks = _fold_pending(pending, sealed)
-        _raise_found(breaks)
+        raise_found(breaks)
         erasures.check("landings", fold.tenants)
         erasures.check_carried_out("landings", fold.tenants)
         rows = sum(tenant.count for tenant in fold.tenants.values())
@@ -202,75 +193,9 @@ def verify_landings(lake: Lake, sealed: DayTenants | None, erasures: Erasures) -
                 f"{uncommitted[0]} belongs to no landing yet. Either a landing is under way or was interrupted; then "
                 f"'lumi land' completes it. Or {landing_key(number + 1)} was lost; then restore it from a backup"
             )
-        return _Found(f"{number + 1} landing(s); {rows} landed event(s) are not sealed yet.", events=rows)
+        return Found(f"{number + 1} landing(s); {rows} landed event(s) are not sealed yet.", events=rows)
 
-    return _judged("landings", check)
-
-
-def verify_outbox(
-    outbox: Outbox, lake: Lake, sealed: DayTenants | None, erasures: Erasures, progress: Progress | None = None
-) -> Verdict:
-    """Recompute every chain in the outbox from its beginning, and hold it against what was landed."""
-
-    def check() -> _Found:
-        # Read before the snapshot is taken: what is landed meanwhile must not look like rows that the outbox has lost.
-        last = max(landings(lake, sealed.landing_floor if sealed else 0), key=lambda x: x.number, default=None)
-        cursors = read_cursors(lake, sealed)
-        with outbox.snapshot() as snapshot:
-            if last is not None and snapshot.system_id != last.system_id:
-                raise ReplacedOutbox(
-                    f"the outbox is another database than the one landed before ({last.system_id}); when it was "
-                    "restored on purpose, see: lumi landing rebase -h"
-                )
-            heads_ahead(snapshot, cursors)
-            gaps = read_gaps(lake, [day for day in lake.sealed_days() if sealed and day <= sealed.day])
-            fold, breaks = _fold_outbox(snapshot, cursors, gaps, progress)
-            declared = declared_breaks(lake) if breaks else set()
-            undeclared = [found for found in breaks if (found.tenant_id, found.seq, found.kind.value) not in declared]
-            _raise_found(undeclared, list(_closing_problems(snapshot, fold, sealed)))
-        erasures.check("outbox", fold.tenants)
-        _check_no_leftovers(fold)
-        erasures.check_carried_out("outbox", fold.tenants)
-        if breaks:
-            found = "\n".join(_spelled_out(breaks))
-            raise VerificationError("declared-break", f"{len(breaks)} break(s), all acknowledged:\n{found}")
-        rows = sum(tenant.count for tenant in fold.tenants.values())
-        line = f"{rows} event(s) of {len(fold.tenants)} tenant(s) in the outbox; what was landed of them is unchanged."
-        return _Found(line, events=rows)
-
-    return _judged("outbox", check)
-
-
-def failure(subject: str, error: LumiError) -> Verdict:
-    """An error as a verdict: what could not be read at all leaves the verification incomplete, all else fails it."""
-    if isinstance(error, VerificationError):
-        return Verdict(subject, Status.FAILED, error.reason, (str(error),))
-    if isinstance(error, UnfinishedLanding | UnfinishedErasure | UnfinishedPruning):
-        return Verdict(subject, Status.INCOMPLETE, "unfinished", (str(error),))
-    if isinstance(error, OutboxMissing | OutboxLocked):
-        return Verdict(subject, Status.INCOMPLETE, "unavailable", (str(error),))
-    if isinstance(error, StoreError) and not isinstance(error, ObjectMissing):
-        return Verdict(subject, Status.INCOMPLETE, "unavailable", (str(error),))
-    reason = (
-        "missing" if isinstance(error, ObjectMissing) else "malformed" if isinstance(error, FormatError) else "altered"
-    )
-    return Verdict(subject, Status.FAILED, reason, (str(error),))
-
-
-class _Found:
-    """What a check that found nothing wrong has to say, and how many events it recomputed."""
-
-    def __init__(self, *lines: str, events: int = 0) -> None:
-        self.lines = lines
-        self.events = events
-
-
-def _judged(subject: str, check: Callable[[], _Found]) -> Verdict:
-    try:
-        found = check()
-    except LumiError as error:
-        return failure(subject, error)
-    return Verdict(subject, Status.VERIFIED, "ok", found.lines, {"events": str(found.events)})
+    return judged("landings", check)
 
 
 def _check_entries(lake: Lake, log: LogVerdict) -> Iterator[Problem]:
@@ -311,7 +236,7 @@ def _day_verdict(report: SealReport) -> Verdict:
         facts |= {"pruned": str(pruned.events), "pruned_by": pruned.event_id}
     if not report.breaks:
         return Verdict(str(report.day), Status.VERIFIED, "pruned" if report.pruned else "ok", (line,), facts)
-    found = (line, f"Finding: sealed with {len(report.breaks)} declared break(s):", *_spelled_out(report.breaks))
+    found = (line, f"Finding: sealed with {len(report.breaks)} declared break(s):", *spelled_out(report.breaks))
     return Verdict(str(report.day), Status.FAILED, "declared-break", found, facts)
 
 
@@ -384,84 +309,3 @@ def _fold_pending(pending: Pending, sealed: DayTenants | None) -> tuple[ChainFol
         fold.add(table)
     breaks = [found for tenant_id, end in ends.items() for found in fold.finish(tenant_id, end).breaks]
     return fold, breaks
-
-
-def _fold_outbox(
-    snapshot: Snapshot, cursors: dict[str, Cursor], gaps: Mapping[str, Sequence[Gap]], progress: Progress | None
-) -> tuple[ChainFold, list[Break]]:
-    heads = snapshot.heads()
-    columns = (heads.column(name).to_pylist() for name in ("tenant_id", "chain_id", "next_seq", "head_hash"))
-    known = {
-        tenant_id: Cursor(chain_id, after, head, 0, head)
-        for tenant_id, chain_id, after, head in zip(*columns, strict=True)
-    }
-    fold = ChainFold(lambda t: ChainState(0, genesis_hash(t, known[t].chain_id), MIN_MICROS), trees=False, gaps=gaps)
-    breaks: list[Break] = []
-    for table in snapshot.rows([(tenant_id, 0) for tenant_id in known]):
-        fold.add(table)
-        _check_landed(table, cursors)
-        if progress:
-            progress(len(table))
-    for tenant_id, head in known.items():
-        breaks += fold.finish(tenant_id, ChainEnd(head.next_seq, head.head)).breaks
-    return fold, breaks
-
-
-def _check_no_leftovers(fold: ChainFold) -> None:
-    leftover = {tenant_id: rows.leftover for tenant_id, rows in fold.tenants.items() if rows.leftover}
-    if leftover:
-        raise UnfinishedPruning(
-            f"the outbox still holds {sum(leftover.values())} row(s) of {len(leftover)} tenant(s), {min(leftover)} "
-            "among them, of days that were pruned: it was interrupted, or a backup from before was restored; "
-            f"{AGAIN}"
-        )
-
-
-def _closing_problems(snapshot: Snapshot, fold: ChainFold, sealed: DayTenants | None) -> Iterator[str]:
-    """What keeps new events out of closed days must be as recorder and closing left it, and no chain without head."""
-    closed = to_micros(snapshot.closed_before)
-    if sealed is not None and closed < day_end(sealed.day):
-        yield f"audit_close was altered: {from_micros(closed):%Y-%m-%d} is open, and {sealed.day} is sealed"
-    headless = snapshot.headless()
-    if headless is not None:
-        yield f"tenant {headless} has events but no chain head, so they are never landed; restore the head"
-    heads = snapshot.heads()
-    times: list[int] = heads.column("last_recorded_at").cast(pa.int64()).to_numpy().tolist()
-    for tenant_id, found in zip(heads.column("tenant_id").to_pylist(), times, strict=True):
-        rows = fold.tenants[str(tenant_id)].state
-        expected = max(rows.not_before, closed)
-        if found != expected:
-            yield (
-                f"tenant {tenant_id} seq {rows.next_seq}: the next event could be given any time from "
-                f"{format_timestamp(from_micros(found))} on, and not {format_timestamp(from_micros(expected))}; "
-                "last_recorded_at of its chain head was altered"
-            )
-
-
-def _check_landed(rows: pa.Table, cursors: dict[str, Cursor]) -> None:
-    """The last landed row of each tenant still has the hash it was landed with; the chain then pins all before it."""
-    landed = pa.table(
-        {
-            "tenant_id": pa.array(list(cursors), pa.string()),
-            "seq": pa.array([cursor.next_seq - 1 for cursor in cursors.values()], pa.int64()),
-            "head": pa.array([cursor.head for cursor in cursors.values()], pa.binary()),
-        }
-    )
-    hashes = rows.select(["tenant_id", "seq", "integrity_hash"])
-    met = hashes.join(landed, ["tenant_id", "seq"], join_type="inner")
-    for row in met.filter(pc.not_equal(met.column("integrity_hash").cast(pa.binary()), met.column("head"))).to_pylist():
-        raise LandingError(
-            f"tenant {row['tenant_id']} seq {row['seq']}: the outbox's chain was rewritten, its hash is "
-            f"{row['integrity_hash'].hex()} and was landed as {row['head'].hex()}"
-        )
-
-
-def _raise_found(breaks: Sequence[Break], problems: Sequence[str] = ()) -> None:
-    found = [f"{len(breaks)} break(s):", *_spelled_out(breaks)] if breaks else []
-    if found or problems:
-        raise VerificationError("chain-broken" if breaks else "outbox-altered", "\n".join([*found, *problems]))
-
-
-def _spelled_out(breaks: Sequence[Break]) -> list[str]:
-    more = [f"  … and {len(breaks) - _SHOWN} more"] if len(breaks) > _SHOWN else []
-    return [f"  {found}" for found in breaks[:_SHOWN]] + more

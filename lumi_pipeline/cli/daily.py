@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from lumi_pipeline.analytics import BuildReport
     from lumi_pipeline.chain import Break
     from lumi_pipeline.landing import LandingReport
-    from lumi_pipeline.pipeline import Pipeline, RunReport
+    from lumi_pipeline.pipeline import Pipeline
     from lumi_pipeline.publishing import PublishReport
+    from lumi_pipeline.runreport import RunReport
     from lumi_pipeline.sealing import SealReport
     from lumi_pipeline.siem.rounds import Round
 

@@ -8,7 +8,9 @@ from lumi_pipeline.cli.progress import progress
 from lumi_pipeline.compute import Inline, open_compute
 from lumi_pipeline.dayunits import verify_days_apart
 from lumi_pipeline.errors import LumiError
+from lumi_pipeline.judgements import failure
 from lumi_pipeline.keyadvice import claimed_keys
+from lumi_pipeline.outboxverification import verify_outbox
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.sealedday import load_sealed_day
 from lumi_pipeline.stores.roots import LakeAddress
@@ -16,12 +18,10 @@ from lumi_pipeline.succession import earlier_logs, verify_earlier
 from lumi_pipeline.tenantdays import DayTenants
 from lumi_pipeline.verdict import Status, Verdict
 from lumi_pipeline.verification import (
-    failure,
     verify_days,
     verify_erasures,
     verify_folders,
     verify_landings,
-    verify_outbox,
     verify_prunings,
     verify_published,
 )

@@ -6,18 +6,13 @@ from typing import Final
 from lumi_pipeline.drill.scratch import Trial
 from lumi_pipeline.errors import LumiError
 from lumi_pipeline.evidence.judging import judge_bundle
+from lumi_pipeline.judgements import failure
+from lumi_pipeline.outboxverification import verify_outbox
 from lumi_pipeline.proofs import verify_proof
 from lumi_pipeline.sealedday import load_sealed_day
 from lumi_pipeline.tenantdays import DayTenants
 from lumi_pipeline.verdict import Status, Verdict
-from lumi_pipeline.verification import (
-    failure,
-    verify_days,
-    verify_folders,
-    verify_landings,
-    verify_outbox,
-    verify_published,
-)
+from lumi_pipeline.verification import verify_days, verify_folders, verify_landings, verify_published
 from transparency.monitor import follow
 from transparency.policy import Policy
 from transparency.verify import verify_log

@@ -23,6 +23,7 @@ from lumi_pipeline.erasure.operatorchain import Act, OperatorChain
 from lumi_pipeline.erasure.orders import unfinished_order
 from lumi_pipeline.errors import ConcurrentRun, LakeError, PruneError
 from lumi_pipeline.events import uuid7
+from lumi_pipeline.outboxverification import verify_outbox
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.pruned import Pruned, pruned_keys
 from lumi_pipeline.pruning.choosing import DayPlan, plan_day
@@ -34,7 +35,6 @@ from lumi_pipeline.sealedday import SealedDay, check_pruned, load_sealed_day
 from lumi_pipeline.sealing import Sealer
 from lumi_pipeline.succession import earlier_logs, verify_earlier
 from lumi_pipeline.verdict import Status, Verdict
-from lumi_pipeline.verification import verify_outbox
 from transparency.encoding import Json
 from transparency.entries import Genesis
 from transparency.errors import ObjectConflict

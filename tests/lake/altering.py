@@ -10,11 +10,12 @@ from datetime import date
 
 from lumi_pipeline.acknowledging import check_acknowledgements
 from lumi_pipeline.chain import Break
+from lumi_pipeline.judgements import failure
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.sealedday import load_sealed_day
 from lumi_pipeline.verdict import Status, Verdict
-from lumi_pipeline.verification import failure, verify_days, verify_folders, verify_landings, verify_published
+from lumi_pipeline.verification import verify_days, verify_folders, verify_landings, verify_published
 from tests.lake.world import World
 from transparency.encoding import parse_day
 from transparency.errors import LumiError, ObjectMissing

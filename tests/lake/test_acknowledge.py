@@ -8,9 +8,9 @@ from lumi_pipeline.acknowledging import waiting_reports
 from lumi_pipeline.chain import Break, BreakKind
 from lumi_pipeline.errors import ChainBroken, RecordError, SealError
 from lumi_pipeline.events import COLUMNS
+from lumi_pipeline.outboxverification import verify_outbox
 from lumi_pipeline.sealedday import load_sealed_day
 from lumi_pipeline.verdict import Status
-from lumi_pipeline.verification import verify_outbox
 from tests.lake.judging import judge
 from tests.lake.world import World, at, day
 from transparency.entries import DayRecord

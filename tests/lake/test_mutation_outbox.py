@@ -8,9 +8,9 @@ import pytest
 from lumi_pipeline.chain import BreakKind
 from lumi_pipeline.errors import ChainBroken, LakeError, LandingError, RewoundOutbox
 from lumi_pipeline.events import COLUMNS
+from lumi_pipeline.outboxverification import verify_outbox
 from lumi_pipeline.sealedday import load_sealed_day
 from lumi_pipeline.verdict import Status, Verdict
-from lumi_pipeline.verification import verify_outbox
 from tests.lake.judging import judge
 from tests.lake.places import NewPlace
 from tests.lake.world import World, at, day

@@ -14,9 +14,10 @@ import pytest
 from lumi_pipeline.errors import ConcurrentRun
 from lumi_pipeline.keyring import Keyring
 from lumi_pipeline.landing import LandingReport
-from lumi_pipeline.pipeline import Pipeline, RunReport
+from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.publishing import PublishReport
 from lumi_pipeline.rotation import Role
+from lumi_pipeline.runreport import RunReport
 from lumi_pipeline.sealing import SealReport
 from lumi_pipeline.verdict import Status
 from tests.crashing import Killed

@@ -16,11 +16,12 @@ from lumi_pipeline.events import EVENT_SCHEMA, Event
 from lumi_pipeline.hashing import genesis_hash
 from lumi_pipeline.lake import Lake, describe_parquet
 from lumi_pipeline.landing import landing_key, landings
+from lumi_pipeline.outboxverification import verify_outbox
 from lumi_pipeline.proving import prove_event
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.sealedday import load_sealed_day
 from lumi_pipeline.verdict import Status, Verdict, worst
-from lumi_pipeline.verification import verify_days, verify_landings, verify_outbox
+from lumi_pipeline.verification import verify_days, verify_landings
 from tests.lake.chains import as_table, chain, rehashed
 from tests.lake.judging import judge
 from tests.lake.world import ORIGIN, World, at, day
