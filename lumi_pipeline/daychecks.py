@@ -40,7 +40,7 @@ def manifest_matches_bytes(lake: Lake, day: date) -> Verdict:
         files = (stored_tenants(manifest), *current_files(lake, day))
         size = sum(len(lake.read(file)) for file in files)
         erased = len(set(files) - set(manifest.files))
-        rewritten = f", {erased} of them rewritten by an erasure" if erased else ""
+        rewritten = f", {erased} of them written since, by an erasure or a pruning" if erased else ""
         return f"{len(files)} file(s) of {size} bytes in all are the ones that were sealed{rewritten}"
 
     return _judged(day, check)

@@ -57,6 +57,7 @@ def test_an_unfinished_erasure_goes_first(world: World) -> None:
     assert status(world) is Status.VERIFIED
 
 
+@pytest.mark.slow
 def test_it_is_refused_until_a_lock_ends(s3: S3, world: World) -> None:
     for mode, refused in (("compliance", True), ("governance", False)):
         lock = ObjectLock(Retention(mode, 1), lambda: datetime.now(UTC), ("events/", "seals/"))

@@ -80,7 +80,7 @@ class Prunings(Sequences):
             self.bundles.append(write(first + timedelta(days=1)))
 
 
-TestPrunings = Prunings.TestCase
+TestPrunings = pytest.mark.slow(Prunings.TestCase)
 TestPrunings.settings = settings(
     max_examples=4, stateful_step_count=8, deadline=None, suppress_health_check=list(HealthCheck)
 )
