@@ -410,7 +410,8 @@ class Pipeline:
     def _check_not_lost(self) -> None:
         """A lake that has a public log and no sealed day was lost: what is written into it now gets in the way."""
         size = LogView(self.lake.store).state().published_size
-        if size > 1:
+        # Whatever is published was sealed before; so if another run did both just now, its day is there by now.
+        if size > 1 and not self.lake.sealed_days():
             raise LakeError(
                 f"log/checkpoint is of {size} entries, but no day is sealed here: the lake was lost, or 'root' is "
                 "wrong. Nothing was written; restore the lake from a backup first"
