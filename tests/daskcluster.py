@@ -13,7 +13,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a real Dask scheduler with two worker processes, each with a nanny that starts it anew."""
     distributed = pytest.importorskip("distributed", reason="distributed is not installed; it is in the extra [dask]")

@@ -10,6 +10,7 @@ from lumi_pipeline.doctor.clocks import judge_clock
 from lumi_pipeline.doctor.examination import Examination, Place
 from lumi_pipeline.doctor.findings import Check, Finding, not_configured, not_tried, ok, problem, warning
 from lumi_pipeline.doctor.probes import PREFIX, probing
+from lumi_pipeline.evidence.drafts import DRAFTS
 from lumi_pipeline.stores.s3 import S3Store
 from lumi_pipeline.stores.s3errors import FAILURES, code_of
 
@@ -149,8 +150,9 @@ def _expires_objects(rule: Mapping[str, object]) -> bool:
 
 
 def _reaches(rule: str, prefix: str) -> bool:
-    """Whether a rule for the prefix ``rule`` reaches anything under ``prefix`` but probes."""
-    return (rule.startswith(prefix) or prefix.startswith(rule)) and not rule.startswith(f"{prefix}{PREFIX}")
+    """Whether a rule for the prefix ``rule`` reaches anything under ``prefix`` but probes and drafts."""
+    passing = (f"{prefix}{PREFIX}", f"{prefix}{DRAFTS}")
+    return (rule.startswith(prefix) or prefix.startswith(rule)) and not rule.startswith(passing)
 
 
 def _s3(place: Place) -> S3Store:

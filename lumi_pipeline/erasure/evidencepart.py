@@ -16,6 +16,7 @@ from lumi_pipeline.errors import ErasureError, EvidenceError
 from lumi_pipeline.evidence.bundlefiles import EVENTS, Unrecognised, open_bundle
 from lumi_pipeline.evidence.csvblocks import read_events
 from lumi_pipeline.evidence.csvform import CsvFault
+from lumi_pipeline.evidence.drafts import purge_drafts
 from lumi_pipeline.evidence.monthly import MonthlyEvidence
 from lumi_pipeline.evidence.period import Asked, check_not_pruned
 from lumi_pipeline.evidence.superseding import PREFIX, SupersededBundle, asked_by_name, record_key, rewritten_key
@@ -42,6 +43,8 @@ class EvidencePart:
 
     def erase(self, order: Order) -> Touched:
         """Make those bundles anew, and delete the old ones."""
+        # Drafts hold payload too. One that is written after this is never completed, as there is an order by now.
+        purge_drafts(self._lake)
         objects = size = events = 0
         for asked, keys, rows in list(self._holding(order.tenant_id, order.events)):
             new = rewritten_key(asked, order.number)

@@ -26,7 +26,9 @@ PAGE: Final = "verify.html"
 SCRIPT: Final = "verify.py"
 SUMMED: Final = (README, EVENTS, PROOFS, VKEY, PAGE, SCRIPT)
 """What has a line in ``SHA256SUMS``."""
-NAMES: Final = frozenset((*SUMMED, SUMS, SIGNATURE))
+UNSIGNED: Final = tuple(sorted((*SUMMED, SUMS)))
+"""What lies in a ZIP file before the signature, which is made last."""
+NAMES: Final = frozenset((*UNSIGNED, SIGNATURE))
 
 _MIB: Final = 1 << 20
 MAX_SMALL: Final = _MIB

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 
 from lumi_pipeline.chain import Break
-from lumi_pipeline.errors import EvidenceError, LakeError
+from lumi_pipeline.errors import LakeError
 from lumi_pipeline.evidence.period import Asked
 from lumi_pipeline.evidence.proofsfile import TYPE
 from lumi_pipeline.hashing import tenant_key
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.sealedday import SealedDay
-from transparency.checkpoint import Checkpoint, parse_signed_checkpoint
+from transparency.checkpoint import Checkpoint, SignedCheckpoint, parse_signed_checkpoint
 from transparency.encoding import Json, b64encode, canonical_json
 from transparency.entries import Genesis, day_index
 from transparency.logview import LogView
@@ -19,13 +19,10 @@ from transparency.tiles import TileReader
 
 
 class LogProofs:
-    """Proofs from the public log as it is now."""
+    """Proofs from the public log as it was when ``published`` was its checkpoint."""
 
-    def __init__(self, lake: Lake, genesis: Genesis) -> None:
+    def __init__(self, lake: Lake, genesis: Genesis, published: SignedCheckpoint) -> None:
         self._view = LogView(lake.store)
-        published = self._view.published()
-        if published is None:
-            raise EvidenceError("the log is not published yet; 'lumi publish' publishes it")
         self.signed = published.data
         self.genesis = genesis
         self.checkpoint = published.checkpoint
@@ -33,11 +30,11 @@ class LogProofs:
         self._first: tuple[bytes, Checkpoint, TileReader] | None = None
 
     def genesis_path(self) -> list[Json]:
-        """Inclusion of the genesis in the latest checkpoint."""
+        """Inclusion of the genesis in that checkpoint."""
         return _texts(inclusion_proof(self._tiles, 0, self.checkpoint.size))
 
     def day(self, day: date) -> dict[str, Json]:
-        """Inclusion of a day's record in the latest checkpoint, and in the first one that was kept for it."""
+        """Inclusion of a day's record in that checkpoint, and in the first one that was kept for it."""
         index = day_index(self.genesis.first_day, day)
         first, checkpoint, tiles = self._first_checkpoint(index)
         return {

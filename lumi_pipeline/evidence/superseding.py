@@ -95,6 +95,14 @@ def current_key(asked: Asked, stored: Iterable[str]) -> str:
     return rewritten_key(asked, max(erasures)) if erasures else bundle_key(asked)
 
 
+def current_keys(every: Iterable[Asked], stored: Iterable[str]) -> dict[Asked, str]:
+    """Where each of these bundles is that counts now, of all keys under ``evidence/``."""
+    by_tenant: dict[str, list[str]] = {}
+    for key in stored:
+        by_tenant.setdefault(key.removeprefix(PREFIX).partition("/")[0], []).append(key)
+    return {asked: current_key(asked, by_tenant.get(asked.tenant_id, ())) for asked in every}
+
+
 def asked_by_name(name: str) -> Asked | None:
     """Whose evidence of which period has this name, as a folder or as a ZIP file; None for another name."""
     found = _NAME.fullmatch(name)

@@ -13,8 +13,11 @@ _LEVEL: Final = 1
 
 
 def write_zip(folder: Path, names: Sequence[str], target: Path) -> None:
-    """Write these files of a folder to a new ZIP file."""
-    with zipfile.ZipFile(target, "x", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
+    """Write these files of a folder to a ZIP file, in this order; to one that is there already they are added.
+
+    Whether they are written at once or a few at a time, the same bytes come of it.
+    """
+    with zipfile.ZipFile(target, "a", zipfile.ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
         for name in names:
             entry = zipfile.ZipInfo(name, _WHEN)
             entry.compress_type = zipfile.ZIP_DEFLATED

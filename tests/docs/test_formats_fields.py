@@ -4,11 +4,11 @@ import ast
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +17,7 @@ import pytest
 from lumi_pipeline import events, records
 from lumi_pipeline.acknowledging import acknowledge, break_report
 from lumi_pipeline.chain import Break, BreakKind
+from lumi_pipeline.compute import Inline
 from lumi_pipeline.doctor.examination import Examination, Place
 from lumi_pipeline.doctor.writing import look_at_store
 from lumi_pipeline.erasure.erasing import Eraser
@@ -422,7 +423,10 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Lived:
     successor = SigningKey(ORIGIN, b"2" * 32).verifier, SigningKey(f"{ORIGIN}/evidence", b"3" * 32).verifier
     succeed(lake, world.pipeline().lake, successor, None, discard=False)
     prune(world, recording)
-    return Lived(frozenset(write.key for store in stores for write in store.writes), schemas)
+    apart = Watching(world)
+    pipeline = world.pipeline(evidence_tenants=("globex",))
+    assert MonthlyEvidence(pipeline, apart).make(at(0).date().replace(day=1)).bundles
+    return Lived(frozenset({*apart.keys, *(write.key for store in stores for write in store.writes)}), schemas)
 
 
 def prune(world: World, wrap: Callable[[ObjectStore], ObjectStore]) -> None:
@@ -436,6 +440,23 @@ def prune(world: World, wrap: Callable[[ObjectStore], ObjectStore]) -> None:
     Holds(world.pipeline().operator).release(hold.hold_id, "a test")
     assert Eraser(world.pipeline(wrap)).erase(Selection("initech", event_ids=(kept.event_id,)), "a test").order
     assert event.event_id not in {id_ for (id_,) in world.select("SELECT event_id FROM audit_outbox")}
+
+
+_Unit = TypeVar("_Unit")
+_Result = TypeVar("_Result")
+
+
+class Watching:
+    """Does work here as if it were elsewhere, and notes which objects of evidence there are after each unit."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.keys: set[str] = set()
+
+    def map(self, work: Callable[[_Unit], _Result], units: Iterable[_Unit]) -> Iterator[_Result]:
+        for result in Inline().map(work, units):
+            self.keys |= set(self._world.store.list("evidence"))
+            yield result
 
 
 def forget(world: World, wrap: Callable[[ObjectStore], ObjectStore]) -> None:
@@ -452,7 +473,7 @@ def forget(world: World, wrap: Callable[[ObjectStore], ObjectStore]) -> None:
 WORDS = {
     "<00000>": r"\d{5}",
     "<SHA-256>": "[0-9a-f]{64}",
-    "<bundle>": r"evidence-acme-\d{4}-\d\d-\d\d-\d{4}-\d\d-\d\d",
+    "<bundle>": r"evidence-(?:acme|globex)-\d{4}-\d\d-\d\d-\d{4}-\d\d-\d\d",
     "<day>": r"\d{4}-\d\d-\d\d",
     "<erasure>": r"\d{6}",
     "<hash>": "[0-9a-f]{16}",

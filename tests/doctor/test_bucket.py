@@ -8,6 +8,7 @@ import pytest
 
 from lumi_pipeline.doctor.findings import Finding, Status
 from lumi_pipeline.doctor.probes import HELD_FOR, PREFIX, STALE_AFTER, new_key
+from lumi_pipeline.evidence.drafts import DRAFTS
 from lumi_pipeline.recorder import system_clock
 from lumi_pipeline.stores.objectlock import Retention
 from tests.doctor.setups import Setup, look, look_at_everything, on_files, told
@@ -171,6 +172,7 @@ def test_lifecycle_rules_are_judged(s3: S3, tmp_path: Path) -> None:
         "": Status.PROBLEM,
         "lake/events/": Status.PROBLEM,
         f"lake/{PREFIX}": Status.OK,
+        f"lake/{DRAFTS}": Status.OK,
     }.items():
         found = with_rules(everywhere, {**expiring, "Filter": {"Prefix": prefix}})
         assert found.status == status, prefix

@@ -142,7 +142,9 @@ def _feed(world: World) -> dict[int, dict[str, Any]]:
 
 
 def test_evidence_is_made_anew_and_says_what_was_erased(kept: World) -> None:
+    kept.store.put("evidence-drafts/20240301T080000Z-0123456789abcdef/acme.zip", kept.store.get(f"{KEY}.zip"))
     forget(kept.pipeline())
+    assert kept.contents("evidence-drafts/") == {}
     assert sorted(kept.contents("evidence/")) == [f"{KEY}.erased-000000.zip", f"{KEY}.superseded-000000.json"]
     [verdict] = months(kept).judge(FEBRUARY)
     assert (verdict.status, verdict.facts["erased"]) == (Status.VERIFIED, 2)

@@ -10,7 +10,8 @@ import pytest
 from lumi_pipeline.config import load_config
 from lumi_pipeline.errors import ConfigError, EvidenceError
 from lumi_pipeline.evidence.judging import judge_bundle
-from lumi_pipeline.evidence.monthly import MonthlyBundle, MonthlyEvidence
+from lumi_pipeline.evidence.monthly import MonthlyEvidence
+from lumi_pipeline.evidence.stored import StoredBundle
 from tests.lake.places import NewPlace
 from tests.lake.world import World, at
 from transparency.store import ObjectStore
@@ -131,7 +132,7 @@ class Overtaken:
 
 
 def test_another_run_that_was_faster_wins(world: World) -> None:
-    made: list[MonthlyBundle] = []
+    made: list[StoredBundle] = []
     late = world.pipeline(
         lambda store: Overtaken(store, lambda: made.extend(months(world, "acme").make(FEBRUARY).bundles)),
         evidence_tenants=("acme",),
