@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
+from multiprocessing import parent_process
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from lumi_pipeline.errors import ComputeError, ConfigError
@@ -183,3 +185,13 @@ def _start_worker() -> None:
     # Control-C reaches the whole group of processes; the one that hands out the work says what happened, alone.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
+    Thread(target=_end_with_caller, name="compute-caller", daemon=True).start()
+
+
+def _end_with_caller() -> None:
+    # A caller that is killed tells nobody. Its workers hold both ends of the pipe that units come through, so they
+    # would wait for the next one for ever. What they were doing is done again when it is wanted again.
+    caller = parent_process()
+    if caller is not None:
+        caller.join()
+        os._exit(1)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,12 @@ def die(unit: Unit) -> int:
     if unit.number == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return unit.number
+
+
+def linger(unit: Unit) -> None:
+    """Say which process this is, and take a minute."""
+    (unit.place / f"worker-{os.getpid()}").touch()
+    time.sleep(60)
 
 
 @dataclass(frozen=True, slots=True)

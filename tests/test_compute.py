@@ -1,7 +1,11 @@
 """Units of work are done the same wherever they are done, in order, and also when workers die."""
 
 import os
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,17 @@ import pytest
 from lumi_pipeline.compute import Compute, Dask, Inline, Processes, open_compute, parse_compute
 from lumi_pipeline.errors import ComputeError, ConfigError, EventRejected
 from tests.computing import Unit, die, die_once, refuse_third, square
+from tests.daskcluster import REPOSITORY
+
+CALLER = """
+import sys
+from pathlib import Path
+from lumi_pipeline.compute import Processes
+from tests.computing import Unit, linger
+place = Path(sys.argv[1])
+if __name__ == "__main__":
+    list(Processes(2).map(linger, [Unit(number, place) for number in range(2)]))
+"""
 
 
 @pytest.fixture(params=["inline", "processes", "dask"])
@@ -57,6 +72,39 @@ def test_a_killed_worker_loses_nothing(compute: Compute, tmp_path: Path) -> None
         pytest.skip("there is no worker")
     assert list(compute.map(die_once, units(tmp_path))) == list(range(12))
     assert (tmp_path / "died").exists()
+
+
+@pytest.mark.slow
+def test_a_killed_caller_leaves_no_worker(tmp_path: Path) -> None:
+    caller = subprocess.Popen(
+        [sys.executable, "-c", CALLER, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path[1:]])},
+    )
+    try:
+        wait_until(lambda: len(list(tmp_path.glob("worker-*"))) == 2)
+    finally:
+        caller.kill()
+        caller.wait()
+    workers = [int(mark.name.removeprefix("worker-")) for mark in tmp_path.glob("worker-*")]
+    try:
+        wait_until(lambda: not any(is_running(worker) for worker in workers))
+    finally:
+        for worker in filter(is_running, workers):
+            os.kill(worker, signal.SIGKILL)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline, "in vain"
+        time.sleep(0.05)
+
+
+def is_running(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 @pytest.mark.slow
