@@ -24,6 +24,9 @@ FORMULA_STARTS: Final = "'=+-@\t\r\n\uff07\uff1d\uff0b\uff0d\uff20"
 _BATCH_ROWS: Final = 8192
 """DuckDB's threads share out whole record batches."""
 
+_QUERY_ROWS: Final = 4096
+"""What one query of DuckDB counts for, however few its rows are: some eight of them take as long as loading kernels."""
+
 
 def _cell(column: str) -> str:
     kind = EVENT_SCHEMA.field(column).type
@@ -51,7 +54,6 @@ class LineWriter:
     def __init__(self) -> None:
         self._db = duckdb.connect()
         self._db.execute("SET TimeZone = 'UTC'")
-        self._rows = 0
 
     def __enter__(self) -> Self:
         return self
@@ -63,9 +65,7 @@ class LineWriter:
         """Yield the lines of events (``EVENT_SCHEMA``), one after the other, many at a time."""
         if not len(events):
             return
-        self._rows += len(events)
-        # By all rows so far: a year of small days is worth kernels, too.
-        kernels = engine(self._rows)
+        kernels = engine(max(len(events), _QUERY_ROWS))
         if kernels is None:
             yield self._by_duckdb(events)
         else:

@@ -11,6 +11,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -39,6 +40,15 @@ _LINES: Final = 1024
 _WAITING: Final = 2 * (os.cpu_count() or 1)
 """Portions of CSV that are written or wait to be taken, at most: enough for every processor to have one."""
 
+
+@dataclass(slots=True)
+class _Asked:
+    """Rows for which kernels were not worth loading so far."""
+
+    rows: int = 0
+
+
+_asked: Final = _Asked()
 _Job = TypeVar("_Job")
 
 _LOGGER: Final = logging.getLogger(__name__)
@@ -178,10 +188,13 @@ class WrittenRecords:
 def engine(rows: int) -> Engine | None:
     """Return what is to hash so many rows; None if kernels can't be had or loading them isn't worth it.
 
-    Raises :class:`~lumi_pipeline.errors.ConfigError` if the environment asks for kernels that can't be had here.
+    It is worth it by all the rows that were asked for in this process: many small days make a large one. Raises
+    :class:`~lumi_pipeline.errors.ConfigError` if the environment asks for kernels that can't be had here.
     """
-    if rows < WORTH_LOADING and not _loaded.cache_info().currsize:
-        return None
+    if not _loaded.cache_info().currsize:
+        _asked.rows += rows  # threads that add at once lose a few
+        if _asked.rows < WORTH_LOADING:
+            return None
     return _loaded(os.environ.get(VARIABLE, ""))
 
 

@@ -130,12 +130,19 @@ def test_the_constants_are_those_of_the_standard() -> None:
     assert INITIAL_STATE[0] == isqrt(2 << 64) & 0xFFFFFFFF
 
 
-def test_few_rows_don_t_load_kernels() -> None:
+def test_few_rows_don_t_load_kernels_and_few_rows_many_times_do() -> None:
     code = (
-        "import sys; from lumi_pipeline.kernels.engine import engine; assert engine(100) is None;"
-        "assert 'numba' not in sys.modules; print('fine')"
+        "import sys; from lumi_pipeline.kernels.engine import WORTH_LOADING, engine; assert engine(100) is None;"
+        "assert engine(WORTH_LOADING - 101) is None; assert 'numba' not in sys.modules;"
+        "assert engine(1); assert engine(0); print('fine')"
     )
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"LUMI_KERNELS": "plain"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ran.stdout == "fine\n", ran.stderr
 
 
