@@ -12,12 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import lumi_pipeline
+from benchmarks.multiplying import multiply
 from lumi_pipeline.config import load_config
 from lumi_pipeline.demo import make_demo
 from lumi_pipeline.demo.report import CONFIG_NAME, OUTBOX_NAME
 from lumi_pipeline.events import EVENT_SCHEMA
 from lumi_pipeline.lake import ROW_GROUP_ROWS
 from lumi_pipeline.pipeline import Pipeline
+
+DEMO_EVENTS = 200_000
+"""What the demo is asked for. More events than that are copies of them, so many at a time."""
 
 LAST_DAY = date(2025, 3, 31)
 """Long over, so that its events can be sealed, and fixed, so that everybody measures the same ones."""
@@ -28,30 +32,40 @@ _MAKERS = ("demo/*.py", "outbox/**/*", "events.py", "hashing.py", "recorder.py")
 
 
 class Dataset:
-    """So many events of so many tenants over so many days.
+    """So many events of so many tenants over so many days; above ``DEMO_EVENTS``, a multiple of that.
 
     The outbox is made once and kept in ``home``; lakes live in ``scratch``.
     """
 
     def __init__(self, home: Path, scratch: Path, events: int, days: int, tenants: int = TENANTS) -> None:
-        self.events = events
+        self._copies = max(1, events // DEMO_EVENTS)
+        self.events = events if self._copies == 1 else self._copies * DEMO_EVENTS
         self.last_day = LAST_DAY
+        self._home = home
         self._days = days
         self._tenants = tenants
-        self._directory = home / f"{events}-events-{days}-days-{tenants}-tenants-{_recipe()}"
+        self._directory = home / f"{self.events}-events-{days}-days-{tenants}-tenants-{_recipe()}"
         self._scratch = scratch / f"{days}-days-{tenants}-tenants"
 
     @cached_property
     def directory(self) -> Path:
         """The demo: outbox, keys and configuration. Killed while making it, a run leaves nothing that counts."""
-        make_demo(
-            self._directory,
-            days=self._days,
-            tenants=self._tenants,
-            events=self.events,
-            seed=SEED,
-            through=self.last_day,
-        )
+        if self._copies == 1:
+            make_demo(
+                self._directory,
+                days=self._days,
+                tenants=self._tenants,
+                events=self.events,
+                seed=SEED,
+                through=self.last_day,
+            )
+        elif not (self._directory / OUTBOX_NAME).exists():
+            demo = Dataset(self._home, self._scratch, DEMO_EVENTS, self._days, self._tenants)
+            for file in (demo.config, *demo.directory.glob("keys/*")):
+                copy = self._directory / file.relative_to(demo.directory)
+                copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                shutil.copy(file, copy)
+            multiply(demo.outbox, self._directory / OUTBOX_NAME, self._copies)
         return self._directory
 
     @property

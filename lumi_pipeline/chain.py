@@ -188,7 +188,7 @@ class ChainFold:
         seq, time, stored = columns.seq[span], columns.recorded_at[span], columns.integrity[span]
         expected_seq = _shifted(seq + 1, rows.state.next_seq)
         expected_prev = np.vstack([np.frombuffer(rows.state.head, np.uint8)[None, :], stored[:-1]])
-        unlinked = (columns.prev[span] != expected_prev).any(axis=1) | (seq < expected_seq)
+        unlinked = _differ(columns.prev[span], expected_prev) | (seq < expected_seq)
         misplaced = time < _shifted(time, rows.state.not_before)
         until = self._until[tenant_id] if isinstance(self._until, Mapping) else self._until
         if until is not None:
@@ -295,7 +295,9 @@ def _shifted(values: npt.NDArray[np.int64], first: int) -> npt.NDArray[np.int64]
 
 
 def _differ(left: Digests, right: Digests) -> npt.NDArray[np.bool_]:
-    return np.asarray((left != right).any(axis=1), np.bool_)
+    # As four numbers each, which takes a fraction of the time that 32 bytes take.
+    bits = left.view(np.uint64) ^ right.view(np.uint64)
+    return np.asarray(bits[:, 0] | bits[:, 1] | bits[:, 2] | bits[:, 3], np.bool_)
 
 
 def _missing(tenant_id: str, first: int, next_seq: int) -> Break:

@@ -286,6 +286,25 @@ def in_parts(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(held)
 
 
+def in_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Regroup a stream of tables into tables of ``ROW_GROUP_ROWS`` rows, the last aside, each column in one chunk.
+
+    So what is written does not depend on where the rows came from.
+    """
+    held: list[pa.Table] = []
+    rows = 0
+    for table in tables:
+        held.append(table)
+        rows += len(table)
+        while rows >= ROW_GROUP_ROWS:
+            joined = pa.concat_tables(held)
+            yield joined.slice(0, ROW_GROUP_ROWS).combine_chunks()
+            held = [joined.slice(ROW_GROUP_ROWS)]
+            rows -= ROW_GROUP_ROWS
+    if rows:
+        yield pa.concat_tables(held).combine_chunks()
+
+
 def check_values(table: pa.Table, name: str) -> None:
     """Raise unless every value is one that its column can hold: text in UTF-8, a time in the calendar, no stray null.
 

@@ -83,7 +83,7 @@ class LandedRows:
             }
         )
         with ExitStack() as opened:
-            self._db = opened.enter_context(checked_views(lake, {"sealed": sealed, "landed": landed}))
+            self._db = opened.enter_context(checked_views(lake, {"sealed": sealed, "landed": landed})).db
             self._db.register("wanted", wanted)
             self._opened = opened.pop_all()
 

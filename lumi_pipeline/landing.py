@@ -23,6 +23,7 @@ from lumi_pipeline.events import MIN_MICROS, from_micros
 from lumi_pipeline.hashing import genesis_hash
 from lumi_pipeline.lake import Lake, in_parts
 from lumi_pipeline.outbox import Outbox, Snapshot
+from lumi_pipeline.overlapping import overlapped
 from lumi_pipeline.records import StoredFile, json_text
 from lumi_pipeline.sealedjson import encode_sealed, parse_sealed
 from lumi_pipeline.superseding import Superseded, effective, rewritten_landings
@@ -304,13 +305,18 @@ def _keep(
     lake: Lake, number: int, rows: Iterator[pa.Table], fold: ChainFold
 ) -> tuple[tuple[StoredFile, ...], dict[date, int]]:
     """Verify and write the rows part by part; return the files, and how many rows lie in each UTC day."""
-    files: list[StoredFile] = []
     days: dict[date, int] = {}
-    for part in in_parts(rows):
-        fold.add(part)
-        _count_days(part, days)
-        files.append(lake.put_parquet(f"{landed_prefix(number)}part-{len(files):05d}", part))
-    return tuple(files), days
+
+    def verified() -> Iterator[tuple[int, pa.Table]]:
+        for part in enumerate(in_parts(rows)):
+            fold.add(part[1])
+            _count_days(part[1], days)
+            yield part
+
+    def keep(part: tuple[int, pa.Table]) -> StoredFile:
+        return lake.put_parquet(f"{landed_prefix(number)}part-{part[0]:05d}", part[1])
+
+    return tuple(overlapped(keep, verified())), days
 
 
 def _settle(fold: ChainFold, heads: Mapping[str, Cursor]) -> tuple[list[LandedTenant], list[Break]]:

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
 from types import TracebackType
 from typing import Self
 
@@ -28,6 +28,7 @@ from lumi_pipeline.days import DAY_MICROS, day_end
 from lumi_pipeline.errors import LakeError
 from lumi_pipeline.events import MIN_MICROS, from_micros
 from lumi_pipeline.lake import Lake
+from lumi_pipeline.landedmerge import LandedMerge
 from lumi_pipeline.landing import Cursor, LandedTenant, landed_breaks, landed_tenants, landings
 
 _DOUBTS = frozenset({BreakKind.INTEGRITY, BreakKind.LINK})
@@ -87,7 +88,15 @@ class Pending:
         files = [file for landing in self._landings for file in landing.event_files]
         self._spans: dict[str, list[_Span]] = {}
         with ExitStack() as opened:
-            self._db = opened.enter_context(checked_views(lake, {"landed": files}))
+            views = opened.enter_context(checked_views(lake, {"landed": files}))
+            self._db = views.db
+            places = iter(views.places["landed"])
+            self._merge = LandedMerge.open(
+                [
+                    (landing, shares, list(islice(places, len(landing.event_files))))
+                    for landing, shares in zip(self._landings, landed, strict=True)
+                ]
+            )
             if files:
                 with reading_rows():
                     self._spans = self._load_spans()
@@ -137,6 +146,9 @@ class Pending:
         """Yield the rows of these ranges sorted by (tenant_id, seq), in tables of bounded size."""
         wanted = {tenant_id: r for tenant_id, r in ranges.items() if r.first < r.end.next_seq}
         if not wanted or not any(landing.files for landing in self._landings):
+            return
+        if self._merge is not None:
+            yield from self._merge.rows({tenant_id: (r.first, r.end.next_seq) for tenant_id, r in wanted.items()})
             return
         self._db.register("wanted", _ranges_table(wanted))
         yield from sorted_events(

@@ -29,6 +29,7 @@ from lumi_pipeline.events import from_micros
 from lumi_pipeline.genesis import write_genesis
 from lumi_pipeline.hashing import genesis_hash
 from lumi_pipeline.lake import Lake, describe_parquet, events_prefix, in_parts, seal_prefix
+from lumi_pipeline.overlapping import overlapped
 from lumi_pipeline.pending import DayRange, Pending
 from lumi_pipeline.pruned import Pruned
 from lumi_pipeline.pruning.confirming import Prunings
@@ -236,10 +237,16 @@ class Sealer:
         fold = self._fold(day, before, chain_ids)
         ranges = day_ranges(day, before, pending)
         files: list[StoredFile] = []
-        for part in in_parts(pending.rows(ranges)):
-            file = self._lake.put_parquet(f"{events_prefix(day)}part-{len(files):05d}", part)
+
+        def keep(part: tuple[int, pa.Table]) -> StoredFile:
+            return self._lake.put_parquet(f"{events_prefix(day)}part-{part[0]:05d}", part[1])
+
+        def read_back(file: StoredFile) -> tuple[StoredFile, list[pa.Table]]:
+            return file, list(self._lake.read_events(file, threads=False))
+
+        for file, tables in overlapped(read_back, overlapped(keep, enumerate(in_parts(pending.rows(ranges))))):
             files.append(file)
-            for table in self._lake.read_events(file):
+            for table in tables:
                 fold.add(table)
         self.erasures.check(f"{day} is not sealed", fold.tenants)
         floor = pending.floor_after({tenant_id: r.end.next_seq for tenant_id, r in ranges.items()})

@@ -269,11 +269,31 @@ def test_a_lost_event_leaves_all_others_where_they_were(world: World) -> None:
     assert _sealed_rows(world) == {(f"t.{lost}", seq): [seq // 3] for lost, seq in rows}
 
 
-def test_a_landed_file_that_vanishes_while_it_is_read_is_an_error_of_ours(world: World) -> None:
-    world.record("acme", at(0))
+def test_a_landed_file_that_vanishes_before_it_is_read_is_an_error_of_ours(world: World) -> None:
+    # What has a break is sorted by a database, which opens the files late; others are open by then.
+    world.record("acme", at(0), at(0))
+    world.tamper("UPDATE audit_outbox SET action = 'OTHER' WHERE seq = 0")
     world.pipeline().land()
     with _pending(world) as pending:
         for key in list(world.store.list("landed/")):
             world.store.delete(key)
         with pytest.raises(LakeError):
             list(pending.rows({"acme": DayRange(0, ChainEnd(1, None))}))
+
+
+def test_intact_landings_and_broken_ones_are_cut_into_the_same_tables(world: World) -> None:
+    for count in (3, 50, 1, 700, 20):
+        for tenant_id in ("acme", "globex", "initech"):
+            world.record(tenant_id, *[at(0)] * count)
+        world.pipeline().land()
+    wanted = {"acme": DayRange(2, ChainEnd(760, None)), "initech": DayRange(0, ChainEnd(774, None))}
+    with _pending(world) as pending:
+        merged = list(pending.rows(wanted))
+    world.record("globex", at(0))
+    world.tamper("UPDATE audit_outbox SET action = 'OTHER' WHERE tenant_id = 'globex' AND seq = 774")
+    assert world.pipeline().land().breaks
+    with _pending(world) as pending:
+        assert list(pending.rows(wanted)) == merged
+    assert [len(table) for table in merged] == [758 + 774]
+    seqs = list(zip(*(merged[0].column(name).to_pylist() for name in ("tenant_id", "seq")), strict=True))
+    assert seqs == [("acme", seq) for seq in range(2, 760)] + [("initech", seq) for seq in range(774)]
