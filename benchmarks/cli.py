@@ -25,12 +25,20 @@ _PATH = click.Path(path_type=Path)
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
 @click.option("--events", type=click.IntRange(1, 100_000_000), help=f"How many events. [{_EVENTS}]")
 @click.option("--quick", is_flag=True, help=f"{_QUICK_EVENTS} events and fewer runs: to see that it works.")
+@click.option("--runs", type=click.IntRange(1, 100), help=f"How often each side runs. [{_RUNS}]")
 @click.option("--only", "names", multiple=True, type=click.Choice(NAMES), help="Only this row; repeat for several.")
 @click.option("--json", "file", metavar="FILE", type=_PATH, help="Where the figures go. [data/local/bench/<time>.json]")
 @click.option("--markdown", type=_PATH, metavar="FILE", help="Where to write the table as Markdown too.")
 @click.option("--data", "home", metavar="DIR", type=_PATH, default="data/local/bench", help="Where data sets are kept.")
 def bench(
-    *, events: int | None, quick: bool, names: tuple[str, ...], file: Path | None, markdown: Path | None, home: Path
+    *,
+    events: int | None,
+    quick: bool,
+    runs: int | None,
+    names: tuple[str, ...],
+    file: Path | None,
+    markdown: Path | None,
+    home: Path,
 ) -> None:
     """Measure the pipeline against what one could have used instead.
 
@@ -38,7 +46,7 @@ def bench(
     """
     began = datetime.now(UTC)
     events = events or (_QUICK_EVENTS if quick else _EVENTS)
-    runs = _QUICK_RUNS if quick else _RUNS
+    runs = runs or (_QUICK_RUNS if quick else _RUNS)
     machine = describe_machine()
     rows: list[Row] = []
     failure: Exception | None = None

@@ -2,14 +2,17 @@
 
 import re
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from benchmarks.command import Finished, compare_commands, run_python
-from benchmarks.dataset import Dataset
+from benchmarks.dataset import TENANTS, Dataset
 from benchmarks.landingpostgresql import fill
+from benchmarks.measuring import Comparison
 from benchmarks.row import Memory, Row
 from benchmarks.server import postgresql
 from lumi_pipeline.outbox.postgresql import PostgresOutbox
@@ -18,45 +21,91 @@ from lumi_pipeline.outboxaddress import postgresql_address
 
 def measure(data: Dataset, runs: int) -> Row:
     """Land, seal and publish the one day of ``data`` in a new lake, in a process of its own."""
-    lake, copied = data.fresh("daily"), data.fresh("daily-copied")
+    copied = data.fresh("daily-copied")
+    with _served(data) as job:
+
+        def plain() -> Finished:
+            data.fresh(copied.name)
+            return run_python(["-m", "benchmarks.copying", job.url, str(copied)])
+
+        def same(_ours: Finished, _theirs: Finished) -> bool:
+            return job.is_published() and _content(job.lake.glob("events/*/*")) == _content(copied.glob("*"))
+
+        compared = compare_commands(job.run, plain, same, runs)
+    return _row(
+        "daily",
+        "the whole daily job: PostgreSQL to landed, verified, sealed and published day",
+        "a plain copy: the same rows as Arrow (ADBC, one connection), written as the same Parquet, unverified",
+        data,
+        compared,
+    )
+
+
+def measure_growth(data: Dataset, runs: int) -> Row:
+    """The same of ten times as many events as there are in another day of as many tenants."""
+    tenth = data.like(events=max(1, data.events // 10))
+    with _served(data) as job, _served(tenth) as small:
+        compared = compare_commands(job.run, small.run, lambda *_: job.is_published() and small.is_published(), runs)
+    return _row(
+        "daily-growth",
+        "the whole daily job",
+        f"the same job with {tenth.events:,} events",
+        data,
+        compared,
+    )
+
+
+def measure_one_tenant(data: Dataset, runs: int) -> Row:
+    """The same of events that are all of one tenant."""
+    many = data.like(tenants=TENANTS)
+    with _served(data) as job, _served(many) as usual:
+        compared = compare_commands(job.run, usual.run, lambda *_: job.is_published() and usual.is_published(), runs)
+    return _row(
+        "daily-one-tenant",
+        "the whole daily job, all events being one tenant's",
+        f"the same job with as many events of {TENANTS} tenants",
+        data,
+        compared,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """The daily job on an outbox in PostgreSQL at ``url``."""
+
+    data: Dataset
+    url: str
+    config: Path
+    lake: Path
+
+    def run(self) -> Finished:
+        self.data.fresh(self.lake.name)
+        settings = ["--config", str(self.config), "--root", str(self.lake)]
+        through = self.data.last_day.isoformat()
+        return run_python(["-m", "lumi_pipeline", *settings, "run", "--through", through])
+
+    def is_published(self) -> bool:
+        return (self.lake / "log" / "checkpoint").exists()
+
+
+@contextmanager
+def _served(data: Dataset) -> Iterator[_Job]:
+    """Put the events into a PostgreSQL server."""
     with postgresql() as url:
         PostgresOutbox.init(postgresql_address(url), "lumi-operator")
         fill(url, data)
         config = data.config.with_name("postgresql.toml")  # in a file, as a command line would show the password
         config.write_text(re.sub("(?m)^outbox = .*", f'outbox = "{url}"', data.config.read_text()))
         config.chmod(0o600)
+        yield _Job(data, url, config, data.fresh("daily"))
 
-        def mine() -> Finished:
-            data.fresh(lake.name)
-            return run_python(
-                [
-                    "-m",
-                    "lumi_pipeline",
-                    "--config",
-                    str(config),
-                    "--root",
-                    str(lake),
-                    "run",
-                    "--through",
-                    data.last_day.isoformat(),
-                ]
-            )
 
-        def plain() -> Finished:
-            data.fresh(copied.name)
-            return run_python(["-m", "benchmarks.copying", url, str(copied)])
-
-        def same(_ours: Finished, _theirs: Finished) -> bool:
-            return (lake / "log" / "checkpoint").exists() and _content(lake.glob("events/*/*")) == _content(
-                copied.glob("*")
-            )
-
-        compared = compare_commands(mine, plain, same, runs)
+def _row(name: str, what: str, against: str, data: Dataset, compared: Comparison[Finished, Finished]) -> Row:
     ours, theirs = zip(*compared.results, strict=True)
     return Row(
-        name="daily",
-        what="the whole daily job: PostgreSQL to landed, verified, sealed and published day",
-        against="a plain copy: the same rows as Arrow (ADBC, one connection), written as the same Parquet, unverified",
+        name=name,
+        what=what,
+        against=against,
         amount=data.events,
         unit="events",
         mine=compared.mine,

@@ -45,7 +45,12 @@ class Dataset:
         self._days = days
         self._tenants = tenants
         self._directory = home / f"{self.events}-events-{days}-days-{tenants}-tenants-{_recipe()}"
-        self._scratch = scratch / f"{days}-days-{tenants}-tenants"
+        self._lakes = scratch
+        self._scratch = scratch / f"{self.events}-events-{days}-days-{tenants}-tenants"
+
+    def like(self, *, events: int | None = None, tenants: int | None = None) -> "Dataset":
+        """Another data set that differs in this only."""
+        return Dataset(self._home, self._lakes, events or self.events, self._days, tenants or self._tenants)
 
     @cached_property
     def directory(self) -> Path:
@@ -60,7 +65,7 @@ class Dataset:
                 through=self.last_day,
             )
         elif not (self._directory / OUTBOX_NAME).exists():
-            demo = Dataset(self._home, self._scratch, DEMO_EVENTS, self._days, self._tenants)
+            demo = self.like(events=DEMO_EVENTS)
             for file in (demo.config, *demo.directory.glob("keys/*")):
                 copy = self._directory / file.relative_to(demo.directory)
                 copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

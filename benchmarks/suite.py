@@ -49,6 +49,8 @@ _SUITE: Final = {
     "record-batch": _Entry(recording.batches, 1),
     "seal": _Entry(sealing.measure, 1),
     "daily": _Entry(daily.measure, 1),
+    "daily-growth": _Entry(daily.measure_growth, 1),
+    "daily-one-tenant": _Entry(daily.measure_one_tenant, 1, 1),
     "verify-all": _Entry(history.measure, _HISTORY_DAYS),
     "prove": _Entry(proofs.prove, 1),
     "prove-cold": _Entry(proofs.prove_cold, 1),

@@ -40,7 +40,7 @@ class LandedMerge:
         return cls(opened) if sum(landing.largest for landing in opened) <= _HELD_BYTES else None
 
     def rows(self, wanted: Mapping[str, tuple[int, int]]) -> Iterator[pa.Table]:
-        """Yield the rows of these tenants from the first seq given to before the second, a row group's worth a table."""
+        """Yield the rows of these tenants from the first seq given to before the second, in order and regrouped."""
         return in_groups(self._pieces(wanted))
 
     def _pieces(self, wanted: Mapping[str, tuple[int, int]]) -> Iterator[pa.Table]:

@@ -33,7 +33,16 @@ from tests.lake.chains import as_table, chain, erased, rehashed
 from tests.lake.world import at
 
 COMMANDS = ("verify-all", "prove-cold", "verify-proof-cold", "evidence-write", "evidence-verify")
-SERVED = ("land-postgresql", "record", "record-16", "record-hot", "record-batch", "daily")
+SERVED = (
+    "land-postgresql",
+    "record",
+    "record-16",
+    "record-hot",
+    "record-batch",
+    "daily",
+    "daily-growth",
+    "daily-one-tenant",
+)
 EVENTS = 400
 
 
