@@ -100,6 +100,22 @@ class TenantRows:
         """Whether a seq lies in a gap."""
         return any(gap.first <= seq < gap.end.next_seq for gap in self.gaps)
 
+    def take(self, later: "TenantRows") -> bool:
+        """Take in the rows that follow, folded apart from the state before their first row as that row gives it.
+
+        False, and nothing is taken, if any row of either is broken or they don't go on from these. What is broken can
+        then be told by folding all of them in order.
+        """
+        begin, reached = later.start, self.state
+        goes_on = (begin.next_seq, begin.head) == (reached.next_seq, reached.head)
+        if self.breaks or later.breaks or not goes_on or begin.not_before < reached.not_before:
+            return False
+        self.tree.merge(later.tree)
+        self.state = later.state
+        self.count += later.count
+        self.erased |= later.erased
+        return True
+
 
 class ChainFold:
     """Verify sorted rows of any number of tenants, in bounded memory.

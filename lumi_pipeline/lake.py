@@ -287,20 +287,22 @@ def in_parts(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
 
 
 def in_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Regroup a stream of tables into tables of ``ROW_GROUP_ROWS`` rows, the last aside, each column in one chunk.
+    """Regroup a stream of tables into tables of ``ROW_GROUP_ROWS`` rows, each column in one chunk.
 
-    So what is written does not depend on where the rows came from.
+    So what is written does not depend on where the rows came from. The last one may have fewer rows, and one that takes
+    ``PART_BYTES`` with fewer.
     """
     held: list[pa.Table] = []
-    rows = 0
+    rows = size = 0
     for table in tables:
         held.append(table)
         rows += len(table)
-        while rows >= ROW_GROUP_ROWS:
+        size += table.nbytes
+        while rows >= ROW_GROUP_ROWS or (rows and size >= PART_BYTES):
             joined = pa.concat_tables(held)
             yield joined.slice(0, ROW_GROUP_ROWS).combine_chunks()
-            held = [joined.slice(ROW_GROUP_ROWS)]
-            rows -= ROW_GROUP_ROWS
+            rest = joined.slice(ROW_GROUP_ROWS)
+            held, rows, size = [rest], len(rest), rest.nbytes
     if rows:
         yield pa.concat_tables(held).combine_chunks()
 

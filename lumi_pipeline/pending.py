@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
-from itertools import islice, pairwise
+from itertools import pairwise
 from types import TracebackType
 from typing import Self
 
@@ -28,7 +28,7 @@ from lumi_pipeline.days import DAY_MICROS, day_end
 from lumi_pipeline.errors import LakeError
 from lumi_pipeline.events import MIN_MICROS, from_micros
 from lumi_pipeline.lake import Lake
-from lumi_pipeline.landedmerge import LandedMerge
+from lumi_pipeline.landedmerge import LandedMerge, Stretch, read_stretches
 from lumi_pipeline.landing import Cursor, LandedTenant, landed_breaks, landed_tenants, landings
 
 _DOUBTS = frozenset({BreakKind.INTEGRITY, BreakKind.LINK})
@@ -90,10 +90,10 @@ class Pending:
         with ExitStack() as opened:
             views = opened.enter_context(checked_views(lake, {"landed": files}))
             self._db = views.db
-            places = iter(views.places["landed"])
-            self._merge = LandedMerge.open(
+            self.places = dict(zip(files, views.places["landed"], strict=True))
+            self._merge = LandedMerge.plan(
                 [
-                    (landing, shares, list(islice(places, len(landing.event_files))))
+                    (landing, shares, [self.places[file] for file in landing.event_files])
                     for landing, shares in zip(self._landings, landed, strict=True)
                 ]
             )
@@ -147,8 +147,9 @@ class Pending:
         wanted = {tenant_id: r for tenant_id, r in ranges.items() if r.first < r.end.next_seq}
         if not wanted or not any(landing.files for landing in self._landings):
             return
-        if self._merge is not None:
-            yield from self._merge.rows({tenant_id: (r.first, r.end.next_seq) for tenant_id, r in wanted.items()})
+        stretches = self.stretches(wanted)
+        if stretches is not None:
+            yield from read_stretches(stretches, self.places)
             return
         self._db.register("wanted", _ranges_table(wanted))
         yield from sorted_events(
@@ -156,6 +157,12 @@ class Pending:
             "SELECT landed.* FROM landed JOIN wanted USING (tenant_id) WHERE seq >= first_seq AND seq < next_seq",
         )
         self._db.unregister("wanted")
+
+    def stretches(self, ranges: Mapping[str, DayRange]) -> Iterator[Stretch] | None:
+        """Where the rows of these ranges lie, in order; None if that is not known, so that they have to be sorted."""
+        if self._merge is None:
+            return None
+        return self._merge.stretches({tenant_id: (r.first, r.end.next_seq) for tenant_id, r in ranges.items()})
 
     def floor_after(self, sealed: Mapping[str, int]) -> int:
         """The first landing that holds rows past ``sealed`` (tenant → next seq), else the number of the next one."""

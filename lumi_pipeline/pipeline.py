@@ -13,6 +13,7 @@ from typing import Final
 
 from lumi_pipeline.acknowledging import acknowledge, open_report
 from lumi_pipeline.catalogue import DAY_ACKNOWLEDGED, LOG_KEY_ROTATED
+from lumi_pipeline.compute import Inline, open_compute
 from lumi_pipeline.config import OPEN, Config
 from lumi_pipeline.days import day_end, day_range, last_complete_day
 from lumi_pipeline.erasure.confirming import Erasures
@@ -38,8 +39,9 @@ from lumi_pipeline.rotation import Role, order_rotation
 from lumi_pipeline.runreport import RunReport
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
 from lumi_pipeline.sealing import Progress, Sealer, SealReport
+from lumi_pipeline.sealunits import Elsewhere
 from lumi_pipeline.site import refresh_site
-from lumi_pipeline.stores.roots import open_lake
+from lumi_pipeline.stores.roots import LakeAddress, open_lake
 from lumi_pipeline.succession import Succession, succeed
 from lumi_pipeline.witnessing import Cosigner, Cosigning
 from transparency.encoding import Json
@@ -187,7 +189,9 @@ class Pipeline:
 
     def sealer(self, genesis: Genesis) -> Sealer:
         """What seals and verifies days of the log that ``genesis`` begins."""
-        return Sealer(self.lake, genesis, self.clock, self.erasures(), self.prunings())
+        compute = open_compute(self.config.compute)
+        elsewhere = None if isinstance(compute, Inline) else Elsewhere(compute, LakeAddress.of(self.config))
+        return Sealer(self.lake, genesis, self.clock, self.erasures(), self.prunings(), elsewhere=elsewhere)
 
     @property
     def operator(self) -> Operator:

@@ -7,7 +7,7 @@ Sealing a day that is sealed is a verification: everything is recomputed from th
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,14 +28,14 @@ from lumi_pipeline.errors import ChainBroken, ConcurrentRun, LakeError, LumiErro
 from lumi_pipeline.events import from_micros
 from lumi_pipeline.genesis import write_genesis
 from lumi_pipeline.hashing import genesis_hash
-from lumi_pipeline.lake import Lake, describe_parquet, events_prefix, in_parts, seal_prefix
-from lumi_pipeline.overlapping import overlapped
+from lumi_pipeline.lake import Lake, describe_parquet, events_prefix, seal_prefix
 from lumi_pipeline.pending import DayRange, Pending
 from lumi_pipeline.pruned import Pruned
 from lumi_pipeline.pruning.confirming import Prunings
 from lumi_pipeline.records import Manifest, StoredFile
 from lumi_pipeline.rotation import Role, due, pending_rotations
 from lumi_pipeline.sealedday import SealedDay, event_files, load_manifest, load_sealed_day
+from lumi_pipeline.sealunits import Elsewhere, SealedUnit, SealUnit, cut_units, join_units, seal_unit, store_rows
 from lumi_pipeline.tenantdays import DayTenants, read_day_tenants
 from transparency.entries import DayRecord, Genesis, day_index
 from transparency.errors import ObjectConflict, ObjectMissing
@@ -86,9 +86,18 @@ class Sealer:
     """Seals days in order, each on top of the one before; also verifies days that are sealed."""
 
     def __init__(
-        self, lake: Lake, genesis: Genesis, clock: Callable[[], datetime], erasures: Erasures, prunings: Prunings
+        self,
+        lake: Lake,
+        genesis: Genesis,
+        clock: Callable[[], datetime],
+        erasures: Erasures,
+        prunings: Prunings,
+        *,
+        elsewhere: Elsewhere | None = None,
     ) -> None:
+        """``elsewhere`` is who is to seal the rows of a day, unless that is done here."""
         self._lake = lake
+        self._elsewhere = elsewhere
         self.erasures = erasures
         self.prunings = prunings
         self._genesis = genesis
@@ -236,24 +245,29 @@ class Sealer:
         chain_ids.update({tenant_id: cursor.chain_id for tenant_id, cursor in pending.tenants.items()})
         fold = self._fold(day, before, chain_ids)
         ranges = day_ranges(day, before, pending)
-        files: list[StoredFile] = []
-
-        def keep(part: tuple[int, pa.Table]) -> StoredFile:
-            return self._lake.put_parquet(f"{events_prefix(day)}part-{part[0]:05d}", part[1])
-
-        def read_back(file: StoredFile) -> tuple[StoredFile, list[pa.Table]]:
-            return file, list(self._lake.read_events(file, threads=False))
-
-        for file, tables in overlapped(read_back, overlapped(keep, enumerate(in_parts(pending.rows(ranges))))):
-            files.append(file)
-            for table in tables:
-                fold.add(table)
+        stretches = pending.stretches(ranges)
+        if stretches is None:
+            files = list(store_rows(self._lake, f"{events_prefix(day)}part-0", pending.rows(ranges), fold))
+        else:
+            starts = {tenant_id: fold.start(tenant_id) for tenant_id in ranges}
+            rows = sum(r.end.next_seq - r.first for r in ranges.values())
+            units = cut_units(day, stretches, starts, rows)
+            sealed = list(self._elsewhere.seal(units) if self._elsewhere else self._seal_here(units, pending))
+            files = [file for unit in sealed for file in unit.files]
+            if not join_units(fold, sealed):
+                fold = self._fold(day, before, chain_ids)
+                for file in files:
+                    for table in self._lake.read_events(file):
+                        fold.add(table)
         self.erasures.check(f"{day} is not sealed", fold.tenants)
         floor = pending.floor_after({tenant_id: r.end.next_seq for tenant_id, r in ranges.items()})
         records, breaks = tenant_records(day, fold, ranges, chain_ids, pending.prev_hash)
         if breaks:
             self._require_acknowledgement(day, breaks)
         return DayTenants(day, records, floor), breaks, files
+
+    def _seal_here(self, units: Iterable[SealUnit], pending: Pending) -> Iterator[SealedUnit]:
+        return (seal_unit(self._lake, unit, pending.places) for unit in units)
 
     def _finish(self, draft: "_Draft") -> SealReport:
         """Write the day record of a day whose manifest is fixed."""
