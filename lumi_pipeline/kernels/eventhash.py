@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lumi_pipeline.kernels.columns import ColumnTable
-from lumi_pipeline.kernels.compiling import kernel
+from lumi_pipeline.kernels.compiling import inlined, kernel
 from lumi_pipeline.kernels.fields import (
     BYTES16,
     BYTES32,
@@ -39,14 +39,14 @@ Bytes: TypeAlias = npt.NDArray[np.uint8]
 Words: TypeAlias = npt.NDArray[np.uint32]
 
 
-@kernel
+@inlined
 def _write_length(at: int, length: int) -> int:
     at = write_decimal(at, length)
     store_byte(at, 58)
     return at + 1
 
 
-@kernel
+@inlined
 def _write_netstring(at: int, columns: ColumnTable, number: int, row: int) -> int:
     """Write the netstring of a value; hashes in hexadecimal, numbers in decimal, times in their form."""
     if is_null(columns, number, row):

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from lumi_pipeline.kernels.columns import ColumnTable, Kind
-from lumi_pipeline.kernels.compiling import kernel
+from lumi_pipeline.kernels.compiling import inlined, kernel
 from lumi_pipeline.kernels.hexdigits import write_sixteen
 from lumi_pipeline.kernels.memory import (
     copy,
@@ -40,7 +40,7 @@ _PAIRS: Final = np.frombuffer(b"".join(b"%02d" % number for number in range(100)
 """The two digits of every number below 100, as they lie in memory."""
 
 
-@kernel
+@inlined
 def is_null(columns: ColumnTable, number: int, row: int) -> bool:
     """Tell whether column ``number`` has no value in that row."""
     if columns[number, 3] == 0:
@@ -50,7 +50,7 @@ def is_null(columns: ColumnTable, number: int, row: int) -> bool:
     return not valid
 
 
-@kernel
+@inlined
 def text_bounds(columns: ColumnTable, number: int, row: int) -> tuple[int, int]:
     """Return the address and the length of a text."""
     if columns[number, 0] == TEXT:
@@ -60,7 +60,7 @@ def text_bounds(columns: ColumnTable, number: int, row: int) -> tuple[int, int]:
     return columns[number, 1] + first, after - first
 
 
-@kernel
+@inlined
 def write_text(at: int, start: int, length: int) -> int:
     """Write so many bytes as they are; most texts are so short that a call to copy them takes longer than copying."""
     if length > 16:
@@ -103,7 +103,7 @@ def _write_digits(at: int, value: int, count: int) -> None:
         value //= 10
 
 
-@kernel
+@inlined
 def write_decimal(at: int, value: int) -> int:
     """Write a number in decimal."""
     if 0 <= value < 10:
@@ -122,7 +122,7 @@ def write_decimal(at: int, value: int) -> int:
     return at + length
 
 
-@kernel
+@inlined
 def write_hex(at: int, values: int, count: int) -> int:
     """Write that many bytes, 16 or a multiple, in lower-case hexadecimal digits."""
     for i in range(0, count, 16):
@@ -130,7 +130,7 @@ def write_hex(at: int, values: int, count: int) -> int:
     return at + 2 * count
 
 
-@kernel
+@inlined
 def write_time(at: int, micros: int) -> int:
     """Write microseconds since 1970 as ``YYYY-MM-DDTHH:MM:SS.ffffffZ``: the years 1 to 9999.
 
