@@ -80,6 +80,7 @@ def build_database(config: Config, lake: Lake, *, fresh: bool = False, progress:
     """
     started = time.monotonic()
     path = config.analyst_db
+    check_place(path)
     with _writing(path), _alone(path):
         _sweep(path)
         try:
@@ -91,6 +92,12 @@ def build_database(config: Config, lake: Lake, *, fresh: bool = False, progress:
             done = _bring_up_to_date(config, lake, progress, fresh=True)
         size = path.stat().st_size
     return replace(done, size=size, seconds=time.monotonic() - started)
+
+
+def check_place(path: Path) -> None:
+    """Refuse a path that can't be the database: a finished build would take even a device's place, if root runs it."""
+    if path.exists() and not path.is_file():
+        raise AnalystError(f"{path} is no file, so it can't be the analyst database; name another in 'analyst_db'")
 
 
 def _bring_up_to_date(config: Config, lake: Lake, progress: Progress | None, *, fresh: bool) -> BuildReport:

@@ -9,7 +9,7 @@ from typing import Final
 
 import duckdb
 
-from lumi_pipeline.analytics.building import Settings, attach
+from lumi_pipeline.analytics.building import Settings, attach, check_place
 from lumi_pipeline.analytics.schema import ACTIVITY_COLUMNS, create_macros, form
 from lumi_pipeline.config import Config, load_config
 from lumi_pipeline.errors import AnalystError
@@ -73,6 +73,7 @@ def _whole(config: Config) -> duckdb.DuckDBPyConnection:
     path = config.analyst_db
     if not path.exists():
         raise AnalystError(f"there is no analyst database {path}; 'lumi analyst build' makes it")
+    check_place(path)  # a pipe would have DuckDB wait for a writer
     with explained(path):
         db = duckdb.connect(config=_WHOLE)
         db.execute("SET TimeZone = 'UTC'")
