@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from lumi_pipeline.errors import AnalystError
+from lumi_pipeline.interrupting import interruptible
 from lumi_pipeline.wording import is_text
 
 BATCH_ROWS: Final = 2048
@@ -76,13 +77,10 @@ def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
 def _answering() -> Iterator[None]:
     """Make what DuckDB says of a query, at once or through Arrow while it runs, an error of ours."""
     try:
-        yield
+        with interruptible():
+            yield
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         raise AnalystError(_said(error)) from None
-    except RuntimeError as error:
-        if str(error) == "Query interrupted":  # what DuckDB makes of Control-C
-            raise KeyboardInterrupt from None
-        raise
 
 
 def _listed(names: AbstractSet[str]) -> str:

@@ -24,6 +24,7 @@ from lumi_pipeline.analytics.inventory import Inventory, take_inventory
 from lumi_pipeline.analytics.schema import ACTIVITY_COLUMNS, DAY_OF, create_events, create_tables, fill_actions, form
 from lumi_pipeline.config import Config
 from lumi_pipeline.errors import AnalystError
+from lumi_pipeline.interrupting import interruptible
 from lumi_pipeline.lake import EVENTS_PREFIX, Lake
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.sealedday import load_sealed_day
@@ -216,16 +217,13 @@ def _writing(path: Path) -> Iterator[None]:
     """Make what goes wrong with the file and its directory, or with DuckDB, an error of ours."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield
+        with interruptible():
+            yield
     except OSError as error:
         raise AnalystError(f"the analyst database {path} can't be written: {error.strerror or error}") from None
     except duckdb.Error as error:
         reason = str(error).partition("\n")[0]
         raise AnalystError(f"the analyst database {path} can't be built: {reason}") from None
-    except RuntimeError as error:
-        if str(error) == "Query interrupted":  # what DuckDB makes of Control-C
-            raise KeyboardInterrupt from None
-        raise
 
 
 class _Build:

@@ -85,7 +85,7 @@ def _read(about: tuple[str, str, str, str], answer: Answer) -> Lead:
 
 def _row(cells: Mapping[str, object], shown: Sequence[str]) -> Row:
     event_ids = [str(value) for name, value in cells.items() if names_events(name) and value is not None]
-    return Row(tuple(_text(cells[name]) for name in shown), tuple(event_ids))
+    return Row(tuple(_text(cells[name]) for name in shown), tuple(dict.fromkeys(event_ids)))
 
 
 def _text(value: object) -> str:
