@@ -246,12 +246,10 @@ def test_it_shows_what_investigations_find_and_how_to_go_on(world: World) -> Non
 
 def test_an_event_that_a_row_names_twice_is_proved_once() -> None:
     """The first row about a grant is the grant itself, which both of its columns with ids of events name."""
-    moments = [at(0, f"09:{minute:02}:00") for minute in range(12)]
-    actions = ["ROLE_ASSIGNED", *["REPORT_EXPORTED"] * 11]
-    events = [
-        new_event("acme", occurred_at=moment, action=action) for moment, action in zip(moments, actions, strict=True)
-    ]
-    with database(at_once(*events)) as db:
+    others = [new_event("acme", occurred_at=at(number), actor_id=f"u-{number}") for number in range(100, 160)]
+    actions = ["ROLE_ASSIGNED", *["REPORT_EXPORTED"] * 20]
+    events = [new_event("acme", occurred_at=at(0, f"09:{n:02}:00"), action=action) for n, action in enumerate(actions)]
+    with database(at_once(*events, *others)) as db:
         [lead] = [one for one in follow_leads(db, Period(day(0), day(0)), None) if one.name == "privilege-escalation"]
     assert [row.event_ids for row in lead.rows] == [(events[0].event_id,)]
 
