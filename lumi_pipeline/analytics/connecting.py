@@ -28,8 +28,8 @@ _WHOLE: Final[Settings] = {
     "enable_external_file_cache": "false",
 }
 # The directory for what does not fit memory stays open to COPY and read_csv when all others are closed, and others
-# spill there too: so a tenant has none.
-_CONFINED: Final[Settings] = {**_OFFLINE, "temp_directory": ""}
+# spill there too: so a tenant has none. Nor is it told where the operator's home is, by the default place of secrets.
+_CONFINED: Final[Settings] = {**_OFFLINE, "temp_directory": "", "secret_directory": "none"}
 _OF_TENANT: Final = {
     "events": "SELECT * FROM events WHERE tenant_id = $tenant ORDER BY seq",
     "actions": "SELECT * FROM actions WHERE $tenant IS NOT NULL",
