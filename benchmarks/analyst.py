@@ -1,7 +1,7 @@
-"""The analyst database: building it, and finding one user's newest events with it."""
+"""The analyst database: building it, finding one user's newest events with it, and asking what investigations ask."""
 
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,9 @@ from benchmarks.dataset import Dataset
 from benchmarks.measuring import compare
 from benchmarks.row import Row
 from lumi_pipeline.analytics import build_database, connect
+from lumi_pipeline.analytics.investigation import Investigation, load, names
 from lumi_pipeline.analytics.listing import Question, newest_events
+from lumi_pipeline.analytics.schema import create_macros
 from lumi_pipeline.config import Config
 
 _LIMIT = 50
@@ -47,6 +49,27 @@ def newest(data: Dataset, runs: int) -> Row:
     )
 
 
+def investigate(data: Dataset, runs: int) -> Row:
+    """Ask every investigation that takes no more than a period, against the same SQL on the Parquet files."""
+    config = configured(data, "investigate")
+    build_database(config, data.pipeline(data.published).lake)
+    files = parquet_files(data.published)
+    asked = [one for one in map(load, names()) if not any(parameter.required for parameter in one.parameters)]
+    with closing(connect(config)) as db, parquet_database(files) as parquet:
+        compared = compare(
+            lambda: lambda: answers(db, asked), lambda: lambda: answers(parquet, asked), lambda a, b: a == b, runs
+        )
+    return Row(
+        name="analyst-investigate",
+        what="every investigation that takes no more than a period, over all days and tenants, in process",
+        against="the same SQL with DuckDB on a view of the sealed Parquet",
+        amount=len(asked),
+        unit="questions",
+        mine=compared.mine,
+        plain=compared.plain,
+    )
+
+
 def build(data: Dataset, runs: int) -> Row:
     """Build the analyst database anew."""
     lake = data.pipeline(data.published).lake
@@ -69,6 +92,25 @@ def build(data: Dataset, runs: int) -> Row:
         mine=compared.mine,
         plain=compared.plain,
     )
+
+
+def answers(db: duckdb.DuckDBPyConnection, asked: Sequence[Investigation]) -> dict[str, list[str]]:
+    """The ids of the events that each investigation reports, in alphabetical order."""
+    found = {}
+    for investigation in asked:
+        batches = investigation.run(db, investigation.bind({})).batches
+        found[investigation.name] = sorted(str(id_) for b in batches for id_ in b.column("event_id").to_pylist())
+    return found
+
+
+@contextmanager
+def parquet_database(files: Sequence[str]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """What an investigation needs, without the analyst database: a view of the files, and the macros."""
+    with duckdb.connect() as db:
+        db.execute("SET TimeZone = 'UTC'")
+        db.from_parquet(list(files), hive_partitioning=True).create_view("activity")
+        create_macros(db)
+        yield db
 
 
 def configured(data: Dataset, name: str) -> Config:

@@ -65,6 +65,7 @@ _SUITE: Final = {
     "siem-deliver": _Entry(delivering.deliver, 1),
     "siem-send": _Entry(delivering.send, 1),
     "analyst-newest": _Entry(analyst.newest, _HISTORY_DAYS),
+    "analyst-investigate": _Entry(analyst.investigate, _HISTORY_DAYS),
     "analyst-build": _Entry(analyst.build, _HISTORY_DAYS),
 }
 NAMES: Final = tuple(_SUITE)

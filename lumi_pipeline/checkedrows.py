@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from lumi_pipeline.errors import LakeError
 from lumi_pipeline.events import EVENT_SCHEMA
+from lumi_pipeline.interrupting import interruptible
 from lumi_pipeline.lake import ROW_GROUP_ROWS, Lake, check_values, in_groups
 from lumi_pipeline.records import StoredFile
 
@@ -57,11 +58,8 @@ def checked_views(lake: Lake, views: Mapping[str, Sequence[StoredFile]]) -> Iter
 def reading_rows() -> Iterator[None]:
     """Make DuckDB's errors ours: a file that is gone since it was checked, or a disk too full to sort on."""
     try:
-        yield
-    except RuntimeError as error:
-        if str(error) == "Query interrupted":  # what DuckDB makes of Control-C
-            raise KeyboardInterrupt from None
-        raise
+        with interruptible():
+            yield
     except (duckdb.Error, pa.ArrowException) as error:
         reason = str(error).partition("\n")[0]
         raise LakeError(f"the landed events can't be read: {reason}") from None

@@ -220,6 +220,10 @@ class AnalystError(LumiError):
     """The analyst database is missing, is of another lake, or can't do what was asked; the message says what to do."""
 
 
+class QuestionError(AnalystError):
+    """A question that nobody can answer as it is put: an unknown name, a value of no use, a cursor that is none."""
+
+
 class SiemError(LumiError):
     """Delivery to a destination can't be planned, done or judged as asked; the message says what to correct."""
 

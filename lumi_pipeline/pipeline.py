@@ -21,9 +21,9 @@ from lumi_pipeline.erasure.operatorchain import Operator
 from lumi_pipeline.errors import ConcurrentRun, ConfigError, LakeError, LumiError, SealError
 from lumi_pipeline.events import to_micros
 from lumi_pipeline.gathered import Gathered
-from lumi_pipeline.genesis import GENESIS_KEY, read_genesis
+from lumi_pipeline.genesis import read_genesis
 from lumi_pipeline.keyring import Keyring
-from lumi_pipeline.lake import Lake, seal_prefix
+from lumi_pipeline.lake import Lake
 from lumi_pipeline.landing import LandingReport, land
 from lumi_pipeline.outbox import Outbox
 from lumi_pipeline.outbox.opening import open_outbox
@@ -38,6 +38,7 @@ from lumi_pipeline.rotating import KeyState, look_at_key, next_key
 from lumi_pipeline.rotation import Role, order_rotation
 from lumi_pipeline.runreport import RunReport
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
+from lumi_pipeline.sealeddays import sealed_days
 from lumi_pipeline.sealing import Progress, Sealer, SealReport
 from lumi_pipeline.sealunits import Elsewhere
 from lumi_pipeline.site import refresh_site
@@ -45,7 +46,7 @@ from lumi_pipeline.stores.roots import LakeAddress, open_lake
 from lumi_pipeline.succession import Succession, succeed
 from lumi_pipeline.witnessing import Cosigner, Cosigning
 from transparency.encoding import Json
-from transparency.entries import Genesis, day_at, day_index
+from transparency.entries import Genesis, day_index
 from transparency.errors import FormatError, LogError, StoreError, VerificationError
 from transparency.keys import SigningKey, VerifierKey
 from transparency.logview import LogView
@@ -146,11 +147,11 @@ class Pipeline:
 
     def sealed_days(self) -> list[date]:
         """The sealed days; :class:`~lumi_pipeline.errors.LakeError` when one in between has lost its record."""
-        return self._days()[1]
+        return sealed_days(self.lake)[1]
 
     def lake_days(self) -> list[date]:
         """The sealed days of the lake, in order: those of this log, and before them those of logs that it succeeds."""
-        earlier, own = self._days()
+        earlier, own = sealed_days(self.lake)
         return [*earlier, *own]
 
     def last_sealed(self) -> SealedDay | None:
@@ -355,34 +356,6 @@ class Pipeline:
         except (LakeError, SealError):
             self._check_overtaken(done)
             raise
-
-    def _days(self) -> tuple[list[date], list[date]]:
-        """The sealed days before this log, if it succeeds another, and its own."""
-        # The log first: a day is sealed before it is logged, so whatever the log holds by now has to be listed.
-        logged = LogView(self.lake.store).state().committed_size - 1
-        days = self.lake.sealed_days()
-        genesis = self.genesis()
-        earlier: list[date] = []
-        if genesis is not None and genesis.previous is not None:
-            earlier = [day for day in days if day < genesis.first_day]
-            days = days[len(earlier) :]
-        if logged > len(days) and genesis is not None:
-            lost = next(i for i in range(1, logged + 1) if not self.lake.is_sealed(day_at(genesis.first_day, i)))
-            key = f"{seal_prefix(day_at(genesis.first_day, lost))}day.txt"
-            raise LakeError(f"{key} is missing, although the log holds that record; restore it: it is entry {lost}")
-        if not days:
-            return earlier, []
-        if genesis is None:
-            raise LakeError(
-                f"{GENESIS_KEY} is missing although {days[0]} is sealed; restore it: it is the log's entry 0"
-            )
-        if days[0] < genesis.first_day:
-            raise LakeError(f"there is a record of {days[0]}, but the log begins on {genesis.first_day}; move it away")
-        for day in sorted(set(day_range(genesis.first_day, days[-1])) - set(days)):
-            # A listing is no snapshot: it may hold a day that another run sealed just now, and not the day before.
-            if not self.lake.is_sealed(day):
-                raise LakeError(f"the record of {day} is missing although {days[-1]} is sealed; restore it")
-        return earlier, list(day_range(genesis.first_day, days[-1]))
 
     def _check_overtaken(self, done: date | None) -> None:
         """Tell another run's work from damage: what that sealed past ``done``, ours finds taken or cleared away."""

@@ -7,6 +7,19 @@ from typing import Final
 _UNSAFE_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
+FORMULA_STARTS: Final = "'=+-@\t\r\n\uff07\uff1d\uff0b\uff0d\uff20"
+"""What a cell must not begin with in a spreadsheet (OWASP, "CSV Injection", and full-width forms), and the mark."""
+
+
+def is_text(text: str) -> bool:
+    """Whether it is Unicode. Arguments are not where they came as other bytes (PEP 383)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def safe(text: str) -> str:
     """Escape what could move the cursor, forge a line or turn the reading order: text may come from anybody."""
     if text.isascii() and text.isprintable():

@@ -11,6 +11,8 @@ import duckdb
 import pyarrow as pa
 
 from lumi_pipeline.errors import AnalystError
+from lumi_pipeline.interrupting import interruptible
+from lumi_pipeline.wording import is_text
 
 BATCH_ROWS: Final = 2048
 """Rows that a reader gets at a time: what they need is all that is held in memory."""
@@ -25,6 +27,11 @@ class Answer:
     schema: pa.Schema
     batches: Iterator[pa.RecordBatch]
 
+    @classmethod
+    def of(cls, table: pa.Table) -> "Answer":
+        """Rows that are there already."""
+        return cls(table.schema, iter(table.to_batches()))
+
 
 def ask(db: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, object] | None = None) -> Answer:
     """Run one query; ``parameters`` stand where it has ``$name``.
@@ -32,6 +39,8 @@ def ask(db: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, object
     Raises :class:`~lumi_pipeline.errors.AnalystError` for what is no query, or not one alone. Statements that write,
     COPY included, are refused.
     """
+    if not is_text(sql):
+        raise AnalystError("the query is no text in UTF-8")
     with _answering():
         statements = db.extract_statements(sql)
         if len(statements) != 1:
@@ -39,6 +48,8 @@ def ask(db: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, object
         kind = statements[0].type
         explains = kind == duckdb.StatementType.EXPLAIN and _EXPLAINS_QUERY.match(sql)
         if kind != duckdb.StatementType.SELECT and not explains:
+            if kind == duckdb.StatementType.MULTI:
+                raise AnalystError("a PIVOT has to name its values here, as PIVOT … ON column IN (…)")
             raise AnalystError(
                 f"only queries are run here (SELECT, FROM, WITH, DESCRIBE, SHOW, SUMMARIZE), not {kind.name}; for "
                 "anything else open the database in DuckDB, or use lumi_pipeline.analytics.connect()"
@@ -66,13 +77,10 @@ def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
 def _answering() -> Iterator[None]:
     """Make what DuckDB says of a query, at once or through Arrow while it runs, an error of ours."""
     try:
-        yield
+        with interruptible():
+            yield
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         raise AnalystError(_said(error)) from None
-    except RuntimeError as error:
-        if str(error) == "Query interrupted":  # what DuckDB makes of Control-C
-            raise KeyboardInterrupt from None
-        raise
 
 
 def _listed(names: AbstractSet[str]) -> str:

@@ -24,6 +24,7 @@ from lumi_pipeline.analytics.inventory import Inventory, take_inventory
 from lumi_pipeline.analytics.schema import ACTIVITY_COLUMNS, DAY_OF, create_events, create_tables, fill_actions, form
 from lumi_pipeline.config import Config
 from lumi_pipeline.errors import AnalystError
+from lumi_pipeline.interrupting import interruptible
 from lumi_pipeline.lake import EVENTS_PREFIX, Lake
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.sealedday import load_sealed_day
@@ -80,6 +81,7 @@ def build_database(config: Config, lake: Lake, *, fresh: bool = False, progress:
     """
     started = time.monotonic()
     path = config.analyst_db
+    check_place(path)
     with _writing(path), _alone(path):
         _sweep(path)
         try:
@@ -91,6 +93,12 @@ def build_database(config: Config, lake: Lake, *, fresh: bool = False, progress:
             done = _bring_up_to_date(config, lake, progress, fresh=True)
         size = path.stat().st_size
     return replace(done, size=size, seconds=time.monotonic() - started)
+
+
+def check_place(path: Path) -> None:
+    """Refuse a path that can't be the database: a finished build would take even a device's place, if root runs it."""
+    if path.exists() and not path.is_file():
+        raise AnalystError(f"{path} is no file, so it can't be the analyst database; name another in 'analyst_db'")
 
 
 def _bring_up_to_date(config: Config, lake: Lake, progress: Progress | None, *, fresh: bool) -> BuildReport:
@@ -209,16 +217,13 @@ def _writing(path: Path) -> Iterator[None]:
     """Make what goes wrong with the file and its directory, or with DuckDB, an error of ours."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield
+        with interruptible():
+            yield
     except OSError as error:
         raise AnalystError(f"the analyst database {path} can't be written: {error.strerror or error}") from None
     except duckdb.Error as error:
         reason = str(error).partition("\n")[0]
         raise AnalystError(f"the analyst database {path} can't be built: {reason}") from None
-    except RuntimeError as error:
-        if str(error) == "Query interrupted":  # what DuckDB makes of Control-C
-            raise KeyboardInterrupt from None
-        raise
 
 
 class _Build:

@@ -15,7 +15,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from lumi_pipeline.analytics.investigation import Investigation, Value
+from lumi_pipeline.analytics.investigation import Investigation, Value, names_events
 from lumi_pipeline.errors import ProofNotFound
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.proving import prove_event
@@ -36,8 +36,7 @@ class Asked:
 
     def event_ids(self) -> list[str]:
         """Return the ids of all events that the rows name, each once, in order."""
-        names = self.rows.column_names
-        columns = [name for name in names if name == "event_id" or name.endswith("_event_id")]
+        columns = [name for name in self.rows.column_names if names_events(name)]
         cells = (cell for row in self.rows.select(columns).to_pylist() for cell in row.values())
         return list(dict.fromkeys(str(cell) for cell in cells if cell is not None))
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import duckdb
 
-from lumi_pipeline.analytics.building import Settings, attach
+from lumi_pipeline.analytics.building import Settings, attach, check_place
 from lumi_pipeline.analytics.schema import ACTIVITY_COLUMNS, create_macros, form
 from lumi_pipeline.config import Config, load_config
 from lumi_pipeline.errors import AnalystError
@@ -28,8 +28,8 @@ _WHOLE: Final[Settings] = {
     "enable_external_file_cache": "false",
 }
 # The directory for what does not fit memory stays open to COPY and read_csv when all others are closed, and others
-# spill there too: so a tenant has none.
-_CONFINED: Final[Settings] = {**_OFFLINE, "temp_directory": ""}
+# spill there too: so a tenant has none. Nor is it told where the operator's home is, by the default place of secrets.
+_CONFINED: Final[Settings] = {**_OFFLINE, "temp_directory": "", "secret_directory": "none"}
 _OF_TENANT: Final = {
     "events": "SELECT * FROM events WHERE tenant_id = $tenant ORDER BY seq",
     "actions": "SELECT * FROM actions WHERE $tenant IS NOT NULL",
@@ -73,6 +73,7 @@ def _whole(config: Config) -> duckdb.DuckDBPyConnection:
     path = config.analyst_db
     if not path.exists():
         raise AnalystError(f"there is no analyst database {path}; 'lumi analyst build' makes it")
+    check_place(path)  # a pipe would have DuckDB wait for a writer
     with explained(path):
         db = duckdb.connect(config=_WHOLE)
         db.execute("SET TimeZone = 'UTC'")

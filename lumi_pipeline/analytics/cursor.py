@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from lumi_pipeline.errors import AnalystError
+from lumi_pipeline.errors import QuestionError
 from lumi_pipeline.events import from_micros, to_micros
 
 _TAG: Final = b"lumi/cursor/v1\n"
@@ -37,7 +37,7 @@ class Cursor:
 
     @classmethod
     def parse(cls, text: str, question: str) -> "Cursor":
-        """Read what :meth:`encode` wrote; :class:`~lumi_pipeline.errors.AnalystError` for anything else."""
+        """Read what :meth:`encode` wrote; :class:`~lumi_pipeline.errors.QuestionError` for anything else."""
         try:
             if len(text) > _MAX_TEXT or not text.isascii():
                 raise ValueError
@@ -48,9 +48,9 @@ class Cursor:
                 raise ValueError
             cursor = cls(from_micros(micros), data[_PLACE.size :].decode(), seq)
         except (Base64Error, OverflowError, struct.error, ValueError):
-            raise AnalystError("that is no cursor of 'lumi events'; copy all of it, as it was shown") from None
+            raise QuestionError("that is no cursor of 'lumi events'; copy all of it, as it was shown") from None
         if asked != _digest(question.encode()):
-            raise AnalystError("that cursor is of another list; repeat the options that it was shown for")
+            raise QuestionError("that cursor is of another list; repeat the options that it was shown for")
         return cursor
 
 

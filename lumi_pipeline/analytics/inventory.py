@@ -1,19 +1,17 @@
 """What of the lake the analyst database is made from: its sealed days, and what is landed and not sealed yet."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from lumi_pipeline.errors import LakeError
 from lumi_pipeline.genesis import read_genesis
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.landing import landed_prefix, landings
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.sealedday import load_sealed_day
-from transparency.encoding import parse_day
+from lumi_pipeline.sealeddays import sealed_days
 from transparency.entries import day_index
-from transparency.errors import EncodingError
 from transparency.logview import LogView
 
 
@@ -54,7 +52,8 @@ def take_inventory(lake: Lake) -> Inventory:
     """Look at what the lake holds; only the last sealed day and the landings since are read."""
     # Sealed days first: landings stay when their rows are sealed, so what another run seals from here on is still found
     # among them, and no row is missing or there twice.
-    sealed = _sealed(lake)
+    earlier, own = sealed_days(lake)
+    sealed = _contents(lake, [*earlier, *own])
     last = load_sealed_day(lake, max(sealed)) if sealed else None
     floor = last.tenants.landing_floor if last else 0
     return Inventory(
@@ -66,19 +65,13 @@ def take_inventory(lake: Lake) -> Inventory:
     )
 
 
-def _sealed(lake: Lake) -> dict[date, str]:
+def _contents(lake: Lake, days: Sequence[date]) -> dict[date, str]:
+    """For every sealed day a digest of the names of its objects."""
     names: dict[str, list[str]] = {}
     for prefix in ("seals/day=", "events/day="):
         for key in lake.store.list(prefix):
             names.setdefault(key.removeprefix(prefix).partition("/")[0], []).append(key)
-    sealed = {}
-    for name, keys in names.items():
-        if f"seals/day={name}/day.txt" in keys:
-            try:
-                sealed[parse_day(name)] = hashlib.sha256("\n".join(keys).encode()).hexdigest()
-            except EncodingError:
-                raise LakeError(f"seals/day={name}/day.txt is not under a day; remove it") from None
-    return sealed
+    return {day: hashlib.sha256("\n".join(names.get(day.isoformat(), [])).encode()).hexdigest() for day in days}
 
 
 def _published(lake: Lake, sealed: Mapping[date, str]) -> frozenset[date]:

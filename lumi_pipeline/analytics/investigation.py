@@ -25,7 +25,7 @@ from typing import Final, TypeAlias
 import duckdb
 
 from lumi_pipeline.analytics.asking import Answer, ask
-from lumi_pipeline.errors import AnalystError
+from lumi_pipeline.errors import AnalystError, QuestionError
 from transparency.encoding import MAX_INT64, excerpt, parse_day, parse_timestamp
 from transparency.errors import EncodingError
 
@@ -36,6 +36,7 @@ TYPES: Final = ("text", "integer", "number", "date", "timestamp")
 MAX_TEXT: Final = 4096
 """Limit of one text value, in characters."""
 
+_PERIODS: Final = (("since", "until"), ("from", "to"))
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _LINE: Final = re.compile(r"-- (?P<key>title|description|param|example)(?: (?P<what>[^:]+))?: (?P<text>\S.*)")
 _PARAM: Final = re.compile(r"(?P<name>[a-z][a-z_]*) (?P<type>[a-z]+)(?P<optional>\?)?(?: = (?P<default>\S.*))?")
@@ -64,11 +65,11 @@ class Parameter:
     default: Value = None
 
     def parse(self, text: str) -> Value:
-        """Return the value that a text stands for; raises :class:`~lumi_pipeline.errors.AnalystError`."""
+        """Return the value that a text stands for; raises :class:`~lumi_pipeline.errors.QuestionError`."""
         try:
             return _parse(self.type, text)
         except (EncodingError, ValueError):
-            raise AnalystError(f"parameter {self.name}: {_SHAPES[self.type]} expected, got {excerpt(text)}") from None
+            raise QuestionError(f"parameter {self.name}: {_SHAPES[self.type]} expected, got {excerpt(text)}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,25 +86,36 @@ class Investigation:
     def bind(self, given: Mapping[str, str]) -> dict[str, Value]:
         """Return a value for every parameter, from texts where they are given.
 
-        Raises :class:`~lumi_pipeline.errors.AnalystError` for a name that it does not have, one that is missing, and a
-        value of another type.
+        Raises :class:`~lumi_pipeline.errors.QuestionError` for a name that it does not have, one that is missing, a
+        value of another type, and a period that ends before it begins.
         """
         known = {parameter.name: parameter for parameter in self.parameters}
         for name in given:
             if name not in known:
                 names = ", ".join(known)
-                raise AnalystError(f"{self.name} has no parameter {excerpt(name)}; it has: {names}")
+                raise QuestionError(f"{self.name} has no parameter {excerpt(name)}; it has: {names}")
         for parameter in self.parameters:
             if parameter.required and parameter.name not in given:
-                raise AnalystError(f"{self.name} needs --param {parameter.name}=…: {parameter.meaning}")
-        return {
+                raise QuestionError(f"{self.name} needs --param {parameter.name}=…: {parameter.meaning}")
+        values = {
             name: parameter.parse(given[name]) if name in given else parameter.default
             for name, parameter in known.items()
         }
+        for begin, end in _PERIODS:
+            first, last = values.get(begin), values.get(end)
+            # No row lies in such a period, which would read as nobody having done anything.
+            if isinstance(first, date) and isinstance(last, date) and first > last:
+                raise QuestionError(f"the period would end with {end}={last}, before it begins with {begin}={first}")
+        return values
 
     def run(self, db: duckdb.DuckDBPyConnection, values: Mapping[str, Value]) -> Answer:
         """Ask the analyst database, and return the rows as they come. ``values`` are those of :meth:`bind`."""
         return ask(db, self.sql, values)
+
+
+def names_events(column: str) -> bool:
+    """Whether a column of an investigation holds ids of events."""
+    return column == "event_id" or column.endswith("_event_id")
 
 
 def names() -> list[str]:
@@ -113,10 +125,10 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Investigation:
-    """Return an investigation by its name; raises :class:`~lumi_pipeline.errors.AnalystError` if there is none."""
+    """Return an investigation by its name; raises :class:`~lumi_pipeline.errors.QuestionError` if there is none."""
     known = names()
     if name not in known:
-        raise AnalystError(f"there is no investigation {excerpt(name)}; there are: {', '.join(known)}")
+        raise QuestionError(f"there is no investigation {excerpt(name)}; there are: {', '.join(known)}")
     folder = files("lumi_pipeline.analytics").joinpath("investigations")
     return parse(name, folder.joinpath(f"{name}.sql").read_text(encoding="utf-8"))
 

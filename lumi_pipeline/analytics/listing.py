@@ -17,10 +17,6 @@ from lumi_pipeline.analytics.schema import ACTIVITY_COLUMNS
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.records import StoredFile
 
-MAX_LIMIT: Final = 1000
-"""Events a page at most: what is shown is held in memory, and one event may have megabytes."""
-
-
 _ORDER: Final = "recorded_at DESC, tenant_id DESC, seq DESC"
 _CONDITIONS: Final = {
     **{name: f"{name} = ${name}" for name in ("tenant_id", "actor_id", "entity_type", "entity_id", "action")},
@@ -56,6 +52,10 @@ class Question:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
+    def values(self) -> dict[str, str]:
+        """What is asked for except the period, by name."""
+        return {name: value for name, value in self.given().items() if isinstance(value, str)}
+
     def text(self) -> str:
         """The question as text, by which a cursor knows it again."""
         return json.dumps({name: str(value) for name, value in self.given().items()})
@@ -75,13 +75,22 @@ class Page:
         return all(event.check is Check.VERIFIED for event in self.events)
 
 
+def unheard_of(db: duckdb.DuckDBPyConnection, question: Question) -> list[str]:
+    """Of what is asked for the names whose value no event has at all, as after a slip of the pen."""
+    return [
+        name
+        for name, value in question.values().items()
+        if not db.execute(f"SELECT 1 FROM activity WHERE {name} = $value LIMIT 1", {"value": value}).fetchall()  # noqa: S608 - a field's name
+    ]
+
+
 def newest_events(
     db: duckdb.DuckDBPyConnection, lake: Lake, question: Question, limit: int, after: str | None = None
 ) -> Page:
     """Return the newest events that ``question`` asks for, at most ``limit``, from the cursor ``after`` on.
 
     ``db`` comes from :func:`~lumi_pipeline.analytics.connect`. Every event is read from the lake, and its hashes are
-    computed. Raises :class:`~lumi_pipeline.errors.AnalystError` when the cursor is none, or of another question.
+    computed. Raises :class:`~lumi_pipeline.errors.QuestionError` when the cursor is none, or of another question.
     """
     asked = question.text()
     parameters: dict[str, object] = {**question.given(), "limit": limit + 1}

@@ -40,9 +40,18 @@ CREATE MACRO surprise_share(hits, total, yes, no) AS
     ELSE 0.0 END;
 COMMENT ON MACRO surprise_share IS 'How far a share lies above what known hits and misses have one expect, in powers of ten: what is expected is 10^surprise_share times as likely.';
 
+-- Of IPv6 the groups of digits before '::' and behind it, without leading zeros, and as many zeros as are left out.
 CREATE MACRO network(ip) AS
-    CASE WHEN contains(ip, ':') THEN regexp_extract(ip, '^([0-9a-f]*:){1,4}') ELSE ip END;
-COMMENT ON MACRO network IS 'Where somebody is: the address, or the first 64 bits of an IPv6 address, because the rest changes by itself.';
+    CASE
+        WHEN contains(ip, ':') IS NOT TRUE THEN ip
+        WHEN regexp_matches(ip, '[0-9]+([.][0-9]+){3}') THEN regexp_extract(ip, '[0-9]+([.][0-9]+){3}')
+        ELSE array_to_string(list_concat(
+            regexp_extract_all(split_part(lower(ip), '::', 1), '0*([0-9a-f]+)', 1),
+            list_resize([]::VARCHAR[], greatest(8 - len(regexp_extract_all(lower(ip), '[0-9a-f]+')), 0), '0'),
+            regexp_extract_all(split_part(lower(ip), '::', 2), '0*([0-9a-f]+)', 1)
+        )[1:4], ':')
+    END;
+COMMENT ON MACRO network IS 'Where somebody is: the IPv4 address, also one with a port or written as IPv6, or the first 64 bits of an IPv6 address, because the rest changes by itself.';
 
 CREATE MACRO program(user_agent) AS regexp_replace(user_agent, '[0-9a-f]{8}-[0-9a-f-]{27}|[0-9.]+', '', 'g');
 COMMENT ON MACRO program IS 'What somebody uses: the user agent without numbers and UUIDs, because versions change by themselves.';

@@ -9,7 +9,7 @@ from enum import IntEnum
 
 import click
 
-from lumi_pipeline.errors import ConfigError, LumiError
+from lumi_pipeline.errors import ConfigError, LumiError, QuestionError
 
 
 class ExitCode(IntEnum):
@@ -40,7 +40,7 @@ class Command(click.Command):
         """Run the command; whatever goes wrong ends it with a message and the code of failure."""
         try:
             return super().invoke(ctx)
-        except ConfigError as error:
+        except (ConfigError, QuestionError) as error:
             raise Stop(str(error), ExitCode.USAGE) from None
         except LumiError as error:
             raise Stop(str(error), self.failure_code) from None

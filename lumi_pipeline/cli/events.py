@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from lumi_pipeline.cli.command import ExitCode, VerifyingCommand, examples
-from lumi_pipeline.cli.options import Given, config_option
+from lumi_pipeline.cli.options import TEXT, Given, config_option
 from lumi_pipeline.cli.output import count, note
 from lumi_pipeline.cli.results import Format, chosen_format, result_options, write_rows
 from transparency.encoding import parse_day
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from lumi_pipeline.analytics.listing import Page
 
 _MAX_LIMIT: Final = 1000
+"""A page is held in memory, and one event may have megabytes."""
+
+_OPTIONS: Final = {"tenant_id": "--tenant", "actor_id": "--user", "entity_id": "--entity"}
+"""By name in the question, where an option is called otherwise."""
 
 
 class _Moment(click.ParamType[datetime]):
@@ -60,11 +64,11 @@ class _Moment(click.ParamType[datetime]):
         "lumi events --entity REC-1042 --action RECOMMENDATION_DISMISSED --format json",
     ),
 )
-@click.option("--tenant", "tenant_id", metavar="TENANT", help="Of this tenant.")
-@click.option("--user", "actor_id", metavar="ID", help="By this actor (actor_id).")
-@click.option("--entity", "entity_id", metavar="ID", help="On this entity (entity_id).")
-@click.option("--entity-type", metavar="TYPE", help="On entities of this type.")
-@click.option("--action", metavar="ACTION", help="Of this action.")
+@click.option("--tenant", "tenant_id", metavar="TENANT", type=TEXT, help="Of this tenant.")
+@click.option("--user", "actor_id", metavar="ID", type=TEXT, help="By this actor (actor_id).")
+@click.option("--entity", "entity_id", metavar="ID", type=TEXT, help="On this entity (entity_id).")
+@click.option("--entity-type", metavar="TYPE", type=TEXT, help="On entities of this type.")
+@click.option("--action", metavar="ACTION", type=TEXT, help="Of this action.")
 @click.option(
     "--from", "since", metavar="TIME", type=_Moment(end=False), help="Recorded on or after this UTC day or time."
 )
@@ -95,14 +99,21 @@ def events(
     """
     from lumi_pipeline.analytics import connect
     from lumi_pipeline.analytics.asking import Answer
-    from lumi_pipeline.analytics.listing import Question, newest_events
+    from lumi_pipeline.analytics.listing import Question, newest_events, unheard_of
 
     chosen = chosen_format(form, output)
+    asked = Question(**question)  # type: ignore[arg-type]
+    if asked.since and asked.until and asked.since >= asked.until:
+        raise click.UsageError("--to is before --from: no event can lie between")
     config = given.config()
     with closing(connect(config)) as db:
-        page = newest_events(db, given.pipeline().lake, Question(**question), limit, after)  # type: ignore[arg-type]
+        page = newest_events(db, given.pipeline().lake, asked, limit, after)
+        unknown = [] if page.events else unheard_of(db, asked)
     table = _brief(page) if chosen is Format.TABLE else _full(page)
-    write_rows(Answer(table.schema, iter(table.to_batches())), chosen, output)
+    write_rows(Answer.of(table), chosen, output)
+    if not page.events:
+        options = [_OPTIONS.get(name, f"--{name.replace('_', '-')}") for name in unknown]
+        note(f"No event matches{''.join(f'; none at all has that {option}' for option in options)}.")
     for shown in page.events:
         if shown.finding:
             event = shown.event

@@ -1,23 +1,26 @@
 """``lumi investigate``: ask the analyst database one of the questions that are kept as SQL files."""
 
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from lumi_pipeline.cli.command import Command, examples
-from lumi_pipeline.cli.options import PATH, Given, config_option
+from lumi_pipeline.cli.options import PATH, Given, config_option, param_option
 from lumi_pipeline.cli.output import count, note, say, say_json, say_pairs, say_table
 from lumi_pipeline.cli.progress import progress
 from lumi_pipeline.cli.results import Format, chosen_format, result_options, write_rows
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    import duckdb
 
-    from lumi_pipeline.analytics.asking import Answer
     from lumi_pipeline.analytics.casefolder import Asked
     from lumi_pipeline.analytics.investigation import Investigation, Value
+
+_ABOUT: Final = {"tenant": "tenant_id", "user": "actor_id", "recommendation": "entity_id"}
+"""Parameters that name somebody or something, and where events do."""
 
 
 @click.command(
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("name", required=False)
-@click.option("--param", "params", metavar="NAME=VALUE", multiple=True, help="A value; --explain says which there are.")
+@param_option("A value; --explain says which there are.")
 @click.option("--tenant", metavar="TENANT", help="Look at this tenant's events only.")
 @click.option("--explain", is_flag=True, help="Say what the investigation asks and takes, with its SQL.")
 @click.option(
@@ -43,7 +46,7 @@ if TYPE_CHECKING:
 def investigate(
     given: Given,
     name: str | None,
-    params: tuple[str, ...],
+    texts: dict[str, str],
     tenant: str | None,
     explain: bool,
     folder: Path | None,
@@ -58,12 +61,15 @@ def investigate(
     import pyarrow as pa
 
     from lumi_pipeline.analytics import connect
+    from lumi_pipeline.analytics.asking import Answer
     from lumi_pipeline.analytics.casefolder import Asked
     from lumi_pipeline.analytics.investigation import load
 
     chosen = chosen_format(form, output)
+    if (name is None or explain) and (output is not None or chosen not in {Format.TABLE, Format.JSON}):
+        raise click.UsageError("-o and --format are for rows; the list, and what --explain says, is text or --json")
     if name is None:
-        if params or tenant or explain or folder:
+        if texts or tenant or explain or folder:
             raise click.UsageError("name the investigation; 'lumi investigate' lists them")
         _list(as_json=chosen is Format.JSON)
         return
@@ -71,36 +77,35 @@ def investigate(
     if explain:
         _explain(investigation, as_json=chosen is Format.JSON)
         return
-    values = investigation.bind(_texts(params, tenant))
+    if tenant is not None:
+        if "tenant" in texts:
+            raise click.UsageError("tenant is given twice")
+        texts = {**texts, "tenant": tenant}
+    values = investigation.bind(texts)
     config = given.config()
     if folder is not None and folder.exists():
         raise click.UsageError(f"{folder} is there already; name a new directory with --evidence")
     with closing(connect(config)) as db:
         answer = investigation.run(db, values)
-        if folder is None:
-            write_rows(answer, chosen, output)
-            return
-        rows = pa.Table.from_batches(answer.batches, answer.schema)
-    write_rows(_again(rows), chosen, output)
-    _keep(given, folder, Asked(investigation, values, rows))
+        rows = None
+        if folder is not None:
+            rows = pa.Table.from_batches(answer.batches, answer.schema)
+            answer = Answer.of(rows)
+        if not write_rows(answer, chosen, output):
+            note(_nothing(db, investigation, values))
+    if folder is not None and rows is not None:
+        _keep(given, folder, Asked(investigation, values, rows))
 
 
-def _again(rows: "pa.Table") -> "Answer":
-    from lumi_pipeline.analytics.asking import Answer
+def _nothing(db: "duckdb.DuckDBPyConnection", investigation: "Investigation", values: "Mapping[str, Value]") -> str:
+    """Nothing found is an answer, unless it was asked for somebody whom there isn't."""
+    from lumi_pipeline.analytics.listing import Question, unheard_of
 
-    return Answer(rows.schema, iter(rows.to_batches()))
-
-
-def _texts(params: tuple[str, ...], tenant: str | None) -> dict[str, str]:
-    texts: dict[str, str] = {} if tenant is None else {"tenant": tenant}
-    for param in params:
-        name, sign, value = param.partition("=")
-        if not sign:
-            raise click.UsageError(f"--param takes NAME=VALUE, not {param!r}")
-        if name in texts:
-            raise click.UsageError(f"{name} is given twice")
-        texts[name] = value
-    return texts
+    fields = {parameter: field for parameter, field in _ABOUT.items() if isinstance(values.get(parameter), str)}
+    asked = Question(**{field: str(values[parameter]) for parameter, field in fields.items()})  # type: ignore[arg-type]
+    unknown = unheard_of(db, asked)
+    strange = [f"; no event at all has that {parameter}" for parameter, field in fields.items() if field in unknown]
+    return f"{investigation.name} found nothing{''.join(strange)}."
 
 
 def _list(*, as_json: bool) -> None:
@@ -150,11 +155,12 @@ def _facts(investigation: "Investigation") -> dict[str, object]:
 
 def _keep(given: Given, folder: Path, asked: "Asked") -> None:
     """Write the case, and say which events have no proof yet."""
+    from lumi_pipeline.analytics.asking import Answer
     from lumi_pipeline.analytics.casefolder import ROWS, write_case
 
     pipeline = given.pipeline()
     folder.mkdir(parents=True)
-    write_rows(_again(asked.rows), Format.CSV, folder / ROWS)
+    write_rows(Answer.of(asked.rows), Format.CSV, folder / ROWS)
     with progress("Proving", "events") as meter:
         case = write_case(folder, asked, pipeline.lake, pipeline.genesis(), progress=meter.reach)
     note(f"Wrote {folder}: the rows, and {count(len(case.proved), 'proof')}.")

@@ -10,6 +10,7 @@ import click
 
 from lumi_pipeline.config import SETTINGS, Config, load_config
 from lumi_pipeline.errors import LumiError
+from lumi_pipeline.wording import is_text
 from transparency.encoding import parse_day
 
 if TYPE_CHECKING:
@@ -51,7 +52,20 @@ class DayType(click.ParamType[date]):
             self.fail(str(error), param, ctx)
 
 
+class TextType(click.ParamType[str]):
+    """Text in UTF-8, as all that events hold; whatever else an argument may be, no event has it."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return it as it is, or end with a usage error."""
+        if not is_text(value):
+            self.fail(f"{value!r} is no text in UTF-8", param, ctx)
+        return value
+
+
 DAY = DayType()
+TEXT = TextType()
 PATH = click.Path(path_type=Path)
 
 
@@ -75,6 +89,25 @@ def setting_options(function: _Function) -> _Function:
             setting.option, setting.name, metavar="VALUE", help=f"{setting.meaning} {setting.variable}{default}"
         )(function)
     return function
+
+
+def param_option(meaning: str) -> Callable[[_Function], _Function]:
+    """Let the command take ``--param NAME=VALUE`` for any number of names; it gets the texts by name."""
+
+    def collect(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+        texts: dict[str, str] = {}
+        for text in given:
+            name, sign, value = text.partition("=")
+            if not sign or not name.isidentifier():
+                raise click.BadParameter(f"{text!r} is not NAME=VALUE")
+            if name in texts:
+                raise click.BadParameter(f"{name} is given twice")
+            texts[name] = value
+        return texts
+
+    return click.option(
+        "--param", "texts", metavar="NAME=VALUE", type=TEXT, multiple=True, callback=collect, help=meaning
+    )
 
 
 def json_option(function: _Function) -> _Function:

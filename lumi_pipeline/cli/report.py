@@ -41,6 +41,8 @@ def report(
     """
     from lumi_pipeline.analytics.report import make_report, report_page
 
+    if as_json and output == Path("-"):
+        raise click.UsageError("the page and --json can't both go to stdout; name a file with -o")
     made = make_report(given.pipeline(), first, last, tenant)
     page = report_page(made)
     with writing(output) as file:

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import StrEnum
@@ -18,6 +19,7 @@ import click
 from lumi_pipeline.cli.command import ExitCode, Stop
 from lumi_pipeline.cli.options import PATH
 from lumi_pipeline.cli.output import safe
+from lumi_pipeline.wording import FORMULA_STARTS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,9 +29,6 @@ if TYPE_CHECKING:
 _Function = TypeVar("_Function", bound=Callable[..., object])
 _LEAST_WIDTH: Final = 8
 _GAP: Final = "  "
-_FORMULA_STARTS: Final = tuple("'=+-@\t\r\n\uff07\uff1d\uff0b\uff0d\uff20")
-"""What a spreadsheet might take for a formula, and the mark that keeps it from that; as in the CSV of evidence."""
-
 _LINE_BREAKS: Final = str.maketrans({"\n": "\\n", "\t": "\\t"})
 
 
@@ -43,10 +42,11 @@ class Format(StrEnum):
 
 
 def result_options(function: _Function) -> _Function:
-    """Let the command take ``--format`` and ``--output``."""
+    """Let the command take ``--format``, its short form ``--json``, and ``--output``."""
     function = click.option(
         "-o", "--output", metavar="FILE", type=PATH, help="Write to this file; its ending tells the format."
     )(function)
+    function = click.option("--json", "form", flag_value=Format.JSON.value, help="Short for --format json.")(function)
     return click.option(
         "--format", "form", type=click.Choice([form.value for form in Format]), help="Default: table. JSON: one a line."
     )(function)
@@ -63,19 +63,34 @@ def chosen_format(form: str | None, output: Path | None) -> Format:
                 raise click.UsageError(f"the ending of {output} names no format; give one with --format")
             ending = Format.TABLE.value
         chosen = Format(ending)
-    if chosen is Format.PARQUET and output is None and sys.stdout.isatty():
+    if chosen is Format.PARQUET and _to_terminal(output):
         raise click.UsageError("Parquet is not for a terminal; name a file with -o")
     return chosen
 
 
-def write_rows(answer: "Answer", form: Format, output: Path | None) -> None:
-    """Write all rows. A file has its name only when it is whole; a pipe gets rows as they come."""
+def _to_terminal(output: Path | None) -> bool:
+    """Whether somebody sees it at once."""
+    return output in {None, Path("-")} and sys.stdout.isatty()
+
+
+def write_rows(answer: "Answer", form: Format, output: Path | None) -> int:
+    """Write all rows, and return how many. A file has its name only when it is whole; a pipe gets rows as they come."""
+    rows = 0
+
+    def counted() -> "Iterator[pa.RecordBatch]":
+        nonlocal rows
+        for batch in answer.batches:
+            rows += batch.num_rows
+            yield batch
+
+    counting = replace(answer, batches=counted())
     with writing(output) as sink:
         if form is Format.PARQUET:
-            _write_parquet(answer, sink)
-            return
-        for lines in _LINES[form](answer, output is None and sys.stdout.isatty()):
+            _write_parquet(counting, sink)
+            return rows
+        for lines in _LINES[form](counting, _to_terminal(output)):
             sink.write("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
+    return rows
 
 
 @contextmanager
@@ -115,11 +130,15 @@ def _write_parquet(answer: "Answer", sink: BinaryIO) -> None:
         raise Stop(f"Parquet can't hold that: {error}; cast the column to text", ExitCode.FAILURE) from None
 
 
-def _csv(answer: "Answer", _: bool) -> Iterator[list[str]]:
-    """CSV as RFC 4180 has it, with LF; a null is empty, an empty text in quotes, what looks like a formula marked."""
-    yield [",".join(map(_csv_cell, answer.schema.names))]
+def _csv(answer: "Answer", on_terminal: bool) -> Iterator[list[str]]:
+    """CSV as RFC 4180 has it, with LF; a null is empty, an empty text in quotes, what looks like a formula marked.
+
+    A terminal would obey what a cell tells it to do, so there that is escaped.
+    """
+    shown = safe if on_terminal else str
+    yield [shown(",".join(map(_csv_cell, answer.schema.names)))]
     for batch in answer.batches:
-        yield [",".join(map(_csv_cell, row)) for row in _rows(batch)]
+        yield [shown(",".join(map(_csv_cell, row))) for row in _rows(batch)]
 
 
 def _json(answer: "Answer", _: bool) -> Iterator[list[str]]:
@@ -200,7 +219,7 @@ def _csv_cell(value: object) -> str:
     if value is None:
         return ""
     text = _text(value)
-    if isinstance(value, str) and text.startswith(_FORMULA_STARTS):
+    if isinstance(value, str) and text.startswith(tuple(FORMULA_STARTS)):
         text = f"'{text}"
     return '"' + text.replace('"', '""') + '"' if not text or any(sign in text for sign in ',"\r\n') else text
 

@@ -7,25 +7,8 @@ from pathlib import Path
 import click
 
 from lumi_pipeline.cli.command import Command, examples
-from lumi_pipeline.cli.options import Given, config_option
+from lumi_pipeline.cli.options import Given, config_option, param_option
 from lumi_pipeline.cli.results import chosen_format, result_options, write_rows
-
-
-class _Parameter(click.ParamType[tuple[str, str]]):
-    """``NAME=VALUE``."""
-
-    name = "name=value"
-
-    def convert(
-        self, value: str | tuple[str, str], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, str]:
-        """Split at the first ``=``."""
-        if isinstance(value, tuple):
-            return value
-        name, separator, text = value.partition("=")
-        if not separator or not name.isidentifier():
-            self.fail(f"{value!r} is not NAME=VALUE", param, ctx)
-        return name, text
 
 
 @click.command(
@@ -38,14 +21,7 @@ class _Parameter(click.ParamType[tuple[str, str]]):
 )
 @click.argument("query", metavar="SQL")
 @click.option("--tenant", metavar="TENANT", help="See this tenant's rows only, in a database that holds nothing else.")
-@click.option(
-    "--param",
-    "parameters",
-    type=_Parameter(),
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="The text for $NAME in the query.",
-)
+@param_option("The text for $NAME in the query.")
 @result_options
 @config_option
 @click.pass_obj
@@ -53,7 +29,7 @@ def sql(
     given: Given,
     query: str,
     tenant: str | None,
-    parameters: tuple[tuple[str, str], ...],
+    texts: dict[str, str],
     form: str | None,
     output: Path | None,
 ) -> None:
@@ -66,6 +42,13 @@ def sql(
     from lumi_pipeline.analytics.asking import ask
 
     chosen = chosen_format(form, output)
-    text = sys.stdin.read() if query == "-" else query
+    text = _standard_input() if query == "-" else query
     with closing(connect(given.config(), tenant)) as db:
-        write_rows(ask(db, text, dict(parameters)), chosen, output)
+        write_rows(ask(db, text, texts), chosen, output)
+
+
+def _standard_input() -> str:
+    """What is there; bytes that are no text are kept, and refused like those of an argument."""
+    if sys.stdin is None:  # closed by whoever started us
+        return ""
+    return sys.stdin.buffer.read().decode(errors="surrogateescape")

@@ -15,11 +15,9 @@ import pyarrow as pa
 from lumi_pipeline.errors import EvidenceError
 from lumi_pipeline.events import COLUMNS, EVENT_SCHEMA, TEXT_COLUMNS
 from lumi_pipeline.kernels.engine import engine
+from lumi_pipeline.wording import FORMULA_STARTS
 
 HEADER: Final = f"{','.join(COLUMNS)}\r\n".encode()
-
-FORMULA_STARTS: Final = "'=+-@\t\r\n\uff07\uff1d\uff0b\uff0d\uff20"
-"""What a cell must not begin with in a spreadsheet (OWASP, "CSV Injection", and full-width forms), and the mark."""
 
 _BATCH_ROWS: Final = 8192
 """DuckDB's threads share out whole record batches."""

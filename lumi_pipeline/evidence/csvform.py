@@ -21,7 +21,7 @@ from lumi_pipeline.events import (
     TENANT_ID_SYNTAX,
     TEXT_COLUMNS,
 )
-from lumi_pipeline.evidence.cells import FORMULA_STARTS
+from lumi_pipeline.wording import FORMULA_STARTS
 from transparency.encoding import hex_decode, parse_decimal, parse_timestamp
 from transparency.errors import EncodingError
 

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from lumi_pipeline.errors import SiemError
+from lumi_pipeline.interrupting import interruptible
 from lumi_pipeline.siem.exportfields import KNOWN, Layout, csv_layout, json_layout
 from lumi_pipeline.siem.sqltext import quoted
 from transparency.encoding import excerpt
@@ -179,11 +180,8 @@ def _csv_batches(export: Export) -> Iterator[pa.RecordBatch]:
 def reading_export(path: Path) -> Iterator[None]:
     """Make what is wrong with a file ours, while it is read: :class:`~lumi_pipeline.errors.SiemError`."""
     try:
-        yield
-    except RuntimeError as error:
-        if str(error) == "Query interrupted":  # what DuckDB makes of Control-C
-            raise KeyboardInterrupt from None
-        raise
+        with interruptible():
+            yield
     except duckdb.OutOfMemoryException:
         raise SiemError(
             f"{path}: there is no room to compare it; free space in the directory that TMPDIR names"

@@ -272,8 +272,23 @@ def test_what_stands_in_the_way_is_named(sealed: World) -> None:
     with pytest.raises(AnalystError, match=r"there is no analyst database .* 'lumi analyst build' makes it"):
         connect(sealed.config)
     sealed.config.analyst_db.mkdir()
-    with pytest.raises(AnalystError, match="can't be"):
+    with pytest.raises(AnalystError, match="is no file"):
         build(sealed)
+    sealed.config.analyst_db.rmdir()
+    os.mkfifo(sealed.config.analyst_db)  # for root, a device would have been replaced by the finished database
+    for attempt in (build, lambda world: connect(world.config)):
+        with pytest.raises(AnalystError, match=r"is no file, .* name another in 'analyst_db'"):
+            attempt(sealed)
+    assert sealed.config.analyst_db.is_fifo()
+
+
+def test_a_sealed_day_that_is_gone_is_no_day_without_events(sealed: World) -> None:
+    build(sealed)
+    for key in list(sealed.store.list(f"seals/day={day(1)}/")):
+        sealed.store.delete(key)
+    with pytest.raises(LakeError, match=f"seals/day={day(1)}/day.txt is missing"):
+        build(sealed)
+    assert ask(sealed, "SELECT count(*) FROM days") == [(3,)]
 
 
 def test_a_client_that_writes_keeps_readers_out_with_a_clear_message(sealed: World) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from math import isfinite
 from pathlib import Path
 from random import Random
 
@@ -12,7 +13,7 @@ import pytest
 from lumi_pipeline.analytics.investigation import Investigation, load, names, parse
 from lumi_pipeline.demo import Story
 from lumi_pipeline.demo.simulation import Plan
-from lumi_pipeline.errors import AnalystError
+from lumi_pipeline.errors import AnalystError, QuestionError
 from lumi_pipeline.events import NewEvent
 from lumi_pipeline.importers.cloudtrail import read_cloudtrail
 from tests.analytics.accuracy import MEANT, ask, findings, is_right
@@ -155,6 +156,23 @@ def test_unknown_and_missing_parameters_are_named() -> None:
         load("user-timeline").bind({})
 
 
+@pytest.mark.parametrize(
+    ("name", "first", "last", "given"),
+    [
+        ("mass-export", "since", "until", ("2026-11-17", "2026-11-16")),
+        ("user-timeline", "from", "to", ("2026-11-16T00:00:01Z", "2026-11-16T00:00:00Z")),
+    ],
+)
+def test_a_period_that_ends_before_it_begins_is_no_question(
+    name: str, first: str, last: str, given: tuple[str, str]
+) -> None:
+    investigation = load(name)
+    required = {p.name: "u-1" for p in investigation.parameters if p.required}
+    with pytest.raises(QuestionError, match=f"would end with {last}=.* before it begins with {first}="):
+        investigation.bind({**required, first: given[0], last: given[1]})
+    investigation.bind({**required, first: given[1], last: given[0]})
+
+
 ATTACKS = [
     "' OR '1'='1",
     "'; DROP TABLE activity; --",
@@ -229,10 +247,14 @@ def test_with_shuffled_labels_precision_falls_to_chance(demo: Demo) -> None:
         assert sum(shuffled) / len(shuffled) < 4 * chance
 
 
-def test_the_same_question_has_the_same_answer(demo: Demo) -> None:
+def test_the_same_question_has_the_same_answer_and_no_event_twice(demo: Demo) -> None:
     db, _, _ = demo
     for name in MEANT:
-        assert ask(db, name).equals(ask(db, name))
+        answer = ask(db, name)
+        assert answer.equals(ask(db, name))
+        assert answer.select(["finding", "event_id"]).group_by(["finding", "event_id"]).aggregate([]).num_rows == len(
+            answer
+        )
 
 
 def test_days_and_tenants_narrow_what_is_reported(demo: Demo) -> None:
@@ -282,6 +304,8 @@ def test_a_dismissal_counts_with_the_view_of_the_same_user_before_it() -> None:
         event("RECOMMENDATION_DISMISSED", late, entity_id="r-3", before_state="{not JSON"),
         event("RECOMMENDATION_VIEWED", first, entity_id="r-4"),
         event("RECOMMENDATION_DISMISSED", late, entity_id="r-4", before_state='["impact"]'),
+        event("RECOMMENDATION_VIEWED", first, entity_id="r-5", outcome="failure"),  # refused, so nothing was seen
+        event("RECOMMENDATION_DISMISSED", late, entity_id="r-5", before_state=state),
     ]
     with database(at_once(*viewed, dismissed, *others)) as db:
         (row,) = ask(db, "viewed-then-dismissed").to_pylist()
@@ -306,6 +330,40 @@ def test_who_was_taken_back_has_not_left() -> None:
         assert (row["event_id"], row["departure_event_id"]) == (steps[2].event_id, steps[0].event_id)
         assert ask(db, "leaver-activity", grace="1").num_rows == 2
         assert ask(db, "leaver-activity", grace="90").num_rows == 0
+
+
+def test_a_grant_to_oneself_under_another_actor_type_has_a_score() -> None:
+    grant = event("API_KEY_CREATED", NOON, actor_type="service")
+    exports = [event("REPORT_EXPORTED", NOON + hours(0.1 * number)) for number in range(1, 12)]
+    with database(at_once(grant, *exports)) as db:
+        rows = ask(db, "privilege-escalation", score="0").to_pylist()
+        # Each event once, the grant too, which is also a sensitive action.
+        assert [row["event_id"] for row in rows] == [one.event_id for one in (grant, *exports)]
+        assert all(isfinite(row["score"]) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("ip", "network"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("203.0.113.7:51234", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:0::7c85:9286", "2001:db8:1:0"),
+        ("2001:db8:1::9286", "2001:db8:1:0"),
+        ("2001:0DB8:0001:0000:0:0:0:1", "2001:db8:1:0"),
+        ("2001:db8::a:b:c:d", "2001:db8:0:0"),
+        ("2001::2:a:b:c:d", "2001:0:0:2"),
+        ("::1", "0:0:0:0"),
+        ("[2001:db8:1:2::3]:443", "2001:db8:1:2"),
+        ("cloudformation.amazonaws.com", "cloudformation.amazonaws.com"),
+        ("AWS Internal", "AWS Internal"),
+        ("", ""),
+        (None, None),
+    ],
+)
+def test_a_network_is_told_however_the_address_is_written(ip: str | None, network: str | None) -> None:
+    with database(at_once()) as db:
+        assert db.execute("SELECT network($ip)", {"ip": ip}).fetchall() == [(network,)]
 
 
 def test_an_account_is_dormant_by_its_own_measure() -> None:

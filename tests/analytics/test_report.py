@@ -18,7 +18,8 @@ from lumi_pipeline.errors import AnalystError
 from lumi_pipeline.siem.exports import Exports
 from tests.analytics.databases import ask, build
 from tests.analytics.reports import HOSTILE, page, read, record_hostile
-from tests.lake.world import World, at, day
+from tests.analytics.simulated import at_once, database
+from tests.lake.world import World, at, day, new_event
 
 
 @pytest.fixture(scope="module")
@@ -241,6 +242,16 @@ def test_it_shows_what_investigations_find_and_how_to_go_on(world: World) -> Non
     [leaver] = [lead for lead in own.leads if lead.name == "leaver-activity"]
     assert (leaver.findings, leaver.events) == (1, 3)
     assert "--param tenant=acme" in leaver.command
+
+
+def test_an_event_that_a_row_names_twice_is_proved_once() -> None:
+    """The first row about a grant is the grant itself, which both of its columns with ids of events name."""
+    others = [new_event("acme", occurred_at=at(number), actor_id=f"u-{number}") for number in range(100, 160)]
+    actions = ["ROLE_ASSIGNED", *["REPORT_EXPORTED"] * 20]
+    events = [new_event("acme", occurred_at=at(0, f"09:{n:02}:00"), action=action) for n, action in enumerate(actions)]
+    with database(at_once(*events, *others)) as db:
+        [lead] = [one for one in follow_leads(db, Period(day(0), day(0)), None) if one.name == "privilege-escalation"]
+    assert [row.event_ids for row in lead.rows] == [(events[0].event_id,)]
 
 
 def test_an_investigation_that_fails_says_so_and_stops_no_other(built: World) -> None:

@@ -185,6 +185,7 @@ def test_no_catalogue_or_setting_tells_of_others(built: World) -> None:
         }
         assert open_here == {"memory"}
         settings = dict(db.sql("SELECT name, value FROM duckdb_settings()").fetchall())
+    assert [name for name, value in settings.items() if str(Path.home()) in (value or "")] == []
     assert settings["allowed_directories"] == "[]"
     assert settings["allowed_paths"] == "[]"
     assert (settings["enable_external_access"], settings["lock_configuration"]) == ("false", "true")

@@ -140,6 +140,8 @@ def test_values_of_every_kind_are_shown(lumi: Lumi) -> None:
         ("SET threads = 1", "only queries"),
         ("INSTALL httpfs", "only queries"),
         ("SELECT $user", "parameters $user"),
+        ("SELECT '\udcff'", "no text in UTF-8"),
+        ("PIVOT activity ON outcome USING count(*)", "ON column IN"),
         ("SELECT 'infinity'::TIMESTAMPTZ", "cast its column to text"),
     ],
 )
@@ -165,6 +167,8 @@ def test_parameters_are_text_and_never_sql(lumi: Lumi) -> None:
     assert lumi("sql", query, "--param", "who=user-1", "--format", "csv").out == "n\n10\n"
     assert lumi("sql", query, "--param", "who=' OR true --", "--format", "csv").out == "n\n0\n"
     assert lumi("sql", query, "--param", "who").code == 2
+    assert lumi("sql", query, "--param", "who=a", "--param", "who=b").code == 2
+    assert lumi("sql", query, "--param", "who=\udcff").code == 2
     assert lumi("sql", query).code == 1
     assert lumi("sql", query, "--param", "who=a", "--param", "whom=b").code == 1
     assert lumi("sql", "SELECT $x AS x", "--param", "x=a=b", "--format", "csv").out == "x\na=b\n"
@@ -184,6 +188,7 @@ def test_formats_are_told_by_name_or_ending(lumi: Lumi) -> None:
     ran = lumi("sql", "SELECT 1", "-o", "found.xls")
     assert (ran.code, "--format" in ran.err) == (2, True)
     assert lumi("sql", "SELECT 1", "--format", "xml").code == 2
+    assert lumi("sql", "SELECT 1 AS a", "--json").json == {"a": 1}
     assert [form.value for form in Format] == ["table", "csv", "json", "parquet"]
     assert lumi("sql", "EXPLAIN SELECT 1").out.startswith(("╭", "┌"))
     assert lumi("sql", "SELECT tenant_id FROM activity WHERE false").out == "tenant_id\n"
@@ -198,6 +203,20 @@ def test_without_a_database_the_next_step_is_named(lumi: Lumi) -> None:
     assert (ran.code, "lumi analyst build" in ran.err) == (3, True)
     assert lumi("analyst", "build").code == 0
     assert lumi("events").code == 0
+
+
+@pytest.mark.parametrize(
+    ("bytes_given", "code"), [(b"SELECT 1 AS \xc3\xa4", 0), (b"SELECT '\xff'", 1), (b"", 1), (None, 1)]
+)
+@pytest.mark.usefixtures("analyst")
+def test_a_query_comes_from_standard_input(
+    bytes_given: bytes | None, code: int, lumi: Lumi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = None if bytes_given is None else io.TextIOWrapper(io.BytesIO(bytes_given), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", given)
+    ran = lumi("sql", "-", "--json")
+    assert ran.code == code, ran.err
+    assert ran.out == ('{"\\u00e4": 1}\n' if code == 0 else "")
 
 
 @pytest.mark.slow
@@ -240,8 +259,26 @@ def test_events_are_listed_newest_first_and_page_by_page(analyst: System, lumi: 
     assert len(set(ids)) == 20
     assert set(ids) <= set(analyst.event_ids)
     ran = lumi("events", "--tenant", "globex", "--after", cursor)
-    assert (ran.code, "another list" in ran.err) == (3, True)
-    assert lumi("events", "--after", "nonsense").code == 3
+    assert (ran.code, "another list" in ran.err) == (2, True)
+    assert lumi("events", "--after", "nonsense").code == 2
+
+
+@pytest.mark.usefixtures("analyst")
+def test_no_event_is_said_and_what_no_event_has(analyst: System, lumi: Lumi) -> None:
+    first, last = analyst.days
+    for arguments, said in (
+        (["--user", "user-1", "--entity", "T-2", "--to", first], "No event matches."),
+        (["--user", "user-9", "--tenant", "acme"], "No event matches; none at all has that --user."),
+        (["--action", "ticket_created", "--json"], "No event matches; none at all has that --action."),
+        (["--tenant", "acne", "--entity-type", "tickets"], "none at all has that --tenant; none at all has that --ent"),
+    ):
+        ran = lumi("events", *arguments)
+        assert (ran.code, said in ran.err) == (0, True), ran.err
+        assert "No event" not in ran.out
+    assert lumi("events", "--from", last, "--to", first).code == 2
+    for option in ("--tenant", "--user", "--entity", "--entity-type", "--action"):
+        ran = lumi("events", option, "\udcff")
+        assert (ran.code, "is no text in UTF-8" in ran.err) == (2, True)
 
 
 @pytest.mark.usefixtures("analyst")

@@ -49,7 +49,7 @@ def test_the_list_and_what_each_asks(lumi: Lumi) -> None:
         assert "SELECT" in told
         for parameter in one["parameters"]:
             assert f"  {parameter['name']} ({parameter['type']}" in told
-    assert "SELECT" in str(lumi("investigate", "mass-export", "--explain", "--format", "json").json["sql"])
+    assert "SELECT" in str(lumi("investigate", "mass-export", "--explain", "--json").json["sql"])
 
 
 @pytest.mark.usefixtures("system")
@@ -70,6 +70,19 @@ def test_one_answer_in_every_form(lumi: Lumi) -> None:
     assert [json.loads(line)["event_id"] for line in narrowed] == [
         line["event_id"] for line in lines if line["tenant_id"] == "acme"
     ]
+
+
+@pytest.mark.usefixtures("system")
+def test_nothing_found_is_said_and_so_is_whom_nobody_knows(lumi: Lumi) -> None:
+    for arguments, said in (
+        (["mass-export"], "mass-export found nothing."),
+        (["mass-export", "--tenant", "acne", "--json"], "found nothing; no event at all has that tenant."),
+        (["user-timeline", "--param", "user=nobody"], "found nothing; no event at all has that user."),
+        (["mass-export", "--evidence", "case"], "mass-export found nothing."),
+    ):
+        done = lumi("investigate", *arguments)
+        assert (done.code, done.err.splitlines()[0].endswith(said)) == (0, True), done.err
+        assert "nothing" not in done.out
 
 
 def test_evidence_proves_every_sealed_event_and_names_the_others(system: System, lumi: Lumi) -> None:
@@ -101,15 +114,20 @@ def test_evidence_proves_every_sealed_event_and_names_the_others(system: System,
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["nothing"], 1, "there is no investigation 'nothing'; there are: dormant-account"),
-        (["mass-export", "--param", "score=high"], 1, "parameter score: a decimal number"),
-        (["mass-export", "--param", "limit=1"], 1, "no parameter 'limit'"),
+        (["nothing"], 2, "there is no investigation 'nothing'; there are: dormant-account"),
+        (["mass-export", "--param", "score=high"], 2, "parameter score: a decimal number"),
+        (["mass-export", "--param", "limit=1"], 2, "no parameter 'limit'"),
         (["mass-export", "--param", "score"], 2, "NAME=VALUE"),
         (["mass-export", "--param", "score=1", "--param", "score=2"], 2, "given twice"),
         (["mass-export", "--param", "tenant=a", "--tenant", "b"], 2, "given twice"),
-        (["user-timeline"], 1, "needs --param user="),
+        (["user-timeline"], 2, "needs --param user="),
         (["--tenant", "acme"], 2, "name the investigation"),
         (["--explain"], 2, "name the investigation"),
+        (["--format", "csv"], 2, "are for rows"),
+        (["-o", "list.json"], 2, "are for rows"),
+        (["mass-export", "--explain", "-o", "told.json"], 2, "are for rows"),
+        (["mass-export", "--param", "since=2026-11-17", "--param", "until=2026-11-16"], 2, "before it begins"),
+        (["mass-export", "--param", "tenant=\udcff"], 2, "is no text in UTF-8"),
         (["mass-export"], 1, "lumi analyst build"),
     ],
 )

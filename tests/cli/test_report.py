@@ -43,8 +43,10 @@ def test_what_it_refuses(published: System, lumi: Lumi) -> None:
     assert "'lumi analyst build' makes it" in lumi("report").err
     assert lumi("analyst", "build").code == 0
     backwards = lumi("report", "--from", published.days[1], "--to", published.days[0])
-    assert (backwards.code, "before it begins" in backwards.err) == (1, True)
+    assert (backwards.code, "before it begins" in backwards.err) == (2, True)
     assert "has no event of a tenant" in lumi("report", "--tenant", "nobody").err
     assert lumi("report", "--from", "yesterday").code == 2
+    both = lumi("report", "-o", "-", "--json")
+    assert (both.code, both.out, "can't both go to stdout" in both.err) == (2, "", True)
     assert not Path("report.html").exists()
     assert "No such file or directory" in lumi("report", "-o", "no/such/directory/report.html").err

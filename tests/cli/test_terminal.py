@@ -52,6 +52,21 @@ def test_colours_on_a_terminal_unless_unwanted(published: System, arguments: lis
     assert "\x1b[" not in on_a_terminal(command, published.directory, NO_COLOR="1")
 
 
+def test_what_is_in_a_csv_cannot_command_a_terminal(published: System) -> None:
+    lumi = [sys.executable, "-m", "lumi_pipeline"]
+    subprocess.run([*lumi, "analyst", "build"], cwd=published.directory, check=True, capture_output=True)
+    query = [
+        *lumi,
+        "sql",
+        "SELECT DISTINCT actor_name AS n FROM activity WHERE length(actor_name) > 3",
+        "--format",
+        "csv",
+    ]
+    assert on_a_terminal(query, published.directory).split() == ["n", "Ana\\x1b[31m"]
+    piped = subprocess.run(query, cwd=published.directory, check=True, capture_output=True, text=True)
+    assert piped.stdout.split() == ["n", "Ana\x1b[31m"]
+
+
 SLOW = f"""
 import time
 from lumi_pipeline.cli.output import say

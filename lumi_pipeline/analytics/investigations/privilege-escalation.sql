@@ -9,12 +9,14 @@
 -- param score number = 4: Report what comes by chance once in 10^score days of a user, or less often.
 -- example: lumi investigate privilege-escalation --param hours=72
 WITH telling AS (
-    SELECT a.*, k.kind
+    -- One row for each event, though its action may be both.
+    SELECT a.*, k.is_grant, k.is_sensitive
     FROM activity AS a
     JOIN (
-        SELECT action, CASE kind WHEN 'privilege' THEN 'grant' ELSE 'sensitive' END AS kind
+        SELECT action, bool_or(kind = 'privilege') AS is_grant, bool_or(kind != 'privilege') AS is_sensitive
         FROM action_kinds()
         WHERE kind IN ('privilege', 'export', 'setting')
+        GROUP BY action
     ) AS k USING (action)
     WHERE a.outcome = 'success' AND a.actor_type != 'system' AND ($tenant::VARCHAR IS NULL OR a.tenant_id = $tenant)
 ), active AS (
@@ -26,8 +28,8 @@ WITH telling AS (
     )
     GROUP BY ALL
 ), own AS (
-    SELECT actor_type, actor_id, days, count(*) FILTER (WHERE kind = 'sensitive') AS sensitive,
-        count(*) FILTER (WHERE kind = 'grant') AS grants
+    SELECT actor_type, actor_id, days, count(*) FILTER (WHERE is_sensitive) AS sensitive,
+        count(*) FILTER (WHERE is_grant) AS grants
     FROM active
     LEFT JOIN telling USING (actor_type, actor_id)
     GROUP BY ALL
@@ -36,14 +38,14 @@ WITH telling AS (
 ), grants AS (
     SELECT event_id, occurred_at, actor_id AS granter, unnest(list_distinct([actor_id, entity_id])) AS actor_id
     FROM telling
-    WHERE kind = 'grant'
+    WHERE is_grant
         AND ($since::DATE IS NULL OR day_number(occurred_at) >= day_number($since::DATE))
         AND ($until::DATE IS NULL OR day_number(occurred_at) <= day_number($until::DATE))
 ), followed AS (
     SELECT t.actor_type, g.actor_id, g.event_id AS grant_event_id, g.granter, g.occurred_at AS granted_at, count(*) AS sensitive
     FROM grants AS g
     JOIN telling AS t
-        ON t.actor_id = g.actor_id AND t.kind = 'sensitive' AND t.event_id != g.event_id
+        ON t.actor_id = g.actor_id AND t.is_sensitive AND t.event_id != g.event_id
         AND t.occurred_at >= g.occurred_at AND t.occurred_at < g.occurred_at + to_hours($hours)
     GROUP BY ALL
 ), rated AS (
@@ -52,7 +54,8 @@ WITH telling AS (
         greatest(o.sensitive - f.sensitive, 0) AS otherwise,
         (otherwise + e.daily) / o.days * ceil($hours / 24) AS expected,
         surprise(f.sensitive, expected, otherwise + 1)
-            + CASE WHEN granter = actor_id THEN -log10(least(1, o.grants / (o.days + 1))) ELSE 0 END AS score
+            -- At least this grant, though it may have been made under another actor type.
+            + CASE WHEN granter = actor_id THEN -log10(least(1, greatest(o.grants, 1) / (o.days + 1))) ELSE 0 END AS score
     FROM followed AS f
     JOIN own AS o USING (actor_type, actor_id)
     JOIN everybody AS e USING (actor_type)

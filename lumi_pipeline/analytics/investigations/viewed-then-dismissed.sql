@@ -26,6 +26,7 @@ WITH dismissed AS (
     SELECT tenant_id, entity_id, actor_id, occurred_at, event_id
     FROM activity
     WHERE action = 'RECOMMENDATION_VIEWED'
+        AND outcome = 'success'
         AND ($tenant::VARCHAR IS NULL OR tenant_id = $tenant)
         AND entity_id IN (SELECT entity_id FROM chosen)
 )

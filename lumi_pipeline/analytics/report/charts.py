@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lumi_pipeline.analytics.report.markup import Markup, joined, make
-from lumi_pipeline.analytics.report.scales import WEEKDAYS, compact, spread, ticks
+from lumi_pipeline.analytics.report.scales import STEPS, WEEKDAYS, compact, spread, step, ticks
 
 _HEIGHT: Final = 190
 _TOP: Final = 22
@@ -21,7 +21,6 @@ _FEWEST: Final = 12
 _FILLED: Final = 0.76
 _LABELS: Final = 10
 _ROW: Final = 26
-_STEPS: Final = 5
 _EVERY: Final = 3
 
 
@@ -128,7 +127,7 @@ def sample(kind: str) -> Markup:
 
 def legend_steps() -> Markup:
     """The scale of :func:`week_chart`, from few to many."""
-    return joined(*(sample(f"step-{step}") for step in range(1, _STEPS + 1)))
+    return joined(*(sample(f"step-{step}") for step in range(1, STEPS + 1)))
 
 
 def _level(number: int, top: int) -> float:
@@ -161,7 +160,7 @@ def _bar(bar: Bar, x: float, width: float, top: int) -> Markup:
 
 
 def _cell(weekday: int, hour: int, number: float, highest: float) -> Markup:
-    step = 0 if not number else min(int(number / highest * _STEPS) + 1, _STEPS)
+    shade = step(number, highest)
     told = f"{WEEKDAYS[weekday]} {hour:02}:00 UTC: {compact(number)}"
     y = weekday * _ROW
     rect = make(
@@ -171,12 +170,12 @@ def _cell(weekday: int, hour: int, number: float, highest: float) -> Markup:
         y=y,
         width=f"{100 / 24:.3f}%",
         height=_ROW,
-        class_=f"cell step-{step}",
+        class_=f"cell step-{shade}",
     )
     if not number:
         return rect
     middle = f"{(hour + 0.5) / 24 * 100:.3f}%"
-    text = make("text", compact(number), x=middle, y=y + _ROW / 2 + 3.5, text_anchor="middle", class_=f"in-{step}")
+    text = make("text", compact(number), x=middle, y=y + _ROW / 2 + 3.5, text_anchor="middle", class_=f"in-{shade}")
     return joined(rect, text)
 
 

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 import duckdb
 
 from lumi_pipeline.days import day_range
-from lumi_pipeline.errors import AnalystError
+from lumi_pipeline.errors import QuestionError
 
 TOP: Final = 12
 """How many of the busiest tenants, actions and users are named; the rest are counted."""
@@ -158,11 +158,11 @@ class Figures:
 def choose_period(db: duckdb.DuckDBPyConnection, first: date | None, last: date | None) -> Period | None:
     """Return the period that is meant: by default the last 30 days that the database has, or fewer if it has no more.
 
-    None if no end is given and the database is empty. Raises :class:`~lumi_pipeline.errors.AnalystError` for a period
+    None if no end is given and the database is empty. Raises :class:`~lumi_pipeline.errors.QuestionError` for a period
     that ends before it begins.
     """
     if first and last and first > last:
-        raise AnalystError(f"the period ends on {last}, before it begins on {first}")
+        raise QuestionError(f"the period ends on {last}, before it begins on {first}")
     if first is None or last is None:
         ((oldest, newest),) = db.sql("SELECT min(day), max(day) FROM days").fetchall()
         last = last or newest

@@ -9,7 +9,7 @@ from typing import Final
 import duckdb
 
 from lumi_pipeline.analytics.asking import Answer
-from lumi_pipeline.analytics.investigation import Investigation, load, names
+from lumi_pipeline.analytics.investigation import Investigation, load, names, names_events
 from lumi_pipeline.analytics.report.figures import Period
 from lumi_pipeline.errors import AnalystError
 
@@ -17,7 +17,6 @@ SHOWN: Final = 3
 """Findings of which a report shows the first row."""
 
 _FINDING: Final = "finding"
-_EVENT: Final = "event_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ def _follow(db: duckdb.DuckDBPyConnection, investigation: Investigation, period:
 def _read(about: tuple[str, str, str, str], answer: Answer) -> Lead:
     """Count findings and rows as they come, and keep the first row of the first few findings."""
     columns = answer.schema.names
-    shown = [name for name in columns if name != _FINDING and not _is_event(name)]
+    shown = [name for name in columns if name != _FINDING and not names_events(name)]
     events, seen, rows = 0, set[object](), list[Row]()
     for batch in answer.batches:
         numbers = batch.column(_FINDING).to_pylist()
@@ -85,12 +84,8 @@ def _read(about: tuple[str, str, str, str], answer: Answer) -> Lead:
 
 
 def _row(cells: Mapping[str, object], shown: Sequence[str]) -> Row:
-    event_ids = [str(value) for name, value in cells.items() if _is_event(name) and value is not None]
-    return Row(tuple(_text(cells[name]) for name in shown), tuple(event_ids))
-
-
-def _is_event(column: str) -> bool:
-    return column == _EVENT or column.endswith(f"_{_EVENT}")
+    event_ids = [str(value) for name, value in cells.items() if names_events(name) and value is not None]
+    return Row(tuple(_text(cells[name]) for name in shown), tuple(dict.fromkeys(event_ids)))
 
 
 def _text(value: object) -> str:

@@ -12,13 +12,12 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lumi_pipeline.analytics.report.scales import compact, spread, ticks
+from lumi_pipeline.analytics.report.scales import compact, spread, step, ticks
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _PAPER, _INK, _LINE, _BAR = 0, 1, 2, 3
-_STEPS: Final = 5
 _PALETTE: Final = bytes.fromhex("fffefb 55615d d9d7cd 0b5a56 dfe8e4 b6cdc9 8bafac 3f7a77 0b5a56")
 """Paper, ink, lines, bars, and the steps of the heat map from few to many: the colours of the pages."""
 
@@ -90,8 +89,8 @@ def week_png(hours: Sequence[Sequence[float]]) -> bytes:
         for hour, number in enumerate(row):
             left = _LEFT + hour * _CELL
             pixels[top + 1 : top + _CELL - 1, left + 1 : left + _CELL - 1] = _LINE
-            step = min(int(number / highest * _STEPS), _STEPS - 1) + _BAR + 1 if number else _PAPER
-            pixels[top + 2 : top + _CELL - 2, left + 2 : left + _CELL - 2] = step
+            shade = step(number, highest)
+            pixels[top + 2 : top + _CELL - 2, left + 2 : left + _CELL - 2] = _BAR + shade if shade else _PAPER
     for hour in range(0, len(hours[0]), 3):
         middle = _LEFT + hour * _CELL + _CELL // 2
         _write(pixels, f"{hour:02}", right=middle + _length("00") // 2, top=height - _FOOT + 6)

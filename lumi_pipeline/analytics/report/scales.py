@@ -9,6 +9,9 @@ _Item = TypeVar("_Item")
 MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
+STEPS: Final = 5
+"""Shades of a heat map."""
+
 _INTERVALS: Final = 4
 
 
@@ -19,6 +22,11 @@ def ticks(highest: int) -> list[int]:
         power *= 10
     step = next(step for step in (power, 2 * power, 5 * power, 10 * power) if step * _INTERVALS >= highest)
     return [step * n for n in range(max(-(-highest // step), 1) + 1)]
+
+
+def step(number: float, highest: float) -> int:
+    """The shade of a number in a heat map, from 1 (few) to ``STEPS``; 0 for none."""
+    return min(int(number / highest * STEPS) + 1, STEPS) if number else 0
 
 
 def compact(number: float) -> str:
