@@ -22,7 +22,7 @@ from lumi_pipeline.events import MIN_MICROS
 from lumi_pipeline.hashing import genesis_hash
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.landedrows import Difference, LandedRows
-from lumi_pipeline.landing import Cursor, landed_breaks, landings
+from lumi_pipeline.landings import Cursor, landed_breaks, landings
 from lumi_pipeline.outbox import Snapshot
 from lumi_pipeline.prunedgaps import read_gaps
 from lumi_pipeline.rebasing import Finding, Head, Kind, RowsFound, judge

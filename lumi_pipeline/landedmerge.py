@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from lumi_pipeline.events import EVENT_SCHEMA
 from lumi_pipeline.lake import check_values, in_groups, reading
-from lumi_pipeline.landing import LandedTenant, Landing
+from lumi_pipeline.landings import LandedTenant, Landing
 from lumi_pipeline.records import StoredFile
 
 _LANDINGS: Final = 64

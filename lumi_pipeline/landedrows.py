@@ -15,7 +15,7 @@ import pyarrow as pa
 from lumi_pipeline.checkedrows import checked_views, reading_rows, sorted_events
 from lumi_pipeline.events import COLUMNS
 from lumi_pipeline.lake import Lake
-from lumi_pipeline.landing import Cursor, landings
+from lumi_pipeline.landings import Cursor, landings
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.rewritten import check_rewritten_day, check_rewritten_landing
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day

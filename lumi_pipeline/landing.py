@@ -5,142 +5,37 @@ number n has landed; everybody else's files for n are orphans. Where reading goe
 last sealed day and the landings since, so there is no cursor to lose or to set wrong.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
-from functools import partial
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
 from lumi_pipeline.chain import Break, BreakKind, ChainEnd, ChainFold, ChainState
-from lumi_pipeline.days import DAY_MICROS, day_end
-from lumi_pipeline.errors import ConcurrentRun, LandingError, RecordError, ReplacedOutbox, RewoundOutbox
+from lumi_pipeline.days import DAY_MICROS
+from lumi_pipeline.errors import ConcurrentRun, LandingError, ReplacedOutbox, RewoundOutbox
 from lumi_pipeline.events import MIN_MICROS, from_micros
 from lumi_pipeline.hashing import genesis_hash
 from lumi_pipeline.lake import Lake, in_parts
+from lumi_pipeline.landings import (
+    Cursor,
+    LandedTenant,
+    Landing,
+    LastLanding,
+    breaks_table,
+    landed_prefix,
+    landing_key,
+    last_landing,
+    read_cursors,
+    tenants_table,
+)
 from lumi_pipeline.outbox import Outbox, Snapshot
 from lumi_pipeline.overlapping import overlapped
-from lumi_pipeline.records import StoredFile, json_text
-from lumi_pipeline.sealedjson import encode_sealed, parse_sealed
-from lumi_pipeline.superseding import Superseded, effective, rewritten_landings
+from lumi_pipeline.records import StoredFile
 from lumi_pipeline.tenantdays import DayTenants
-from transparency.encoding import excerpt
 from transparency.errors import ObjectConflict
-
-LANDING_FORMAT: Final = "lumi/landing/v1"
-_FIELDS: Final = frozenset({"breaks", "files", "number", "previous", "system_id", "tenants"})
-_TENANTS_TYPES: Final[Mapping[str, pa.DataType]] = {
-    "tenant_id": pa.string(),
-    "chain_id": pa.binary(16),
-    "first": pa.int64(),
-    "next": pa.int64(),
-    "rows": pa.int64(),
-    "head": pa.binary(32),
-    "not_before": pa.int64(),
-    "last_hash": pa.binary(32),
-}
-_TENANTS: Final = pa.schema(_TENANTS_TYPES)
-_BREAKS_TYPES: Final[Mapping[str, pa.DataType]] = {
-    "tenant_id": pa.string(),
-    "seq": pa.int64(),
-    "kind": pa.string(),
-    "expected": pa.string(),
-    "found": pa.string(),
-}
-_BREAKS: Final = pa.schema(_BREAKS_TYPES)
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """How far one tenant's chain has been read: the next seq, the head as it was found, its latest time (µs).
-
-    ``last_hash`` is the hash of the last row itself, which the next row must link to. Where the two differ the head
-    was wrong, and a head that is put right later is no contradiction.
-    """
-
-    chain_id: bytes
-    next_seq: int
-    head: bytes
-    not_before: int
-    last_hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class LandedTenant:
-    """One tenant's share of a landing: seqs ``first`` to ``cursor.next_seq`` - 1, of which ``rows`` were there."""
-
-    tenant_id: str
-    first: int
-    rows: int
-    cursor: Cursor
-
-
-@dataclass(frozen=True, slots=True)
-class Landing:
-    """The content of a landing's commit object, ``superseded`` aside; ``previous`` is the SHA-256 of the one before.
-
-    ``superseded`` are the records of erasures that rewrote some of its files.
-    """
-
-    number: int
-    system_id: str
-    previous: str
-    files: tuple[StoredFile, ...]
-    tenants: StoredFile
-    breaks: StoredFile | None
-    superseded: tuple[Superseded, ...] = ()
-
-    @property
-    def event_files(self) -> tuple[StoredFile, ...]:
-        """The files that hold the landing's events now, in order: those it wrote, or what took their place."""
-        return effective(self.files, self.superseded)
-
-    @property
-    def all_files(self) -> tuple[StoredFile, ...]:
-        """Every file that the landing wrote: events, tenants, breaks."""
-        return (*self.files, self.tenants, *([self.breaks] if self.breaks else []))
-
-    def encode(self) -> bytes:
-        """The commit object's bytes."""
-        return encode_sealed(
-            LANDING_FORMAT,
-            {
-                "breaks": self.breaks.to_json() if self.breaks else None,
-                "files": [file.to_json() for file in self.files],
-                "number": self.number,
-                "previous": self.previous,
-                "system_id": self.system_id,
-                "tenants": self.tenants.to_json(),
-            },
-        )
-
-    @classmethod
-    def parse(cls, data: bytes, key: str) -> "Landing":
-        """Read a commit object; :class:`~lumi_pipeline.errors.RecordError` naming ``key`` when it was altered."""
-        value = parse_sealed(LANDING_FORMAT, data, _FIELDS, key)
-        files, number = value["files"], value["number"]
-        if not isinstance(files, list) or type(number) is not int or landing_key(number) != key:
-            raise RecordError(f"{key} was altered: it describes another landing")
-        return cls(
-            number,
-            json_text(value["system_id"]),
-            json_text(value["previous"]),
-            tuple(StoredFile.from_json(file) for file in files),
-            StoredFile.from_json(value["tenants"]),
-            None if value["breaks"] is None else StoredFile.from_json(value["breaks"]),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class LastLanding:
-    """The newest landing, and the SHA-256 of its commit object."""
-
-    landing: Landing
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,68 +49,6 @@ class LandingReport:
     breaks: tuple[Break, ...]
     days: Mapping[date, int]
     seconds: float
-
-
-def landed_prefix(number: int) -> str:
-    """Where a landing's files lie."""
-    return f"landed/{number:012d}/"
-
-
-def landing_key(number: int) -> str:
-    """Key of a landing's commit object."""
-    return f"landings/{number:012d}.json"
-
-
-def landings(lake: Lake, floor: int = 0) -> Iterator[Landing]:
-    """Yield the landings from number ``floor`` on, in order, each checked to follow the one before."""
-    before: str | None = None
-    expected = floor
-    keys = list(lake.store.list("landings/", start_after=landing_key(floor - 1) if floor else ""))
-    rewritten = rewritten_landings(lake, floor)
-    for key, data in zip(keys, lake.side_by_side(lake.store.get, keys), strict=True):
-        landing = Landing.parse(data, key)
-        # Also the first: what follows a lost one would be read as if nothing had been in it.
-        if landing.number != expected or before not in (None, landing.previous):
-            raise RecordError(f"{key} does not follow the one before: {landing_key(expected)} was lost or altered")
-        before, expected = hashlib.sha256(data).hexdigest(), landing.number + 1
-        yield replace(landing, superseded=rewritten.get(landing.number, ()))
-
-
-def landed_tenants(lake: Lake, landing: Landing) -> list[LandedTenant]:
-    """Return the tenants that a landing read, with where it left each."""
-    table = lake.read_table(landing.tenants, _TENANTS)
-    return [
-        LandedTenant(tenant_id, first, rows, Cursor(chain_id, after, head, not_before, last_hash))
-        for tenant_id, chain_id, first, after, rows, head, not_before, last_hash in zip(
-            *(column.to_pylist() for column in table.columns), strict=True
-        )
-    ]
-
-
-def landed_breaks(lake: Lake, landing: Landing) -> Iterator[Break]:
-    """Yield the breaks that a landing found."""
-    if landing.breaks is None:
-        return
-    table = lake.read_table(landing.breaks, _BREAKS)
-    for tenant_id, seq, kind, expected, found in zip(*(column.to_pylist() for column in table.columns), strict=True):
-        try:
-            yield Break(tenant_id, seq, BreakKind(kind), expected, found)
-        except ValueError:
-            raise RecordError(f"{landing.breaks.path}: {excerpt(kind)} is not a kind of break") from None
-
-
-def read_cursors(lake: Lake, sealed: DayTenants | None) -> dict[str, Cursor]:
-    """How far every tenant was read: what the last sealed day says, and what was landed since."""
-    cursors = {}
-    if sealed is not None:
-        end = day_end(sealed.day)
-        for tenant_id, tenant in sealed.tenants.items():
-            head = tenant.record.head_after
-            cursors[tenant_id] = Cursor(tenant.chain_id, tenant.record.next, head, end, head)
-    since = landings(lake, sealed.landing_floor if sealed else 0)
-    for shares in lake.side_by_side(partial(landed_tenants, lake), since):
-        cursors.update({share.tenant_id: share.cursor for share in shares})
-    return cursors
 
 
 def land(outbox: Outbox, lake: Lake, sealed: DayTenants | None) -> LandingReport:
@@ -254,8 +87,8 @@ def land(outbox: Outbox, lake: Lake, sealed: DayTenants | None) -> LandingReport
         snapshot.system_id,
         previous,
         files,
-        lake.put_parquet(f"{landed_prefix(number)}tenants", _tenants_table(tenants)),
-        lake.put_parquet(f"{landed_prefix(number)}breaks", _breaks_table(breaks)) if breaks else None,
+        lake.put_parquet(f"{landed_prefix(number)}tenants", tenants_table(tenants)),
+        lake.put_parquet(f"{landed_prefix(number)}breaks", breaks_table(breaks)) if breaks else None,
     )
     try:
         # The commit. A crash before it leaves orphans under landed/<n>/; the next run reads from the outbox again.
@@ -277,7 +110,7 @@ def land_system(lake: Lake, last: LastLanding, system_id: str) -> Landing:
     """
     number = last.landing.number + 1
     _keep_only(lake, last.landing)
-    tenants = lake.put_parquet(f"{landed_prefix(number)}tenants", _tenants_table([]))
+    tenants = lake.put_parquet(f"{landed_prefix(number)}tenants", tenants_table([]))
     landing = Landing(number, system_id, last.sha256, (), tenants, None)
     try:
         # The commit. A crash before it leaves a file that nothing lists; until then landing refuses the database.
@@ -410,18 +243,6 @@ def _rewound(tenant_id: str, seq: int, found: str) -> RewoundOutbox:
     )
 
 
-def last_landing(lake: Lake, floor: int) -> LastLanding | None:
-    """Find the newest landing, looking from just below ``floor`` on."""
-    start_after = landing_key(floor - 2) if floor > 1 else ""
-    key = max(lake.store.list("landings/", start_after=start_after), default=None)
-    if key is None:
-        if floor:
-            raise LandingError(f"sealed days come from landings up to {floor - 1}, but their commit objects are gone")
-        return None
-    data = lake.store.get(key)
-    return LastLanding(Landing.parse(data, key), hashlib.sha256(data).hexdigest())
-
-
 def _keep_only(lake: Lake, landing: Landing) -> None:
     """Remove what runs that lost or crashed wrote for the number of a committed landing.
 
@@ -436,19 +257,3 @@ def _count_days(part: pa.Table, days: dict[date, int]) -> None:
     for number, count in zip(*np.unique(numbers, return_counts=True), strict=True):
         day = from_micros(int(number) * DAY_MICROS).date()
         days[day] = days.get(day, 0) + int(count)
-
-
-def _tenants_table(tenants: list[LandedTenant]) -> pa.Table:
-    both = ((tenant, tenant.cursor) for tenant in tenants)
-    rows = [(t.tenant_id, c.chain_id, t.first, c.next_seq, t.rows, c.head, c.not_before, c.last_hash) for t, c in both]
-    return _table([*rows], _TENANTS)
-
-
-def _breaks_table(breaks: list[Break]) -> pa.Table:
-    return _table([(b.tenant_id, b.seq, b.kind.value, b.expected, b.found) for b in breaks], _BREAKS)
-
-
-def _table(rows: list[tuple[object, ...]], schema: pa.Schema) -> pa.Table:
-    values = zip(*rows, strict=True) if rows else [()] * len(schema)
-    columns = [pa.array(column, field.type) for column, field in zip(values, schema, strict=True)]
-    return pa.Table.from_arrays(columns, schema=schema)

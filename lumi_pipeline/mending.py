@@ -14,7 +14,7 @@ import pyarrow as pa
 from lumi_pipeline.errors import EventRejected, ForkedOutbox, OutboxError
 from lumi_pipeline.events import SALT_SIZE, Event, NewEvent, from_micros, to_micros
 from lumi_pipeline.lake import Lake, in_parts
-from lumi_pipeline.landing import Cursor
+from lumi_pipeline.landings import Cursor
 from lumi_pipeline.outbox.head import ChainHead, next_event
 from lumi_pipeline.outbox.repair import ChainRepair, Repairs
 from lumi_pipeline.rebasing import Finding

@@ -18,7 +18,8 @@ from lumi_pipeline.events import MIN_MICROS, from_micros, to_micros
 from lumi_pipeline.hashing import genesis_hash
 from lumi_pipeline.judgements import Found, judged, raise_found, spelled_out
 from lumi_pipeline.lake import Lake
-from lumi_pipeline.landing import Cursor, heads_ahead, landings, read_cursors
+from lumi_pipeline.landing import heads_ahead
+from lumi_pipeline.landings import Cursor, landings, read_cursors
 from lumi_pipeline.outbox import Outbox, Snapshot
 from lumi_pipeline.prunedgaps import read_gaps
 from lumi_pipeline.pruning.confirming import AGAIN

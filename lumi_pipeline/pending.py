@@ -29,7 +29,7 @@ from lumi_pipeline.errors import LakeError
 from lumi_pipeline.events import MIN_MICROS, from_micros
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.landedmerge import LandedMerge, Stretch, read_stretches
-from lumi_pipeline.landing import Cursor, LandedTenant, landed_breaks, landed_tenants, landings
+from lumi_pipeline.landings import Cursor, LandedTenant, landed_breaks, landed_tenants, landings
 
 _DOUBTS = frozenset({BreakKind.INTEGRITY, BreakKind.LINK})
 _DAY_OF = f"(epoch_us(recorded_at) - {MIN_MICROS}) // {DAY_MICROS} + {MIN_MICROS // DAY_MICROS}"

@@ -22,7 +22,8 @@ from lumi_pipeline.errors import DuplicateEvent, ForkedOutbox
 from lumi_pipeline.events import uuid7
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.landedrows import LandedRows
-from lumi_pipeline.landing import Cursor, LastLanding, land_system, last_landing, read_cursors
+from lumi_pipeline.landing import land_system
+from lumi_pipeline.landings import Cursor, LastLanding, last_landing, read_cursors
 from lumi_pipeline.mending import ForkMet, Mended, mend
 from lumi_pipeline.outbox import Connection, Outbox
 from lumi_pipeline.outbox.repair import REPAIR_PATIENCE, Repairs

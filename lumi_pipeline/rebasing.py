@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from lumi_pipeline.days import day_end
 from lumi_pipeline.events import to_micros
-from lumi_pipeline.landing import Cursor
+from lumi_pipeline.landings import Cursor
 
 
 class Kind(StrEnum):

@@ -17,7 +17,7 @@ from lumi_pipeline.erasure.orders import OrderedRows, Outcome, read_orders
 from lumi_pipeline.errors import LakeError
 from lumi_pipeline.events import MIN_MICROS
 from lumi_pipeline.lake import Lake
-from lumi_pipeline.landing import Landing, landed_breaks, landed_tenants
+from lumi_pipeline.landings import Landing, landed_breaks, landed_tenants
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.sealedday import SealedDay
 

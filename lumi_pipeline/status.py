@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from lumi_pipeline.acknowledging import waiting_reports
 from lumi_pipeline.errors import LumiError
-from lumi_pipeline.landing import read_cursors
+from lumi_pipeline.landings import read_cursors
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.siem.exports import Exports
 from transparency.encoding import Json, b64encode

@@ -13,7 +13,7 @@ from lumi_pipeline.days import day_range
 from lumi_pipeline.errors import ConfigError, LakeError
 from lumi_pipeline.genesis import GENESIS_KEY, read_genesis, write_genesis
 from lumi_pipeline.lake import Lake, events_prefix, seal_prefix
-from lumi_pipeline.landing import landed_prefix, landing_key
+from lumi_pipeline.landings import landed_prefix, landing_key
 from lumi_pipeline.sealedday import load_sealed_day
 from lumi_pipeline.superseding import LANDED_RECORDS, landing_records
 from transparency.checkpoint import parse_signed_checkpoint, verify_checkpoint

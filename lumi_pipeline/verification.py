@@ -25,7 +25,7 @@ from lumi_pipeline.genesis import GENESIS_KEY
 from lumi_pipeline.hashing import genesis_hash
 from lumi_pipeline.judgements import Found, failure, judged, raise_found, spelled_out
 from lumi_pipeline.lake import REWRITTEN, Lake, events_prefix, seal_prefix
-from lumi_pipeline.landing import landing_key, landings
+from lumi_pipeline.landings import landing_key, landings
 from lumi_pipeline.pending import DayRange, Pending
 from lumi_pipeline.pruned import KEPT, pruned_keys, pruned_prefix
 from lumi_pipeline.pruning.confirming import AGAIN, Prunings

@@ -7,7 +7,7 @@ from datetime import date
 
 from lumi_pipeline.genesis import read_genesis
 from lumi_pipeline.lake import Lake
-from lumi_pipeline.landing import landed_prefix, landings
+from lumi_pipeline.landings import landed_prefix, landings
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.sealedday import load_sealed_day
 from lumi_pipeline.sealeddays import sealed_days

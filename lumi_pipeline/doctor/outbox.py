@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from lumi_pipeline.doctor.examination import Examination
 from lumi_pipeline.doctor.findings import Check, Finding, not_tried, ok, problem
 from lumi_pipeline.errors import ClockAhead
-from lumi_pipeline.landing import last_landing
+from lumi_pipeline.landings import last_landing
 from lumi_pipeline.outbox import Connection
 from lumi_pipeline.recorder import AuditRecorder
 

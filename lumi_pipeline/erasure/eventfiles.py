@@ -12,7 +12,7 @@ from typing import Final
 import pyarrow as pa
 
 from lumi_pipeline.lake import Lake, seal_prefix
-from lumi_pipeline.landing import landings
+from lumi_pipeline.landings import landings
 from lumi_pipeline.rebaserecords import rebase_prefix, taken_out
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.sealedday import current_files

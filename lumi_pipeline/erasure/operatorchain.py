@@ -22,7 +22,7 @@ from lumi_pipeline.errors import ConcurrentRun, OutboxTampered
 from lumi_pipeline.events import MIN_MICROS
 from lumi_pipeline.hashing import genesis_hash
 from lumi_pipeline.lake import Lake
-from lumi_pipeline.landing import Cursor, read_cursors
+from lumi_pipeline.landings import Cursor, read_cursors
 from lumi_pipeline.outbox import Outbox
 from lumi_pipeline.recorder import AuditRecorder
 from lumi_pipeline.sealedday import load_sealed_day

@@ -26,7 +26,7 @@ from lumi_pipeline.chain import BreakKind, ChainFold, ChainState
 from lumi_pipeline.errors import ConcurrentRun, LakeError, LumiError, SiemError
 from lumi_pipeline.events import EVENT_SCHEMA, MIN_MICROS
 from lumi_pipeline.hashing import genesis_hash, net
-from lumi_pipeline.landing import Cursor
+from lumi_pipeline.landings import Cursor
 from lumi_pipeline.siem.batching import codes
 from lumi_pipeline.siem.encoding import spelled
 from lumi_pipeline.siem.feedentries import FIRST_PREVIOUS, FeedBook, FeedEntry, Withheld

@@ -12,7 +12,7 @@ from lumi_pipeline.erasure.orders import newest_order
 from lumi_pipeline.errors import ConcurrentRun, LakeError, SiemError
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.landedrows import LandedRows
-from lumi_pipeline.landing import Cursor, last_landing, read_cursors
+from lumi_pipeline.landings import Cursor, last_landing, read_cursors
 from lumi_pipeline.prunedgaps import first_pruned
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
 

@@ -31,7 +31,7 @@ from lumi_pipeline.evidence.monthly import MonthlyEvidence
 from lumi_pipeline.evidence.superseding import SupersededBundle
 from lumi_pipeline.hashing import net
 from lumi_pipeline.lake import Lake
-from lumi_pipeline.landing import Landing
+from lumi_pipeline.landings import Landing
 from lumi_pipeline.pruned import Pruned
 from lumi_pipeline.pruning.pruner import Pruner
 from lumi_pipeline.rebaserecords import Rebase, finish_rebase

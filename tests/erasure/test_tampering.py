@@ -15,7 +15,7 @@ from lumi_pipeline.evidence.period import Asked
 from lumi_pipeline.evidence.writer import write_bundle
 from lumi_pipeline.lake import describe_parquet
 from lumi_pipeline.landedrows import LandedRows
-from lumi_pipeline.landing import read_cursors
+from lumi_pipeline.landings import read_cursors
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.sealedday import load_sealed_day
 from lumi_pipeline.superseding import Replacement, Superseded, rewritten_prefix

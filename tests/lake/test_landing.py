@@ -10,7 +10,7 @@ import pytest
 from lumi_pipeline.chain import Break, BreakKind
 from lumi_pipeline.errors import LakeError, LandingError, LumiError, OutboxMissing, ReplacedOutbox, RewoundOutbox
 from lumi_pipeline.events import EVENT_SCHEMA, Event
-from lumi_pipeline.landing import Landing, landed_breaks, landed_tenants, landings
+from lumi_pipeline.landings import Landing, landed_breaks, landed_tenants, landings
 from tests.lake.chains import places
 from tests.lake.places import NewPlace
 from tests.lake.world import World, at, day

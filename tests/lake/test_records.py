@@ -13,7 +13,7 @@ from lumi_pipeline.acknowledging import break_report
 from lumi_pipeline.chain import Break, BreakKind
 from lumi_pipeline.errors import LumiError, RecordError
 from lumi_pipeline.hashing import tenant_key
-from lumi_pipeline.landing import Landing, landing_key
+from lumi_pipeline.landings import Landing, landing_key
 from lumi_pipeline.records import Manifest, StoredFile, TenantDay
 from lumi_pipeline.sealedjson import encode_sealed, parse_sealed
 from lumi_pipeline.tenantdays import DayTenants, SealedTenant

@@ -15,7 +15,7 @@ from lumi_pipeline.dayrecords import day_ranges
 from lumi_pipeline.days import day_end, day_start
 from lumi_pipeline.errors import ChainBroken, LakeError
 from lumi_pipeline.hashing import genesis_hash
-from lumi_pipeline.landing import Landing, landing_key
+from lumi_pipeline.landings import Landing, landing_key
 from lumi_pipeline.pending import Pending
 from lumi_pipeline.sealunits import Elsewhere, SealedUnit, SealUnit, cut_units, join_units, seal_unit
 from lumi_pipeline.stores.roots import LakeAddress

@@ -15,7 +15,7 @@ from lumi_pipeline.errors import LumiError
 from lumi_pipeline.events import EVENT_SCHEMA, Event
 from lumi_pipeline.hashing import genesis_hash
 from lumi_pipeline.lake import Lake, describe_parquet
-from lumi_pipeline.landing import landing_key, landings
+from lumi_pipeline.landings import landing_key, landings
 from lumi_pipeline.outboxverification import verify_outbox
 from lumi_pipeline.proving import prove_event
 from lumi_pipeline.records import StoredFile

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lumi_pipeline.cli.history import judge_history
 from lumi_pipeline.config import Config, load_config
-from lumi_pipeline.landing import landings
+from lumi_pipeline.landings import landings
 from lumi_pipeline.outbox import Outbox
 from lumi_pipeline.outbox.opening import open_outbox
 from lumi_pipeline.outbox.sqlite import SqliteOutbox

@@ -12,7 +12,7 @@ from lumi_pipeline.errors import LakeError, LumiError
 from lumi_pipeline.events import EVENT_SCHEMA
 from lumi_pipeline.hashing import event_integrity_hash
 from lumi_pipeline.lake import describe_parquet
-from lumi_pipeline.landing import Landing, landing_key
+from lumi_pipeline.landings import Landing, landing_key
 from lumi_pipeline.siem.exports import Exports
 from lumi_pipeline.siem.feed import publish_feed
 from lumi_pipeline.siem.feedentries import FeedBook, Withheld
