@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any, Final
 
 import adbc_driver_postgresql.dbapi as adbc
 import pyarrow as pa
@@ -15,7 +16,14 @@ import pyarrow.parquet as pq
 
 from benchmarks.landingpostgresql import SELECT
 from lumi_pipeline.events import EVENT_SCHEMA
-from lumi_pipeline.lake import PART_ROWS, ROW_GROUP_ROWS
+from lumi_pipeline.lake import DISTINCT_COLUMNS, PART_ROWS, ROW_GROUP_ROWS
+
+ENCODING: Final[Any] = {
+    "compression": "zstd",
+    "write_page_index": True,
+    "use_dictionary": [name for name in EVENT_SCHEMA.names if name not in DISTINCT_COLUMNS],
+}
+"""How the lake writes event files, as pyarrow's writers want to be told."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -43,7 +51,7 @@ def copy(url: str, directory: Path) -> int:
 
 
 def write(table: pa.Table, file: Path) -> None:
-    pq.write_table(table, file, compression="zstd", row_group_size=ROW_GROUP_ROWS, write_page_index=True)
+    pq.write_table(table, file, row_group_size=ROW_GROUP_ROWS, **ENCODING)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.copying import ENCODING
 from benchmarks.dataset import Dataset, read_events
 from benchmarks.measuring import compare
 from benchmarks.row import Row
@@ -58,7 +59,7 @@ def copy_rows(database: Path, file: Path) -> None:
     """Copy the outbox's rows into one Parquet file, with the standard library and pyarrow."""
     with (
         closing(sqlite3.connect(database)) as connection,
-        pq.ParquetWriter(file, EVENT_SCHEMA, compression="zstd", write_page_index=True) as writer,
+        pq.ParquetWriter(file, EVENT_SCHEMA, **ENCODING) as writer,
     ):
         cursor = connection.execute(_SELECT)
         group: list[pa.Table] = []

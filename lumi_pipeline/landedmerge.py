@@ -97,11 +97,25 @@ def read_stretches(stretches: Iterable[Stretch], places: Mapping[StoredFile, str
 
 def _pieces(stretches: Iterable[Stretch], places: Mapping[StoredFile, str]) -> Iterator[pa.Table]:
     streams: dict[int, _Reader] = {}
+    for stream, file, rows in _coalesced(stretches):
+        reader = streams.get(stream)
+        if reader is None or reader.file != file:
+            reader = streams[stream] = _Reader(file, places[file])
+        yield from reader.read(rows)
+
+
+def _coalesced(stretches: Iterable[Stretch]) -> Iterator[tuple[int, StoredFile, range]]:
+    """Join stretches that are one behind the other in a file; whole row groups need no copying then."""
+    held: Stretch | None = None
+    start = 0
     for stretch in stretches:
-        reader = streams.get(stretch.stream)
-        if reader is None or reader.file != stretch.file:
-            reader = streams[stretch.stream] = _Reader(stretch.file, places[stretch.file])
-        yield from reader.read(range(stretch.first, stretch.after))
+        if held is None or stretch.file != held.file or stretch.first != held.after:
+            if held is not None:
+                yield held.stream, held.file, range(start, held.after)
+            start = stretch.first
+        held = stretch
+    if held is not None:
+        yield held.stream, held.file, range(start, held.after)
 
 
 class _Reader:
