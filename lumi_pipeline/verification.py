@@ -26,6 +26,7 @@ from lumi_pipeline.hashing import genesis_hash
 from lumi_pipeline.judgements import Found, failure, judged, raise_found, spelled_out
 from lumi_pipeline.lake import REWRITTEN, Lake, events_prefix, seal_prefix
 from lumi_pipeline.landing import landing_key, landings
+from lumi_pipeline.meanwhile import Meanwhile
 from lumi_pipeline.pending import DayRange, Pending
 from lumi_pipeline.pruned import KEPT, pruned_keys, pruned_prefix
 from lumi_pipeline.pruning.confirming import AGAIN, Prunings
@@ -84,28 +85,46 @@ def verify_published(lake: Lake, policy: Policy, progress: Callable[[int, int], 
 
 
 def verify_days(
-    lake: Lake, sealer: Sealer, genesis: Genesis, days: Sequence[date], progress: Progress | None = None
+    lake: Lake,
+    sealer: Sealer,
+    genesis: Genesis,
+    days: Sequence[date],
+    progress: Progress | None = None,
+    *,
+    meanwhile: Meanwhile | None = None,
 ) -> Iterator[Verdict]:
-    """Recompute sealed days from their stored rows, each on top of the day before it."""
+    """Recompute sealed days from their stored rows, each on top of the day before it.
+
+    A day that fails is recomputed once more if ``meanwhile`` tells of an erasure or a pruning.
+    """
     before: SealedDay | None = None
     for day in days:
-        eve = day - timedelta(days=1)
-        if day == genesis.first_day and genesis.previous is None:
-            before = None
-        elif before is None or before.record.day != eve:
-            try:
-                before = load_sealed_day(lake, eve)
-            except LumiError as error:
-                line = f"{day} could not be checked, because the day before it can't be read: {error}"
-                yield Verdict(str(day), Status.INCOMPLETE, "day-before", (line,))
-                continue
+        after, verdict = _verify_day(lake, sealer, genesis, day, before=before, progress=progress)
+        if verdict.status is not Status.VERIFIED and meanwhile is not None and meanwhile.went_on():
+            after, verdict = _verify_day(lake, sealer, genesis, day, before=None, progress=progress)
+        before = after
+        yield verdict
+
+
+def _verify_day(
+    lake: Lake, sealer: Sealer, genesis: Genesis, day: date, *, before: SealedDay | None, progress: Progress | None
+) -> tuple[SealedDay | None, Verdict]:
+    """Recompute one day on top of the day before, if ``before`` is that one, else on top of that as it is stored."""
+    eve = day - timedelta(days=1)
+    if day == genesis.first_day and genesis.previous is None:
+        before = None
+    elif before is None or before.record.day != eve:
         try:
-            before, report = sealer.verify(day, before, progress)
-            _check_partition(lake, before, sealer.erasures)
-            yield _day_verdict(report)
+            before = load_sealed_day(lake, eve)
         except LumiError as error:
-            before = None
-            yield failure(str(day), error)
+            line = f"{day} could not be checked, because the day before it can't be read: {error}"
+            return None, Verdict(str(day), Status.INCOMPLETE, "day-before", (line,))
+    try:
+        sealed, report = sealer.verify(day, before, progress)
+        _check_partition(lake, sealed, sealer.erasures)
+    except LumiError as error:
+        return None, failure(str(day), error)
+    return sealed, _day_verdict(report)
 
 
 def verify_folders(lake: Lake, genesis: Genesis | None) -> Iterator[Verdict]:

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lumi_pipeline.cli.analyst import build_shown
 from lumi_pipeline.cli.command import Command, examples
 from lumi_pipeline.cli.options import Given, config_option, json_option
 from lumi_pipeline.cli.output import count, note, say, say_json, say_table, size
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from lumi_pipeline.erasure.erasing import ErasePlan, EraseReport
     from lumi_pipeline.erasure.parts import Touched
     from lumi_pipeline.erasure.planning import Chosen
-    from lumi_pipeline.pipeline import Pipeline
 
 
 @click.command(
@@ -72,7 +70,6 @@ def erase(
             say_json({"erasures": [_report_json(report) for report in reports]})
         else:
             _show_resumed(reports)
-        _forget_in_database(pipeline)
         return
     selection = Selection(tenant_id, actor_id, tuple(dict.fromkeys(event_ids)))
     if dry_run:
@@ -89,13 +86,6 @@ def erase(
         say_json(_report_json(report))
     else:
         _show(report)
-    _forget_in_database(pipeline)
-
-
-def _forget_in_database(pipeline: "Pipeline") -> None:
-    """Make the analyst database anew if there is one; a crash before leaves that to the next build."""
-    if pipeline.config.analyst_db.exists():
-        build_shown(pipeline)
 
 
 def _progress(part: str) -> None:

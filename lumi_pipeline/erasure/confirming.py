@@ -12,8 +12,8 @@ from typing import Final, Self
 from lumi_pipeline.catalogue import OUTBOX_ERASED
 from lumi_pipeline.chain import TenantRows
 from lumi_pipeline.erasure.operatorchain import OperatorEvent, read_operator_chain
-from lumi_pipeline.erasure.orders import KnownOrder, Order, OrderedRows, Outcome, newest_order, read_orders
-from lumi_pipeline.errors import ConcurrentRun, UnfinishedErasure
+from lumi_pipeline.erasure.orders import KnownOrder, Order, OrderedRows, Outcome, read_orders, steps_taken
+from lumi_pipeline.errors import ErasureMeanwhile, UnfinishedErasure
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.outbox import Outbox
 from transparency.errors import VerificationError
@@ -23,8 +23,12 @@ _NAMED: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class ReadErasures:
-    """Orders and the operator's events that give some, as they were read, for whoever can't open the outbox."""
+    """Orders and the operator's events that give some, as they were read, for whoever can't open the outbox.
 
+    ``steps`` is how far erasures had come then.
+    """
+
+    steps: int
     known: tuple[KnownOrder, ...]
     events: tuple[OperatorEvent, ...]
 
@@ -40,17 +44,20 @@ class Erasures:
     outbox: Callable[[], Outbox]
     operator_tenant: str
     _known: list[KnownOrder] | None = field(default=None, init=False)
+    _steps: int = field(default=0, init=False)
     _events: Sequence[OperatorEvent] | None = field(default=None, init=False)
 
     def known(self) -> list[KnownOrder]:
         """All orders in the lake, whether or not an event says that they were given."""
         if self._known is None:
-            self._known = read_orders(self.lake) if newest_order(self.lake) >= 0 else []
+            self._steps = steps_taken(self.lake)
+            self._known = read_orders(self.lake) if self._steps else []
         return self._known
 
     def read(self) -> ReadErasures:
         """Read all that any check needs."""
-        return ReadErasures(tuple(self.known()), tuple(self._given_by()) if self.known() else ())
+        known = tuple(self.known())
+        return ReadErasures(self._steps, known, tuple(self._given_by()) if known else ())
 
     @classmethod
     def already(cls, lake: Lake, read: ReadErasures) -> Self:
@@ -60,16 +67,21 @@ class Erasures:
             raise AssertionError("what the outbox holds of erasures was read before")
 
         erasures = cls(lake, no_outbox, "")
-        erasures._known, erasures._events = list(read.known), read.events
+        erasures._steps, erasures._known, erasures._events = read.steps, list(read.known), read.events
         return erasures
 
+    def forget(self) -> None:
+        """Read everything anew when it is needed next: an erasure went on since."""
+        self._known = self._events = None
+
     def check_unchanged(self) -> None:
-        """Raise :class:`~lumi_pipeline.errors.ConcurrentRun` if an erasure was ordered since the orders were read.
+        """Raise :class:`~lumi_pipeline.errors.ErasureMeanwhile` if an erasure went on since the orders were read.
 
         Rows that were read before it may hold what it has erased by now, so they must not be written anywhere.
         """
-        if newest_order(self.lake) >= len(self.known()):
-            raise ConcurrentRun("an erasure was ordered meanwhile; run again to carry on with what it leaves")
+        self.known()
+        if steps_taken(self.lake) != self._steps:
+            raise ErasureMeanwhile
 
     def given(self) -> list[Order]:
         """The orders that the operator's chain says were given.
@@ -88,13 +100,17 @@ class Erasures:
         return self._events
 
     def check(self, where: str, tenants: Mapping[str, TenantRows]) -> None:
-        """Raise :class:`~transparency.errors.VerificationError` if any of these rows is erased that no order covers."""
+        """Raise :class:`~transparency.errors.VerificationError` if any of these rows is erased that no order covers.
+
+        Where one was ordered since the orders were read, :class:`~lumi_pipeline.errors.ErasureMeanwhile`.
+        """
         concerned = {tenant_id: rows for tenant_id, rows in sorted(tenants.items()) if rows.erased}
         ordered = OrderedRows(self.given() if concerned and self.known() else ())
         for tenant_id, rows in concerned.items():
             given = ordered.of(tenant_id)
             unordered = [seq for seq, moment in rows.erased.items() if given.get(seq) != moment]
             if unordered:
+                self.check_unchanged()
                 raise VerificationError(
                     "erased",
                     f"{where}: the payload of {len(unordered)} event(s) of tenant {tenant_id} is gone, marked as "

@@ -4,8 +4,12 @@
 2. Choose and verify the events; refuse what is held, locked or damaged.
 3. Fix the order (``erasures/<n>/order.json``).
 4. Record the operator's audit event, unless a hold came in between; land it. Nothing was touched so far.
-5. Erase part by part. Whatever is done twice comes out the same.
+5. Erase part by part, in rounds, until one finds nothing. Whatever is done twice comes out the same.
 6. Close the order (``erasures/<n>/done.json``).
+
+Runs that land, seal, plan or publish beside it may have read rows that are erased meanwhile. They count what lies under
+``erasures/`` before they read, and once more between writing and committing. An erasure adds to that, looks for what is
+written and not committed, and then looks for what is committed. So of the two, one sees the other.
 
 Until step 6 a verification says that an erasure is unfinished, which is neither success nor failure.
 """
@@ -16,6 +20,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lumi_pipeline.catalogue import OUTBOX_ERASED
+from lumi_pipeline.erasure.analystpart import AnalystPart
 from lumi_pipeline.erasure.eventfiles import EventFiles
 from lumi_pipeline.erasure.evidencepart import EvidencePart
 from lumi_pipeline.erasure.feedpart import FeedPart
@@ -26,6 +31,7 @@ from lumi_pipeline.erasure.orders import (
     Order,
     OrderedRows,
     Outcome,
+    begin_round,
     finish_order,
     keep_order,
     newest_order,
@@ -33,9 +39,10 @@ from lumi_pipeline.erasure.orders import (
     unfinished_order,
 )
 from lumi_pipeline.erasure.parts import Part, Touched
-from lumi_pipeline.erasure.planning import Chosen, Selection, check_settled, choose
+from lumi_pipeline.erasure.planning import Chosen, Selection, choose
 from lumi_pipeline.erasure.siempart import SiemPart
-from lumi_pipeline.errors import ErasureError, UnfinishedErasure
+from lumi_pipeline.erasure.underway import under_way
+from lumi_pipeline.errors import ErasureError, LumiError, UnfinishedErasure
 from lumi_pipeline.events import from_micros, to_micros, uuid7
 from lumi_pipeline.pipeline import Pipeline
 
@@ -84,6 +91,7 @@ class Eraser:
             SiemPart(pipeline),
             FeedPart(pipeline),
             EvidencePart(pipeline),
+            AnalystPart(pipeline),
         )
 
     def plan(self, selection: Selection, *, except_held: bool = False) -> ErasePlan:
@@ -105,6 +113,8 @@ class Eraser:
         if not reason.strip():
             raise ErasureError("an erasure needs a reason that an auditor can read")
         selection.check(self._pipeline.config.operator_tenant)
+        # First of all: if another run begins one from here on, it takes this number, and ours is in conflict with it.
+        number = newest_order(self._pipeline.lake) + 1
         self.resume(progress)
         self._pipeline.land()
         chosen = self._choose(selection, except_held=except_held)
@@ -114,7 +124,6 @@ class Eraser:
         for part in self.parts:
             part.look(selection.tenant_id, chosen.events)
         now = from_micros(to_micros(self._pipeline.clock()))
-        number = newest_order(self._pipeline.lake) + 1
         order = Order(number, uuid7(), selection.tenant_id, selection.selector, reason, now, chosen.events)
         keep_order(self._pipeline.lake, order)
         self._give(order)
@@ -135,14 +144,15 @@ class Eraser:
         reports = []
         for known in read_orders(self._pipeline.lake):
             if known.outcome is Outcome.DONE:
-                parts, seconds = self._carry_out(known.order, progress)
+                parts, seconds = self._carry_out(known.order, progress, again=True)
                 reports.append(EraseReport(known.order, True, parts, seconds))
         return reports
 
     def _choose(self, selection: Selection, *, except_held: bool) -> Chosen:
         selection.check(self._pipeline.config.operator_tenant)
         lake, days = self._pipeline.lake, self._pipeline.lake_days()
-        check_settled(lake, days)
+        for found in under_way(lake, days, selection.tenant_id):
+            raise ErasureError(f"{found}, then erase; nothing was touched")
         orders = OrderedRows(known.order for known in read_orders(lake) if known.outcome is not Outcome.VOID)
         ordered = orders.of(selection.tenant_id)
         chosen = choose(lake, EventFiles.of(lake, days), selection, self.holds.active(), ordered)
@@ -181,10 +191,30 @@ class Eraser:
             if hold is not None:
                 raise _Forbidden(_refusal({hold: 1}))
 
-    def _carry_out(self, order: Order, progress: Progress) -> tuple[dict[str, Touched], dict[str, float]]:
+    def _carry_out(
+        self, order: Order, progress: Progress, *, again: bool = False
+    ) -> tuple[dict[str, Touched], dict[str, float]]:
+        try:
+            return self._go_round(order, progress, again=again)
+        except LumiError as error:
+            raise UnfinishedErasure(
+                f"erasure {order.number} is ordered and not finished: {error}. 'lumi erase --resume' completes it"
+            ) from error
+
+    def _go_round(
+        self, order: Order, progress: Progress, *, again: bool
+    ) -> tuple[dict[str, Touched], dict[str, float]]:
+        """Go through all parts until nothing is left in any, nor on the way there; ``again`` where it was so before."""
+        lake = self._pipeline.lake
         done: dict[str, Touched] = {}
         seconds: dict[str, float] = {}
-        for _ in range(_ROUNDS):
+        waiting = "something keeps writing what it erases; let running jobs end"
+        for number in range(_ROUNDS):
+            on_the_way: str | None = None
+            if number:
+                begin_round(lake, order)
+                on_the_way = next(under_way(lake, self._pipeline.lake_days(), order.tenant_id), None)
+                waiting = on_the_way or waiting
             found = 0
             for part in self.parts:
                 progress(part.name)
@@ -193,14 +223,11 @@ class Eraser:
                 seconds[part.name] = seconds.get(part.name, 0.0) + time.process_time() - started
                 done[part.name] = _sum(done.get(part.name, Touched()), touched)
                 found += touched.objects
-            if not found:
+            if not found and (again if number == 0 else on_the_way is None):
                 # Nothing is left anywhere. A crash before this leaves an erasure that looks unfinished, and is done.
-                finish_order(self._pipeline.lake, order, Outcome.DONE)
+                finish_order(lake, order, Outcome.DONE)
                 return done, seconds
-        raise UnfinishedErasure(
-            f"erasure {order.number} is not finished: something keeps writing what it erases; let running jobs end, "
-            "then run 'lumi erase --resume'"
-        )
+        raise UnfinishedErasure(waiting)
 
 
 class _Given(Exception):

@@ -7,7 +7,7 @@ between without a break.
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from lumi_pipeline.acknowledging import declared_breaks
 from lumi_pipeline.catalogue import find_action
 from lumi_pipeline.chain import ChainEnd, ChainFold, ChainState
-from lumi_pipeline.errors import ConcurrentRun, OutboxTampered
+from lumi_pipeline.errors import ConcurrentRun, DuplicateEvent, OutboxTampered
 from lumi_pipeline.events import MIN_MICROS
 from lumi_pipeline.hashing import genesis_hash
 from lumi_pipeline.lake import Lake
@@ -107,12 +107,12 @@ class Operator:
 
         Whatever it decided by still holds when the event is recorded: nothing of the operator's comes in between.
         Raises what ``decide`` raises, and :class:`~lumi_pipeline.errors.ConcurrentRun` when others record for the
-        operator all the time.
+        operator all the time. Where another run was first with the same event, ``decide`` sees it in the chain.
         """
         for _ in range(_ATTEMPTS):
             chain = self.read(actions)
             decide(chain)
-            with closing(self.outbox.connect()) as connection, self.outbox.explained():
+            with closing(self.outbox.connect()) as connection, self.outbox.explained(), suppress(DuplicateEvent):
                 event = AuditRecorder(connection, clock=self.clock).record(
                     tenant_id=self.tenant_id,
                     action=act.action,

@@ -114,22 +114,6 @@ def choose(
     )
 
 
-def check_settled(lake: Lake, days: Collection[date]) -> None:
-    """Raise unless nothing is half done that copies events: a seal that was interrupted, or a rebase."""
-    for key in lake.store.list("events/day="):
-        day = key.removeprefix("events/day=").partition("/")[0]
-        if day not in {str(sealed) for sealed in days}:
-            raise ErasureError(
-                f"{key} is of a seal that is under way or was interrupted; 'lumi run' completes it, then erase"
-            )
-    begun = {key.partition("/")[2].partition("/")[0] for key in lake.store.list("rebases/")}
-    done = {
-        key.partition("/")[2].partition("/")[0] for key in lake.store.list("rebases/") if key.endswith("/done.json")
-    }
-    if begun - done:
-        raise ErasureError("a rebase was interrupted; 'lumi landing rebase' completes it, then erase")
-
-
 def _check_found(selection: Selection, known: set[str]) -> None:
     lacking = [event_id for event_id in selection.event_ids if event_id not in known]
     if lacking:

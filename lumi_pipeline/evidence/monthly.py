@@ -17,13 +17,14 @@ from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from lumi_pipeline.erasure.orders import newest_order
-from lumi_pipeline.errors import ConcurrentRun, ConfigError, EvidenceError, LumiError
+from lumi_pipeline.erasure.orders import steps_taken
+from lumi_pipeline.errors import ConfigError, ErasureMeanwhile, EvidenceError, LumiError
 from lumi_pipeline.evidence.judging import judge_bundle
 from lumi_pipeline.evidence.period import Asked, check_period
 from lumi_pipeline.evidence.superseding import PREFIX, current_key
 from lumi_pipeline.evidence.writer import write_bundle
 from lumi_pipeline.pipeline import Pipeline
+from lumi_pipeline.stores.purging import purge
 from lumi_pipeline.verdict import Status, Verdict
 from transparency.errors import ObjectConflict, ObjectMissing
 from transparency.logview import LogView
@@ -121,18 +122,23 @@ class MonthlyEvidence:
         return self._write(asked, asked.name)[0]
 
     def _bundle(self, asked: Asked) -> MonthlyBundle:
-        orders = newest_order(self._pipeline.lake)
+        erasures = steps_taken(self._pipeline.lake)
         key = current_key(asked, self._store.list(f"{PREFIX}{asked.tenant_id}/"))
         data = self._stored(key)
         if data is None:
             data, verdict = self._write(asked, key)
-            if newest_order(self._pipeline.lake) != orders:
-                raise ConcurrentRun("an erasure was ordered meanwhile; make the evidence again")
+            self._check_unchanged(erasures)
             try:
                 self._store.put_new(key, data)
             except ObjectConflict:
                 data = self._store.get(key)  # another run made it meanwhile: that one is the evidence
             else:
+                try:
+                    # Once more: an erasure that looked for evidence in between has not found it.
+                    self._check_unchanged(erasures)
+                except ErasureMeanwhile:
+                    purge(self._store, key)
+                    raise
                 return _described(asked, key, data, verdict, fresh=True)
         verdict = self._verdict(key, data, asked)
         if not _sound(verdict):
@@ -141,6 +147,10 @@ class MonthlyEvidence:
                 "changed it, move it away, and make the month's evidence again"
             )
         return _described(asked, key, data, verdict, fresh=False)
+
+    def _check_unchanged(self, erasures: int) -> None:
+        if steps_taken(self._pipeline.lake) != erasures:
+            raise ErasureMeanwhile
 
     def _write(self, asked: Asked, subject: str) -> tuple[bytes, Verdict]:
         with _scratch() as directory:

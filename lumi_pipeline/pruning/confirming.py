@@ -65,6 +65,10 @@ class Prunings:
         prunings._given, prunings._failure = list(read.given), read.failure
         return prunings
 
+    def forget(self) -> None:
+        """Read the chain anew when it is needed next: a pruning went on since."""
+        self._given = None
+
     def given(self) -> list[Pruned]:
         """What the operator's chain says was pruned, in that order."""
         if self._failure is not None:

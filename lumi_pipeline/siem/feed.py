@@ -23,7 +23,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from lumi_pipeline.chain import BreakKind, ChainFold, ChainState
-from lumi_pipeline.errors import ConcurrentRun, LakeError, LumiError, SiemError
+from lumi_pipeline.errors import ConcurrentRun, ErasureMeanwhile, LakeError, LumiError, SiemError
 from lumi_pipeline.events import EVENT_SCHEMA, MIN_MICROS
 from lumi_pipeline.hashing import genesis_hash, net
 from lumi_pipeline.landing import Cursor
@@ -235,7 +235,13 @@ class _Feed:
             self._digest,
         )
         data = entry.encode()
-        self._source.check_unchanged()
+        try:
+            self._source.check_unchanged()
+        except ErasureMeanwhile:
+            # It may hold what is erased, and whoever erases may have looked here before it was written.
+            if path is not None and self._book.journal.find(number) is None:
+                self._source.lake.discard(self._book.prefix + path)
+            raise
         try:
             # The commit. Whoever creates this number has published it.
             self._book.journal.append(number, data)

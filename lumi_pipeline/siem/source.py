@@ -8,8 +8,8 @@ from functools import cached_property
 
 import pyarrow as pa
 
-from lumi_pipeline.erasure.orders import newest_order
-from lumi_pipeline.errors import ConcurrentRun, LakeError, SiemError
+from lumi_pipeline.erasure.orders import steps_taken
+from lumi_pipeline.errors import ConcurrentRun, ErasureMeanwhile, LakeError, SiemError
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.landedrows import LandedRows
 from lumi_pipeline.landing import Cursor, last_landing, read_cursors
@@ -27,27 +27,29 @@ class Source:
     cursors: Mapping[str, Cursor]
     landings: int
     """Number of landings: the first that is not among what the cursors say."""
-    orders: int
-    """The number of the last erasure that had been ordered; -1 before the first."""
+    erasures: int
+    """How far erasures had come (:func:`~lumi_pipeline.erasure.orders.steps_taken`)."""
 
     @classmethod
     def open(cls, lake: Lake, days: tuple[date, ...]) -> "Source":
         """Look at a lake whose sealed days are these."""
         with _overtaken_or_damaged(lake, days):
-            orders = newest_order(lake)
+            erasures = steps_taken(lake)
             last = load_sealed_day(lake, days[-1]) if days else None
             tenants = last.tenants if last else None
             # The number first: a landing that is committed in between is in the cursors, and looked at again next time.
             found = last_landing(lake, tenants.landing_floor if tenants else 0)
-            return cls(lake, days, last, read_cursors(lake, tenants), found.landing.number + 1 if found else 0, orders)
+            return cls(
+                lake, days, last, read_cursors(lake, tenants), found.landing.number + 1 if found else 0, erasures
+            )
 
     def check_unchanged(self) -> None:
-        """Raise :class:`~lumi_pipeline.errors.ConcurrentRun` if an erasure was ordered since the lake was looked at.
+        """Raise :class:`~lumi_pipeline.errors.ErasureMeanwhile` if an erasure went on since the lake was looked at.
 
         Rows that were read before it may hold what it erases, so they must not be written anywhere.
         """
-        if newest_order(self.lake) != self.orders:
-            raise ConcurrentRun("an erasure was ordered meanwhile; run again to carry on with what it leaves")
+        if steps_taken(self.lake) != self.erasures:
+            raise ErasureMeanwhile
 
     def first_seqs(self, day: date) -> Mapping[str, int]:
         """The seq that each tenant's ``day`` may begin with: no event of that day or later has a lower one.
@@ -84,11 +86,15 @@ class Source:
             )
         cursors = {t: replace(self.cursors[t], next_seq=after) for t, (_, after) in ranges.items()}
         firsts = {t: first for t, (first, _) in ranges.items()}
-        with (
-            _overtaken_or_damaged(self.lake, self.days),
-            LandedRows(self.lake, self.days, cursors, firsts, landing) as rows,
-        ):
-            yield from rows.tables()
+        try:
+            with (
+                _overtaken_or_damaged(self.lake, self.days),
+                LandedRows(self.lake, self.days, cursors, firsts, landing) as rows,
+            ):
+                yield from rows.tables()
+        except LakeError:
+            self.check_unchanged()  # an erasure replaces files, which is no damage
+            raise
 
     @cached_property
     def counts(self) -> int:

@@ -24,6 +24,7 @@ WRITES = {
     "put_new events/day=D/part-N-erased-N-H.parquet",
     "put_new seals/day=D/superseded-N.json",
     "delete events/day=D/part-N-H.parquet",
+    "put_new erasures/N/round-N.json",
     "put_new erasures/N/done.json",
 }
 """Every kind of durable write. Whoever adds one has to think what a crash before and after it leaves behind."""

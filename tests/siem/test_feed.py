@@ -137,7 +137,7 @@ def test_two_runs_publish_once(world: World) -> None:
                 publish(world)
             self._store.put_new(key, data)
 
-    raced = Source(world.pipeline(Overtaking).lake, slow.days, slow.last, slow.cursors, slow.landings, slow.orders)
+    raced = Source(world.pipeline(Overtaking).lake, slow.days, slow.last, slow.cursors, slow.landings, slow.erasures)
     with pytest.raises(ConcurrentRun, match="nothing is lost"):
         publish_feed(raced, "acme")
     fed = read_feed(world.store, "acme")
@@ -271,7 +271,7 @@ class Counted(Source):
 def counted(world: World) -> Counted:
     Counted.read.clear()
     found = source(world)
-    return Counted(found.lake, found.days, found.last, found.cursors, found.landings, found.orders)
+    return Counted(found.lake, found.days, found.last, found.cursors, found.landings, found.erasures)
 
 
 def test_the_lake_is_read_once_for_all_feeds(world: World) -> None:
