@@ -11,6 +11,8 @@ from typing import Final, Self
 
 from lumi_pipeline.catalogue import OUTBOX_ERASED
 from lumi_pipeline.chain import TenantRows
+from lumi_pipeline.erasure.againstholds import against_holds
+from lumi_pipeline.erasure.holds import HOLD_ACTIONS
 from lumi_pipeline.erasure.operatorchain import OperatorEvent, read_operator_chain
 from lumi_pipeline.erasure.orders import KnownOrder, Order, OrderedRows, Outcome, read_orders, steps_taken
 from lumi_pipeline.errors import ErasureMeanwhile, UnfinishedErasure
@@ -19,6 +21,7 @@ from lumi_pipeline.outbox import Outbox
 from transparency.errors import VerificationError
 
 _NAMED: Final = 5
+_ACTIONS: Final = HOLD_ACTIONS | {OUTBOX_ERASED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +96,15 @@ class Erasures:
             raise VerificationError("erased", "\n".join(problems))
         return given
 
+    def check_holds(self) -> None:
+        """Raise :class:`~transparency.errors.VerificationError` if an order was given against a legal hold."""
+        problems = list(against_holds(self.lake, self.given(), self._given_by()))
+        if problems:
+            raise VerificationError("held", "\n".join(problems))
+
     def _given_by(self) -> Sequence[OperatorEvent]:
         if self._events is None:
-            chain = read_operator_chain(self.outbox(), self.lake, self.operator_tenant, {OUTBOX_ERASED})
+            chain = read_operator_chain(self.outbox(), self.lake, self.operator_tenant, _ACTIONS)
             self._events = chain.events
         return self._events
 
@@ -134,7 +143,10 @@ class Erasures:
 
 def confirm(known: list[KnownOrder], events: Sequence[OperatorEvent]) -> tuple[list[str], list[Order]]:
     """Hold orders against the events that give them; return what contradicts, and the orders that were given."""
-    by_id = {event.event_id: event for event in events}
+    # Whoever may record for the operator may say anything; what is not in form gives no order.
+    by_id = {
+        e.event_id: e for e in events if e.action == OUTBOX_ERASED and isinstance(e.state.get("order_sha256"), str)
+    }
     given: list[Order] = []
     problems: list[str] = []
     for found in known:

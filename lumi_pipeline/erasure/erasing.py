@@ -15,11 +15,12 @@ Until step 6 a verification says that an erasure is unfinished, which is neither
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from lumi_pipeline.catalogue import OUTBOX_ERASED
+from lumi_pipeline.erasure.againstholds import forbidden_by
 from lumi_pipeline.erasure.analystpart import AnalystPart
 from lumi_pipeline.erasure.eventfiles import EventFiles
 from lumi_pipeline.erasure.evidencepart import EvidencePart
@@ -40,6 +41,7 @@ from lumi_pipeline.erasure.orders import (
 )
 from lumi_pipeline.erasure.parts import Part, Touched
 from lumi_pipeline.erasure.planning import Chosen, Selection, choose
+from lumi_pipeline.erasure.reasons import check_reason
 from lumi_pipeline.erasure.siempart import SiemPart
 from lumi_pipeline.erasure.underway import under_way
 from lumi_pipeline.errors import ErasureError, LumiError, UnfinishedErasure
@@ -110,8 +112,7 @@ class Eraser:
 
         Raises :class:`~lumi_pipeline.errors.ErasureError` when it is refused: then nothing was touched.
         """
-        if not reason.strip():
-            raise ErasureError("an erasure needs a reason that an auditor can read")
+        check_reason(reason, "an erasure")
         selection.check(self._pipeline.config.operator_tenant)
         # First of all: if another run begins one from here on, it takes this number, and ours is in conflict with it.
         number = newest_order(self._pipeline.lake) + 1
@@ -165,31 +166,29 @@ class Eraser:
         pipeline = self._pipeline
 
         def decide(chain: OperatorChain) -> None:
-            if any(event.event_id == order.event_id for event in chain.events):
+            forbidding = forbidden_by(pipeline.lake, order, chain.events)
+            given = any(event.event_id == order.event_id for event in chain.events)
+            # What was given is carried out, whatever is held since; and what was held then, once it is released.
+            if forbidding is not None and (not given or forbidding in active_holds(chain.events)):
+                raise (_Misgiven if given else _Forbidden)(_refusal({forbidding: 1}))
+            if given:
                 raise _Given
-            self._check_holds(order, active_holds(chain.events))
 
         act = Act(OUTBOX_ERASED, str(order.number), order.summary(), order.event_id)
         try:
             pipeline.operator.record(act, decide, _ACTIONS)
         except _Given:
             pass
+        except _Misgiven as misgiven:
+            raise ErasureError(
+                f"event {order.event_id} orders erasure {order.number} although that was forbidden then, so somebody "
+                f"went around 'lumi erase', and it is not carried out: {misgiven}"
+            ) from None
         except _Forbidden as forbidden:
             finish_order(pipeline.lake, order, Outcome.VOID)
             raise ErasureError(str(forbidden)) from None
         # A crash before this leaves the event in the outbox alone; nothing is touched before the lake has it too.
         pipeline.land()
-
-    def _check_holds(self, order: Order, holds: Sequence[Hold]) -> None:
-        """Refuse an order that meets a hold which was placed after the events were chosen."""
-        concerned = [hold for hold in holds if hold.tenant_id in {None, order.tenant_id}]
-        if not concerned:
-            return
-        files = EventFiles.of(self._pipeline.lake, self._pipeline.lake_days())
-        for row in files.rows(order.tenant_id, list(order.events.values())):
-            hold = next((h for h in concerned if h.covers(order.tenant_id, row.actor_id, row.recorded_at)), None)
-            if hold is not None:
-                raise _Forbidden(_refusal({hold: 1}))
 
     def _carry_out(
         self, order: Order, progress: Progress, *, again: bool = False
@@ -235,7 +234,11 @@ class _Given(Exception):
 
 
 class _Forbidden(Exception):
-    """A hold forbids what was ordered."""
+    """A hold forbids what is about to be ordered."""
+
+
+class _Misgiven(Exception):
+    """A hold forbade what was ordered, and it was ordered all the same."""
 
 
 def _refusal(held: Mapping[Hold, int]) -> str:

@@ -33,7 +33,7 @@ _ATTEMPTS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class OperatorEvent:
-    """One event of the operator's chain; ``state`` is what its ``after_state`` says."""
+    """One event of the operator's chain; ``state`` is what its ``after_state`` says, empty unless it is an object."""
 
     seq: int
     event_id: str
@@ -158,9 +158,8 @@ def _events(table: pa.Table, tenant_id: str, actions: Collection[str]) -> Iterat
             state = json.loads(row["after_state"] or "{}")
         except ValueError:
             state = None
-        if not isinstance(state, dict):
-            raise _untrue(tenant_id, f"seq {row['seq']} does not say what was done")
-        yield OperatorEvent(row["seq"], row["event_id"], row["action"], row["entity_id"], row["recorded_at"], state)
+        says = state if isinstance(state, dict) else {}
+        yield OperatorEvent(row["seq"], row["event_id"], row["action"], row["entity_id"], row["recorded_at"], says)
 
 
 def _untrue(tenant_id: str, found: str) -> OutboxTampered:

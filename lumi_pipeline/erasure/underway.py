@@ -26,7 +26,7 @@ def _seals(lake: Lake, days: Collection[date]) -> Iterator[str]:
     sealed = {str(day) for day in days}
     for key in lake.store.list(f"{EVENTS_PREFIX}day="):
         if key.removeprefix(f"{EVENTS_PREFIX}day=").partition("/")[0] not in sealed:
-            yield f"{key} is of a seal that is under way or was interrupted; 'lumi run' completes it"
+            yield f"{key} is of a seal that is under way or was interrupted; 'lumi run' completes it, or says why not"
 
 
 def _rebases(lake: Lake) -> Iterator[str]:

@@ -462,6 +462,7 @@ WORDS = {
     "<number>": r"\d{12}",
     "<random>": "[0-9a-f]{16}",
     "<pruning>": r"\d{6}",
+    "<round>": r"\d{6}",
     "<role>": "(?:log|evidence)",
     "<size>": r"\d{12}",
     "<suffix>": r"(?:ndjson\.gz|json\.gz|parquet)",

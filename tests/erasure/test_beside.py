@@ -7,7 +7,6 @@ said to be erased then is nowhere; or somebody says that it is not finished, and
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,7 @@ from lumi_pipeline.siem.feed import publish_feed
 from lumi_pipeline.siem.source import Source
 from lumi_pipeline.verdict import Status
 from tests.crashing import CrashingStore, Write
-from tests.erasure.forgetting import assert_forgotten, erikas, forget, secrets, status
+from tests.erasure.forgetting import assert_forgotten, forget, secrets, status
 from tests.erasure.searching import places_of
 from tests.erasure.test_kept import FEBRUARY
 from tests.lake import places
@@ -243,13 +242,3 @@ def test_a_verification_that_a_pruning_overtakes_is_true(world: World) -> None:
     prune(opened(world, prune))
     found += verdicts
     assert {verdict.subject: verdict.status for verdict in found if verdict.status is not Status.VERIFIED} == {}
-
-
-def test_what_is_not_landed_yet_is_erased_too(world: World) -> None:
-    world.clock.now += timedelta(minutes=10)
-    [fresh] = erikas(world, world.clock.now)
-    values = secrets(world)
-    report = forget(world.pipeline())
-    assert report.order is not None
-    assert fresh in report.order.events.values()
-    assert_forgotten(world, values)
