@@ -75,7 +75,14 @@ def erase(
     if dry_run:
         plan = eraser.plan(selection, except_held=except_held)
         if as_json:
-            say_json({**_chosen_json(plan.chosen), "parts": _parts_json(plan.parts), "tenant": tenant_id})
+            say_json(
+                {
+                    **_chosen_json(plan.chosen),
+                    "not_landed": plan.not_landed,
+                    "parts": _parts_json(plan.parts),
+                    "tenant": tenant_id,
+                }
+            )
         else:
             _show_plan(plan)
         return
@@ -95,6 +102,9 @@ def _progress(part: str) -> None:
 def _show_plan(plan: "ErasePlan") -> None:
     say(f"Would erase {_summary(plan.chosen)}.")
     _show_parts(plan.parts, "would be rewritten")
+    if plan.not_landed:
+        landed = f"Not landed yet: {count(plan.not_landed, 'event')} of the tenant"
+        say(f"{landed}. Those of them that fit are erased as well, and not counted here.")
     say("Nothing was changed.")
 
 
@@ -105,7 +115,7 @@ def _show(report: "EraseReport") -> None:
         return
     events = count(len(report.order.events), "event")
     say(f"Erased {events} of tenant {report.order.tenant_id}; ordered by event {report.order.event_id}.")
-    _show_parts(report.parts, "rewritten")
+    _show_parts(report.parts, "rewritten", report.seconds)
     for hold, held in (report.chosen.held if report.chosen else {}).items():
         say(f"Left {count(held, 'event')} under {hold}.")
 
@@ -118,9 +128,12 @@ def _show_resumed(reports: "Sequence[EraseReport]") -> None:
         _show(report)
 
 
-def _show_parts(parts: "Mapping[str, Touched]", word: str) -> None:
-    rows = [(name, part.events, part.objects, size(part.size)) for name, part in parts.items()]
-    say_table(("where", "events", word, "bytes"), rows)
+def _show_parts(parts: "Mapping[str, Touched]", word: str, seconds: "Mapping[str, float] | None" = None) -> None:
+    rows = [
+        (name, part.events, part.objects, size(part.size), *((f"{seconds[name]:.1f}",) if seconds else ()))
+        for name, part in parts.items()
+    ]
+    say_table(("where", "events", word, "bytes", *(("CPU seconds",) if seconds else ())), rows)
     for name, part in parts.items():
         for line in part.notes:
             say(f"{name}: {line}")

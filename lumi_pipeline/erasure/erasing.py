@@ -46,6 +46,7 @@ from lumi_pipeline.erasure.siempart import SiemPart
 from lumi_pipeline.erasure.underway import under_way
 from lumi_pipeline.errors import ErasureError, LumiError, UnfinishedErasure
 from lumi_pipeline.events import from_micros, to_micros, uuid7
+from lumi_pipeline.landing import heads_ahead, read_cursors
 from lumi_pipeline.pipeline import Pipeline
 
 Progress = Callable[[str], None]
@@ -58,11 +59,15 @@ _ROUNDS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class ErasePlan:
-    """What an erasure would do: the events, and by part what holds them."""
+    """What an erasure would do: the events, and by part what holds them.
+
+    ``not_landed`` counts the tenant's events past the last landing, which were not looked at.
+    """
 
     selection: Selection
     chosen: Chosen
     parts: Mapping[str, Touched]
+    not_landed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,7 @@ class Eraser:
         """
         chosen = self._choose(selection, except_held=except_held)
         parts = {part.name: part.look(selection.tenant_id, chosen.events) for part in self.parts}
-        return ErasePlan(selection, chosen, parts)
+        return ErasePlan(selection, chosen, parts, self._not_landed(selection.tenant_id))
 
     def erase(
         self, selection: Selection, reason: str, *, except_held: bool = False, progress: Progress = lambda _: None
@@ -148,6 +153,14 @@ class Eraser:
                 parts, seconds = self._carry_out(known.order, progress, again=True)
                 reports.append(EraseReport(known.order, True, parts, seconds))
         return reports
+
+    def _not_landed(self, tenant_id: str) -> int:
+        sealed = self._pipeline.last_sealed()
+        cursors = read_cursors(self._pipeline.lake, sealed.tenants if sealed else None)
+        with self._pipeline.outbox.snapshot() as snapshot:
+            ahead = heads_ahead(snapshot, cursors).get(tenant_id)
+        known = cursors.get(tenant_id)
+        return ahead.next_seq - (known.next_seq if known else 0) if ahead else 0
 
     def _choose(self, selection: Selection, *, except_held: bool) -> Chosen:
         selection.check(self._pipeline.config.operator_tenant)

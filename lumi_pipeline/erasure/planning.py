@@ -118,10 +118,10 @@ def choose(
 def _check_found(selection: Selection, known: set[str]) -> None:
     lacking = [event_id for event_id in selection.event_ids if event_id not in known]
     if lacking:
-        shown = ", ".join(lacking[:_NAMED])
+        shown = ", ".join(lacking[:_NAMED]) + (" …" if len(lacking) > _NAMED else "")
         raise ErasureError(
-            f"tenant {selection.tenant_id} has no event {shown}{' …' if len(lacking) > _NAMED else ''}; nothing was "
-            "erased. Correct the ids, or the tenant"
+            f"tenant {selection.tenant_id} has no event {shown} that was landed; nothing was erased. Correct the ids, "
+            "or the tenant"
         )
 
 

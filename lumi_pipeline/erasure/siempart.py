@@ -101,7 +101,7 @@ class SiemPart:
         objects = size = events = 0
         notes: list[str] = []
         with ExitStack() as entered:
-            lease = entered.enter_context(Lease(self._lake, name, pipeline.clock, LEASE_LENGTH))
+            lease = entered.enter_context(Lease(self._lake, name, pipeline.clock, LEASE_LENGTH, follow_ended=True))
             destination = entered.enter_context(opened(settings)) if settings else None
             book = LedgerBook(self._lake, name)
             source = Source.open(self._lake, tuple(pipeline.lake_days()))

@@ -8,12 +8,13 @@ from functools import cached_property
 
 import pyarrow as pa
 
+from lumi_pipeline.chain import Gap
 from lumi_pipeline.erasure.orders import steps_taken
 from lumi_pipeline.errors import ConcurrentRun, ErasureMeanwhile, LakeError, SiemError
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.landedrows import LandedRows
 from lumi_pipeline.landing import Cursor, last_landing, read_cursors
-from lumi_pipeline.prunedgaps import first_pruned
+from lumi_pipeline.prunedgaps import first_pruned, read_gaps
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
 
 
@@ -71,18 +72,26 @@ class Source:
             return {tenant_id: cursor.next_seq for tenant_id, cursor in self.cursors.items()}
         return self.first_seqs(day + timedelta(days=1))
 
-    def rows(self, ranges: Mapping[str, tuple[int, int]], landing: int = 0) -> Iterator[pa.Table]:
+    @cached_property
+    def gaps(self) -> Mapping[str, Sequence[Gap]]:
+        """Where chains have gaps because days of theirs were pruned."""
+        return read_gaps(self.lake, self.days)
+
+    def rows(
+        self, ranges: Mapping[str, tuple[int, int]], landing: int = 0, *, around_pruned: bool = False
+    ) -> Iterator[pa.Table]:
         """Yield the rows of tenant → (first, next) seqs, sorted by (tenant_id, seq), in tables of bounded size.
 
-        Landings before number ``landing`` are not looked at. Raises :class:`~lumi_pipeline.errors.ConcurrentRun` when
+        Landings before number ``landing`` are not looked at. With ``around_pruned`` rows that were pruned are left out,
+        and whoever asks so has to say it. Raises :class:`~lumi_pipeline.errors.ConcurrentRun` when
         another run has sealed a day since, and cleared away what was landed of it, and
         :class:`~lumi_pipeline.errors.SiemError` when some of them were pruned.
         """
-        gone = first_pruned(self.lake, self.days, ranges)
+        gone = None if around_pruned else first_pruned(self.lake, self.days, ranges)
         if gone is not None:
             raise SiemError(
                 f"the events of tenant {gone[1]} of {gone[0]} were pruned under policy, so they can't be delivered any "
-                "more; begin after that day"
+                f"more; begin after that day: since = {gone[0] + timedelta(days=1)}"
             )
         cursors = {t: replace(self.cursors[t], next_seq=after) for t, (_, after) in ranges.items()}
         firsts = {t: first for t, (first, _) in ranges.items()}

@@ -263,9 +263,11 @@ class Counted(Source):
 
     read: ClassVar[list[list[str]]] = []
 
-    def rows(self, ranges: Mapping[str, tuple[int, int]], landing: int = 0) -> Iterator[pa.Table]:
+    def rows(
+        self, ranges: Mapping[str, tuple[int, int]], landing: int = 0, *, around_pruned: bool = False
+    ) -> Iterator[pa.Table]:
         self.read.append(sorted(ranges))
-        return super().rows(ranges, landing)
+        return super().rows(ranges, landing, around_pruned=around_pruned)
 
 
 def counted(world: World) -> Counted:
