@@ -186,8 +186,12 @@ class ChainFold:
         return rows
 
     def _fold_around(self, tenant_id: str, rows: TenantRows, columns: "_Columns", begin: int, end: int) -> None:
-        """Fold the rows before, between and behind the gaps, and count those in them."""
-        seq = columns.seq
+        """Fold the rows before, between and behind the gaps, and count those in them.
+
+        Rows of other days than those that were pruned have no business there: somebody recorded them into a database
+        that had been set back.
+        """
+        seq, time = columns.seq, columns.recorded_at
         for gap in rows.gaps:
             first = begin + int(np.searchsorted(seq[begin:end], gap.first))
             after = begin + int(np.searchsorted(seq[begin:end], gap.end.next_seq))
@@ -195,6 +199,9 @@ class ChainFold:
                 self._fold(tenant_id, rows, columns, begin, first)
                 _pass_gaps(tenant_id, rows)
             rows.leftover += after - first
+            for at in first + np.flatnonzero(time[first:after] >= gap.end.not_before):
+                rule = f"before {_timestamp(gap.end.not_before)}"
+                rows.breaks.append(Break(tenant_id, int(seq[at]), BreakKind.TIME, rule, _timestamp(int(time[at]))))
             begin = after
         if begin < end:
             self._fold(tenant_id, rows, columns, begin, end)

@@ -149,14 +149,19 @@ def _only_landed(snapshot: Snapshot, cursors: Mapping[str, Cursor], firsts: Mapp
 
 
 def _without(gaps: _Gaps, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Leave out rows that were pruned: an older dump has them, and they are neither landed ones nor others."""
+    """Leave out rows that were pruned: an older dump has them, and they are neither landed ones nor others.
+
+    What was recorded in their places later, after such a dump was restored, is another row.
+    """
     for table in tables:
         kept = np.ones(len(table), np.bool_)
         seq = np.asarray(table.column("seq").to_numpy())
+        recorded = np.asarray(table.column("recorded_at").cast(pa.int64()).to_numpy())
         for tenant_id in map(str, table.column("tenant_id").unique().to_pylist()):
             for gap in gaps.get(tenant_id, ()):
                 of_tenant = pc.equal(table.column("tenant_id"), pa.scalar(tenant_id)).to_numpy()
-                kept &= ~(np.asarray(of_tenant, np.bool_) & (seq >= gap.first) & (seq < gap.end.next_seq))
+                within = (seq >= gap.first) & (seq < gap.end.next_seq) & (recorded < gap.end.not_before)
+                kept &= ~(np.asarray(of_tenant, np.bool_) & within)
         yield table.filter(pa.array(kept))
 
 

@@ -174,6 +174,13 @@ class ConcurrentRun(LumiError):
     """Another run committed the same landing or day first. Nothing of ours counts; the next run carries on."""
 
 
+class ErasureMeanwhile(ConcurrentRun):
+    """An erasure went on since the rows were read that were about to be written. Nothing of them counts."""
+
+    def __init__(self) -> None:
+        super().__init__("an erasure went on meanwhile; run again to carry on with what it leaves")
+
+
 class ChainBroken(LumiError):
     """Day ``day`` holds chain breaks that nobody has acknowledged, so it is not sealed.
 

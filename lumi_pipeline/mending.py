@@ -4,13 +4,16 @@ All of it happens under the lock of the chain's head and in one transaction. The
 the lake before they are; a crash at any moment leaves the chain as it was, or mended.
 """
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from os import urandom
 from typing import Final
 
 import pyarrow as pa
 
+from lumi_pipeline.chain import Gap
 from lumi_pipeline.errors import EventRejected, ForkedOutbox, OutboxError
 from lumi_pipeline.events import SALT_SIZE, Event, NewEvent, from_micros, to_micros
 from lumi_pipeline.lake import Lake, in_parts
@@ -69,13 +72,15 @@ def mend(
     found: Finding,
     landed: Iterable[pa.Table],
     *,
+    gaps: Sequence[Gap],
     evidence: str,
     removing: bool,
 ) -> Mended:
     """Make a tenant's chain agree with its landed rows, which ``landed`` yields from ``found.first`` to the cursor.
 
-    Rows that are taken out are kept under the prefix ``evidence``. Raises :class:`ForkMet` when there are such rows,
-    and ``removing`` is false; then nothing has changed.
+    Rows that were pruned lie in its ``gaps`` again; they stay there for the next pruning. Rows that are taken out are
+    kept under the prefix ``evidence``. Raises :class:`ForkMet` when there are such rows, and ``removing`` is false;
+    then nothing has changed.
     """
     tenant_id, first = found.tenant_id, found.first
     with repairs.chain(tenant_id, cursor.chain_id, removing=removing) as chain:
@@ -85,16 +90,17 @@ def mend(
             put_back = chain.insert(landed)
         else:
             chain.stage(landed)
-            end = cursor.next_seq if _continues(chain, cursor) else None
-            if not removing and any(True for _ in chain.others(first, end)):
+            ranges = list(_ranges(chain, first, cursor.next_seq if _continues(chain, cursor) else None, gaps))
+            others = (table for range_ in ranges for table in chain.others(*range_))
+            if not removing and any(True for _ in others):
                 raise ForkMet(
                     f"events were recorded for tenant {tenant_id} since an older state was restored; "
                     "add --rerecord to record them again behind those that were landed"
                 )
-            for number, part in enumerate(in_parts(chain.others(first, end))):
+            for number, part in enumerate(in_parts(others)):
                 # A crash after this leaves a copy of rows that are still in the outbox.
                 files.append(lake.put_parquet(f"{evidence}part-{number:05d}", part))
-            taken_out = chain.remove_others(first, end) if files else 0
+            taken_out = sum(chain.remove_others(*range_) for range_ in ranges) if files else 0
             if taken_out != sum(file.rows for file in files):
                 raise OutboxError(
                     f"tenant {tenant_id}: other rows were to be taken out than were kept; nothing changed"
@@ -104,6 +110,30 @@ def mend(
         head, recorded, known, unfit = _record_again(lake, chain, head, files)
         chain.set_head(head)
     return Mended(tenant_id, put_back, taken_out, recorded, known, unfit)
+
+
+def _ranges(chain: ChainRepair, first: int, end: int | None, gaps: Sequence[Gap]) -> Iterator[tuple[int, int | None]]:
+    """Cut what lies from ``first`` on, before ``end``, around rows of pruned days that an older dump brought back.
+
+    They are no longer among the landed rows, and to record them again would undo the pruning. Rows that were recorded
+    in their places after the dump are told from them by their time, and so are no others of theirs.
+    """
+    for gap in gaps:
+        low = max(gap.first, first)
+        if low >= gap.end.next_seq:
+            continue
+        if first < low:
+            yield first, low
+        # A chain's times never decrease, so its rows of before lie in front of those of later.
+        first = bisect_left(range(gap.end.next_seq), True, lo=low, key=partial(_is_later, chain, gap))
+    if end is None or first < end:
+        yield first, end
+
+
+def _is_later(chain: ChainRepair, gap: Gap, seq: int) -> bool:
+    """Whether the first row from a seq on was recorded after the days that a gap stands for, or lies behind it."""
+    found = chain.first_from(seq)
+    return found is None or found.seq >= gap.end.next_seq or to_micros(found.recorded_at) >= gap.end.not_before
 
 
 def _continues(chain: ChainRepair, cursor: Cursor) -> bool:

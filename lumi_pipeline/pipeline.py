@@ -12,13 +12,15 @@ from functools import cached_property
 from typing import Final
 
 from lumi_pipeline.acknowledging import acknowledge, open_report
+from lumi_pipeline.beginning import first_day, log_to_seal
 from lumi_pipeline.catalogue import DAY_ACKNOWLEDGED, LOG_KEY_ROTATED
 from lumi_pipeline.compute import Inline, open_compute
 from lumi_pipeline.config import OPEN, Config
 from lumi_pipeline.days import day_end, day_range, last_complete_day
 from lumi_pipeline.erasure.confirming import Erasures
 from lumi_pipeline.erasure.operatorchain import Operator
-from lumi_pipeline.errors import ConcurrentRun, ConfigError, LakeError, LumiError, SealError
+from lumi_pipeline.erasure.orders import steps_taken
+from lumi_pipeline.errors import ConcurrentRun, ConfigError, ErasureMeanwhile, LakeError, LumiError, SealError
 from lumi_pipeline.events import to_micros
 from lumi_pipeline.gathered import Gathered
 from lumi_pipeline.genesis import read_genesis
@@ -54,7 +56,8 @@ from transparency.policy import Policy
 
 Clock = Callable[[], datetime]
 Sleep = Callable[[float], None]
-_PLAUSIBLE_DAYS: Final = 3653
+_ATTEMPTS: Final = 4
+"""How often a seal begins, that erasures keep coming in between."""
 
 
 def _utc_now() -> datetime:
@@ -142,7 +145,7 @@ class Pipeline:
         """
         last = self._through(through)
         sealed = self.sealed_days()
-        first = sealed[-1] + timedelta(days=1) if sealed else self._first_day()
+        first = sealed[-1] + timedelta(days=1) if sealed else first_day(self.lake, self.config)
         return [] if first is None else list(day_range(first, last))
 
     def sealed_days(self) -> list[date]:
@@ -335,7 +338,21 @@ class Pipeline:
         return Cosigner(policy, LogView(store), self.clock, required=required, gathered=Gathered(store))
 
     def _seal_fresh(self, days: Sequence[date], done: date | None) -> Iterator[SealReport]:
-        """Seal days when ``done`` is the last one sealed."""
+        """Seal days when ``done`` is the last one sealed; begin again where an erasure went on meanwhile."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                for report in self._seal_once([day for day in days if done is None or day > done], done):
+                    done = report.day
+                    yield report
+            except ErasureMeanwhile:
+                # The files of this attempt have rows that may be erased by now: the next one removes them.
+                if attempt == _ATTEMPTS - 1:
+                    raise
+            else:
+                return
+
+    def _seal_once(self, days: Sequence[date], done: date | None) -> Iterator[SealReport]:
+        erasures = steps_taken(self.lake)
         now = self.clock()
         if to_micros(now) < day_end(days[-1]):
             raise SealError(
@@ -346,7 +363,7 @@ class Pipeline:
         try:
             before = self.last_sealed()
             with Pending(self.lake, before.tenants.landing_floor if before else 0) as pending:
-                genesis = self._log_to_seal(pending)
+                genesis = log_to_seal(self.lake, self.config, self.keyring, pending, now.date())
                 expected = before.tenants.day + timedelta(days=1) if before else genesis.first_day
                 if list(days) != list(day_range(expected, days[-1])):
                     raise SealError(f"days are sealed in order, without a gap: {expected} comes first")
@@ -355,6 +372,8 @@ class Pipeline:
                     yield report
         except (LakeError, SealError):
             self._check_overtaken(done)
+            if steps_taken(self.lake) != erasures:
+                raise ErasureMeanwhile from None
             raise
 
     def _check_overtaken(self, done: date | None) -> None:
@@ -362,27 +381,6 @@ class Pipeline:
         sealed = self.lake.sealed_days()
         if sealed and (done is None or sealed[-1] > done):
             raise ConcurrentRun(f"another run sealed {sealed[-1]} meanwhile; run again to carry on from there")
-
-    def _log_to_seal(self, pending: Pending) -> Genesis:
-        """The log's genesis, or the one it will have: sealing the first day fixes it."""
-        genesis = self.genesis()
-        if genesis is not None:
-            if genesis.origin != self.config.origin:
-                raise ConfigError(f"the log here is {genesis.origin}, but 'origin' is {self.config.origin}; correct it")
-            return genesis
-        first = self.config.first_day or pending.first_day()
-        if first is None:
-            raise SealError("there is no event yet, so there is no first day; record one, or set 'first_day'")
-        earliest = pending.first_day()
-        if earliest is not None and earliest < first:
-            raise SealError(
-                f"'first_day' is {first}, but there are events of {earliest}, which no day would hold; correct it"
-            )
-        age = (self.clock().date() - first).days
-        if self.config.first_day is None and age > _PLAUSIBLE_DAYS:
-            raise SealError(f"the first event is of {first}, {age:,} days ago; if that is right, set 'first_day' to it")
-        log, evidence = (files.current().verifier for files in self.keyring.files.values())
-        return Genesis(self.config.origin, first, log, evidence)
 
     def _check_not_lost(self) -> None:
         """A lake that has a public log and no sealed day was lost: what is written into it now gets in the way."""
@@ -399,21 +397,6 @@ class Pipeline:
         if genesis is None:
             raise SealError("nothing is sealed yet; 'lumi run' seals and publishes every complete day")
         return genesis
-
-    def _first_day(self) -> date | None:
-        genesis = self.genesis()
-        if genesis is not None:
-            return genesis.first_day
-        if self.config.first_day is not None:
-            return self.config.first_day
-        try:
-            with Pending(self.lake, 0) as pending:
-                return pending.first_day()
-        except LakeError:
-            begun = self.genesis()  # by another run, which may have cleared away what it sealed
-            if begun is None:
-                raise
-            return begun.first_day
 
     def _through(self, through: date | None) -> date:
         complete = last_complete_day(self.clock())

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lumi_pipeline.catalogue import LANDING_REBASED, find_action
+from lumi_pipeline.chain import Gap
 from lumi_pipeline.comparing import Progress, compare, known_cursors, tenants_with_breaks
 from lumi_pipeline.errors import DuplicateEvent, ForkedOutbox
 from lumi_pipeline.events import uuid7
@@ -28,6 +29,7 @@ from lumi_pipeline.mending import ForkMet, Mended, mend
 from lumi_pipeline.outbox import Connection, Outbox
 from lumi_pipeline.outbox.repair import REPAIR_PATIENCE, Repairs
 from lumi_pipeline.outbox.repairs import repairs_on
+from lumi_pipeline.prunedgaps import read_gaps
 from lumi_pipeline.rebaserecords import Rebase, begin_rebase, evidence_prefix, finish_rebase, interrupted
 from lumi_pipeline.rebasing import Finding, Findings
 from lumi_pipeline.recorder import AuditRecorder
@@ -58,6 +60,7 @@ class _Look:
     findings: Findings
     cursors: Mapping[str, Cursor]
     last: LastLanding | None
+    gaps: Mapping[str, Sequence[Gap]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ class Rebaser:
                 self.sealed.day if self.sealed else None,
                 compare(snapshot, self.lake, self.days, known, broken=broken, progress=progress),
             )
-        return _Look(findings, known, last)
+        return _Look(findings, known, last, read_gaps(self.lake, self.days))
 
     def _landed(self, cursors: Mapping[str, Cursor], repairs: Sequence[Finding]) -> LandedRows:
         return LandedRows(self.lake, self.days, cursors, {found.tenant_id: found.first for found in repairs})
@@ -155,7 +158,8 @@ class Rebaser:
     ) -> Mended:
         cursor = look.cursors[found.tenant_id]
         evidence = evidence_prefix(rebase.number, found.tenant_id)
-        return mend(self.lake, repairs, cursor, found, rows, evidence=evidence, removing=removing)
+        gaps = look.gaps.get(found.tenant_id, ())
+        return mend(self.lake, repairs, cursor, found, rows, gaps=gaps, evidence=evidence, removing=removing)
 
     def _record(self, connection: Connection, rebase: Rebase) -> None:
         """Record the operator's audit event, once: its id was fixed with the decision."""

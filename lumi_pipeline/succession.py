@@ -14,6 +14,7 @@ from lumi_pipeline.errors import ConfigError, LakeError
 from lumi_pipeline.genesis import GENESIS_KEY, read_genesis, write_genesis
 from lumi_pipeline.lake import Lake, events_prefix, seal_prefix
 from lumi_pipeline.landings import landed_prefix, landing_key
+from lumi_pipeline.pruned import pruned_keys
 from lumi_pipeline.sealedday import load_sealed_day
 from lumi_pipeline.superseding import LANDED_RECORDS, landing_records
 from transparency.checkpoint import parse_signed_checkpoint, verify_checkpoint
@@ -152,6 +153,12 @@ def _discard_after(lake: Lake, last: date, *, discard: bool) -> int:
         raise ConfigError(
             f"the copy has {len(later)} sealed day(s) that the checkpoint does not cover, from {later[0]} on; to have "
             "them sealed anew from the outbox, allow it with --discard-later"
+        )
+    pruned = sorted(pruned_keys(lake).keys() & set(later))
+    if pruned:
+        raise ConfigError(
+            f"{pruned[0]} was pruned, so its events are nowhere any more and it can't be sealed anew; name a later "
+            "checkpoint, which covers it. Nothing was discarded"
         )
     floor = load_sealed_day(lake, last).tenants.landing_floor
     doomed = [key for key in lake.store.list("landings/") if key >= landing_key(floor)]

@@ -11,7 +11,7 @@ from lumi_pipeline.acknowledging import check_acknowledgements
 from lumi_pipeline.chain import Break, ChainEnd, ChainFold, ChainState
 from lumi_pipeline.days import day_range
 from lumi_pipeline.erasure.confirming import Erasures
-from lumi_pipeline.erasure.orders import newest_order
+from lumi_pipeline.erasure.orders import Order, newest_order
 from lumi_pipeline.errors import (
     LakeError,
     LandingError,
@@ -26,6 +26,7 @@ from lumi_pipeline.hashing import genesis_hash
 from lumi_pipeline.judgements import Found, failure, judged, raise_found, spelled_out
 from lumi_pipeline.lake import REWRITTEN, Lake, events_prefix, seal_prefix
 from lumi_pipeline.landings import landing_key, landings
+from lumi_pipeline.meanwhile import Meanwhile
 from lumi_pipeline.pending import DayRange, Pending
 from lumi_pipeline.pruned import KEPT, pruned_keys, pruned_prefix
 from lumi_pipeline.pruning.confirming import AGAIN, Prunings
@@ -38,7 +39,7 @@ from lumi_pipeline.superseding import record_name
 from lumi_pipeline.tenantdays import DayTenants, stored_tenants
 from lumi_pipeline.verdict import Status, Verdict
 from transparency.audit import check_journal
-from transparency.encoding import Json, parse_day
+from transparency.encoding import Json, format_timestamp, parse_day
 from transparency.entries import Genesis
 from transparency.errors import EncodingError, ObjectMissing, VerificationError
 from transparency.logview import LogView
@@ -47,6 +48,8 @@ from transparency.verify import LogVerdict, Problem, fsck
 
 _OF_A_DAY = re.compile(r"(?:events|seals)/day=([^/]+)/[^/]+")
 _LANDED = re.compile(r"landed/([0-9]{12})/[^/]+")
+_SHOWN = 20
+"""How many erasures a verdict names, the newest."""
 _SITES = {
     SiteState.CURRENT: "index.html is this version's page.",
     SiteState.OTHER: "index.html is another version's page, or altered; this version's is written by: lumi log site",
@@ -84,28 +87,46 @@ def verify_published(lake: Lake, policy: Policy, progress: Callable[[int, int], 
 
 
 def verify_days(
-    lake: Lake, sealer: Sealer, genesis: Genesis, days: Sequence[date], progress: Progress | None = None
+    lake: Lake,
+    sealer: Sealer,
+    genesis: Genesis,
+    days: Sequence[date],
+    progress: Progress | None = None,
+    *,
+    meanwhile: Meanwhile | None = None,
 ) -> Iterator[Verdict]:
-    """Recompute sealed days from their stored rows, each on top of the day before it."""
+    """Recompute sealed days from their stored rows, each on top of the day before it.
+
+    A day that fails is recomputed once more if ``meanwhile`` tells of an erasure or a pruning.
+    """
     before: SealedDay | None = None
     for day in days:
-        eve = day - timedelta(days=1)
-        if day == genesis.first_day and genesis.previous is None:
-            before = None
-        elif before is None or before.record.day != eve:
-            try:
-                before = load_sealed_day(lake, eve)
-            except LumiError as error:
-                line = f"{day} could not be checked, because the day before it can't be read: {error}"
-                yield Verdict(str(day), Status.INCOMPLETE, "day-before", (line,))
-                continue
+        after, verdict = _verify_day(lake, sealer, genesis, day, before=before, progress=progress)
+        if verdict.status is not Status.VERIFIED and meanwhile is not None and meanwhile.went_on():
+            after, verdict = _verify_day(lake, sealer, genesis, day, before=None, progress=progress)
+        before = after
+        yield verdict
+
+
+def _verify_day(
+    lake: Lake, sealer: Sealer, genesis: Genesis, day: date, *, before: SealedDay | None, progress: Progress | None
+) -> tuple[SealedDay | None, Verdict]:
+    """Recompute one day on top of the day before, if ``before`` is that one, else on top of that as it is stored."""
+    eve = day - timedelta(days=1)
+    if day == genesis.first_day and genesis.previous is None:
+        before = None
+    elif before is None or before.record.day != eve:
         try:
-            before, report = sealer.verify(day, before, progress)
-            _check_partition(lake, before, sealer.erasures)
-            yield _day_verdict(report)
+            before = load_sealed_day(lake, eve)
         except LumiError as error:
-            before = None
-            yield failure(str(day), error)
+            line = f"{day} could not be checked, because the day before it can't be read: {error}"
+            return None, Verdict(str(day), Status.INCOMPLETE, "day-before", (line,))
+    try:
+        sealed, report = sealer.verify(day, before, progress)
+        _check_partition(lake, sealed, sealer.erasures)
+    except LumiError as error:
+        return None, failure(str(day), error)
+    return sealed, _day_verdict(report)
 
 
 def verify_folders(lake: Lake, genesis: Genesis | None) -> Iterator[Verdict]:
@@ -134,11 +155,22 @@ def verify_erasures(erasures: Erasures) -> Iterator[Verdict]:
                 f"erasure {unfinished[0].number} of {len(unfinished[0].events)} event(s) of tenant "
                 f"{unfinished[0].tenant_id} is under way or was interrupted; 'lumi erase --resume' completes it"
             )
+        erasures.check_holds()
         events = sum(len(order.events) for order in given)
-        return Found(f"{len(given)} erasure(s) of {events} event(s), each ordered by an event of the operator.")
+        line = f"{len(given)} erasure(s) of {events} event(s), each ordered by an event of the operator."
+        more = [f"  … and {len(given) - _SHOWN} before these"] if len(given) > _SHOWN else []
+        return Found(line, *more, *map(_erasure_line, given[-_SHOWN:]))
 
     if newest_order(erasures.lake) >= 0:
         yield judged("erasures", check)
+
+
+def _erasure_line(order: Order) -> str:
+    """An erasure in words: an auditor asks what was blanked, by whose order, and why."""
+    return (
+        f"  {order.number}: {len(order.events)} event(s) of tenant {order.tenant_id}, erased at "
+        f"{format_timestamp(order.at)}, ordered by event {order.event_id}: {order.reason}"
+    )
 
 
 def verify_prunings(prunings: Prunings) -> Iterator[Verdict]:
@@ -154,7 +186,7 @@ def verify_prunings(prunings: Prunings) -> Iterator[Verdict]:
         return Found(f"{len(days)} day(s) were pruned under policy, as {len(events)} event(s) of the operator say.")
 
     verdict = judged("prunings", check)
-    if verdict.reason in {"pruned", "unfinished"} or pruned_keys(prunings.lake):
+    if verdict.reason in {"pruned", "against-policy", "unfinished"} or pruned_keys(prunings.lake):
         yield verdict
 
 

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lumi_pipeline.cli.analyst import build_shown
 from lumi_pipeline.cli.command import Command, examples
 from lumi_pipeline.cli.options import Given, config_option, json_option
 from lumi_pipeline.cli.output import count, note, say, say_json, say_table, size
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from lumi_pipeline.erasure.erasing import ErasePlan, EraseReport
     from lumi_pipeline.erasure.parts import Touched
     from lumi_pipeline.erasure.planning import Chosen
-    from lumi_pipeline.pipeline import Pipeline
 
 
 @click.command(
@@ -72,13 +70,19 @@ def erase(
             say_json({"erasures": [_report_json(report) for report in reports]})
         else:
             _show_resumed(reports)
-        _forget_in_database(pipeline)
         return
     selection = Selection(tenant_id, actor_id, tuple(dict.fromkeys(event_ids)))
     if dry_run:
         plan = eraser.plan(selection, except_held=except_held)
         if as_json:
-            say_json({**_chosen_json(plan.chosen), "parts": _parts_json(plan.parts), "tenant": tenant_id})
+            say_json(
+                {
+                    **_chosen_json(plan.chosen),
+                    "not_landed": plan.not_landed,
+                    "parts": _parts_json(plan.parts),
+                    "tenant": tenant_id,
+                }
+            )
         else:
             _show_plan(plan)
         return
@@ -89,13 +93,6 @@ def erase(
         say_json(_report_json(report))
     else:
         _show(report)
-    _forget_in_database(pipeline)
-
-
-def _forget_in_database(pipeline: "Pipeline") -> None:
-    """Make the analyst database anew if there is one; a crash before leaves that to the next build."""
-    if pipeline.config.analyst_db.exists():
-        build_shown(pipeline)
 
 
 def _progress(part: str) -> None:
@@ -105,6 +102,9 @@ def _progress(part: str) -> None:
 def _show_plan(plan: "ErasePlan") -> None:
     say(f"Would erase {_summary(plan.chosen)}.")
     _show_parts(plan.parts, "would be rewritten")
+    if plan.not_landed:
+        landed = f"Not landed yet: {count(plan.not_landed, 'event')} of the tenant"
+        say(f"{landed}. Those of them that fit are erased as well, and not counted here.")
     say("Nothing was changed.")
 
 
@@ -115,7 +115,7 @@ def _show(report: "EraseReport") -> None:
         return
     events = count(len(report.order.events), "event")
     say(f"Erased {events} of tenant {report.order.tenant_id}; ordered by event {report.order.event_id}.")
-    _show_parts(report.parts, "rewritten")
+    _show_parts(report.parts, "rewritten", report.seconds)
     for hold, held in (report.chosen.held if report.chosen else {}).items():
         say(f"Left {count(held, 'event')} under {hold}.")
 
@@ -128,9 +128,12 @@ def _show_resumed(reports: "Sequence[EraseReport]") -> None:
         _show(report)
 
 
-def _show_parts(parts: "Mapping[str, Touched]", word: str) -> None:
-    rows = [(name, part.events, part.objects, size(part.size)) for name, part in parts.items()]
-    say_table(("where", "events", word, "bytes"), rows)
+def _show_parts(parts: "Mapping[str, Touched]", word: str, seconds: "Mapping[str, float] | None" = None) -> None:
+    rows = [
+        (name, part.events, part.objects, size(part.size), *((f"{seconds[name]:.1f}",) if seconds else ()))
+        for name, part in parts.items()
+    ]
+    say_table(("where", "events", word, "bytes", *(("CPU seconds",) if seconds else ())), rows)
     for name, part in parts.items():
         for line in part.notes:
             say(f"{name}: {line}")

@@ -10,9 +10,11 @@ from lumi_pipeline.dayunits import verify_days_apart
 from lumi_pipeline.errors import LumiError
 from lumi_pipeline.judgements import failure
 from lumi_pipeline.keyadvice import claimed_keys
+from lumi_pipeline.meanwhile import Meanwhile
 from lumi_pipeline.outboxverification import verify_outbox
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.sealedday import load_sealed_day
+from lumi_pipeline.sealing import Sealer
 from lumi_pipeline.stores.roots import LakeAddress
 from lumi_pipeline.succession import earlier_logs, verify_earlier
 from lumi_pipeline.tenantdays import DayTenants
@@ -34,7 +36,9 @@ def judge_history(
 ) -> Iterator[Verdict]:
     """Verify everything we hold: the log, each sealed day (of a period, if one is given), the landings, the outbox."""
     yield judge_published(pipeline, policy)
+    erasures, prunings = pipeline.erasures(), pipeline.prunings()
     try:
+        meanwhile = Meanwhile(pipeline.lake, erasures, prunings)
         days = pipeline.sealed_days()
         genesis = pipeline.genesis()
         earlier = earlier_logs(pipeline.lake, genesis) if genesis else []
@@ -53,34 +57,45 @@ def judge_history(
             continue
         line = f"{log.origin}, {pinned.size} entries, {of_before[0]} to {of_before[-1]}: as this log's genesis pins it."
         yield Verdict(log.origin, Status.VERIFIED, "ok", (line,))
-        yield from _judge_days(pipeline, log, chosen(of_before))
+        yield from _judge_days(pipeline, log, chosen(of_before), meanwhile)
         days = [*of_before, *days]
     if genesis is not None:
-        yield from _judge_days(pipeline, genesis, chosen([day for day in days if day >= genesis.first_day]))
+        own = chosen([day for day in days if day >= genesis.first_day])
+        yield from _judge_days(pipeline, genesis, own, meanwhile)
     if (first or last) and not chosen(days):
         yield Verdict("lake", Status.INCOMPLETE, "no-days", ("No day of that period is sealed.",))
     yield from verify_folders(pipeline.lake, genesis)
-    erasures = pipeline.erasures()
-    yield from verify_erasures(erasures)
-    yield from verify_prunings(pipeline.prunings())
-    yield _on_what_is_sealed(pipeline, "landings", lambda sealed: verify_landings(pipeline.lake, sealed, erasures))
+    verdicts = [*verify_erasures(erasures), *verify_prunings(prunings)]
+    if any(verdict.status is not Status.VERIFIED for verdict in verdicts) and meanwhile.went_on():
+        verdicts = [*verify_erasures(erasures), *verify_prunings(prunings)]
+    yield from verdicts
+
+    def landed(sealed: DayTenants | None) -> Verdict:
+        return verify_landings(pipeline.lake, sealed, erasures)
+
+    yield _on_what_is_sealed(pipeline, "landings", landed, meanwhile)
     with progress("Outbox", "events") as meter:
         yield _on_what_is_sealed(
             pipeline,
             "outbox",
             lambda sealed: verify_outbox(pipeline.outbox, pipeline.lake, sealed, erasures, meter.advance),
+            meanwhile,
         )
 
 
-def _on_what_is_sealed(pipeline: Pipeline, subject: str, check: Callable[[DayTenants | None], Verdict]) -> Verdict:
-    """Check what builds on the last sealed day. When a day is sealed meanwhile, check once more, on top of that one."""
+def _on_what_is_sealed(
+    pipeline: Pipeline, subject: str, check: Callable[[DayTenants | None], Verdict], meanwhile: Meanwhile
+) -> Verdict:
+    """Check what builds on the last sealed day: once more when a day was sealed or rows were erased meanwhile."""
     try:
         before = pipeline.lake_days()
         verdict = check(load_sealed_day(pipeline.lake, before[-1]).tenants if before else None)
-        after = pipeline.lake_days()
-        if verdict.status is Status.VERIFIED or after == before:
+        if verdict.status is Status.VERIFIED:
             return verdict
-        return check(load_sealed_day(pipeline.lake, after[-1]).tenants)
+        went_on, after = meanwhile.went_on(), pipeline.lake_days()
+        if after == before and not went_on:
+            return verdict
+        return check(load_sealed_day(pipeline.lake, after[-1]).tenants if after else None)
     except LumiError as error:
         return failure(subject, error)
 
@@ -103,13 +118,16 @@ def judge_published(pipeline: Pipeline, policy: Policy | None) -> Verdict:
     return verdict
 
 
-def _judge_days(pipeline: Pipeline, genesis: Genesis, days: Sequence[date]) -> Iterator[Verdict]:
+def _judge_days(pipeline: Pipeline, genesis: Genesis, days: Sequence[date], meanwhile: Meanwhile) -> Iterator[Verdict]:
     if not days:
         return
-    compute, sealer = open_compute(pipeline.config.compute), pipeline.sealer(genesis)
+    compute = open_compute(pipeline.config.compute)
+    sealer = Sealer(pipeline.lake, genesis, pipeline.clock, meanwhile.erasures, meanwhile.prunings)
     with progress("Days", "events") as meter:
         if isinstance(compute, Inline):
-            yield from verify_days(pipeline.lake, sealer, genesis, days, meter.advance)
+            yield from verify_days(pipeline.lake, sealer, genesis, days, meter.advance, meanwhile=meanwhile)
         else:
             address = LakeAddress.of(pipeline.config)
-            yield from verify_days_apart(compute, address, genesis, sealer, days, progress=meter.advance)
+            yield from verify_days_apart(
+                compute, address, genesis, sealer, days, progress=meter.advance, meanwhile=meanwhile
+            )

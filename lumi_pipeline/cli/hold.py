@@ -7,7 +7,7 @@ import click
 
 from lumi_pipeline.cli.command import Command, examples
 from lumi_pipeline.cli.options import DAY, Given, config_option, json_option
-from lumi_pipeline.cli.output import say, say_json
+from lumi_pipeline.cli.output import note, say, say_json
 
 if TYPE_CHECKING:
     from lumi_pipeline.erasure.holds import Hold, Holds
@@ -44,7 +44,14 @@ def add(
     as_json: bool,
 ) -> None:
     """Place a legal hold on a tenant's events. It is an event of the operator's own tenant."""
+    from lumi_pipeline.landings import read_cursors
+
+    pipeline = given.pipeline()
+    sealed = pipeline.last_sealed()
+    known = tenant_id in read_cursors(pipeline.lake, sealed.tenants if sealed else None)
     placed = _holds(given).place(tenant_id, reason, actor_id, first, last)
+    if not known:
+        note(f"No event of tenant {tenant_id} was landed so far, so nothing is held yet. Is the name right?")
     if as_json:
         say_json(_as_json(placed))
     else:

@@ -48,6 +48,7 @@ def say_status(found: "Sequence[DestinationStatus]", now: datetime) -> None:
 
 
 def _advice(status: "DestinationStatus", now: datetime) -> list[str]:
+    from lumi_pipeline.siem.processes import for_people
     from lumi_pipeline.siem.status import LISTED
 
     lines = []
@@ -72,7 +73,8 @@ def _advice(status: "DestinationStatus", now: datetime) -> list[str]:
     if status.quarantined:
         lines.append(f"{count(status.quarantined, 'event')} not taken by it; see: lumi siem quarantine {status.name}")
     if status.holder is not None:
-        lines.append(f"{status.holder.where} delivers to it, until {status.holder.until:%H:%M:%S} UTC at least")
+        until = f"{status.holder.until:%H:%M:%S} UTC at least"
+        lines.append(f"{for_people(status.holder.where)} delivers to it, until {until}")
     return lines
 
 

@@ -11,20 +11,27 @@ from typing import Final, Self
 
 from lumi_pipeline.catalogue import OUTBOX_ERASED
 from lumi_pipeline.chain import TenantRows
+from lumi_pipeline.erasure.againstholds import against_holds
+from lumi_pipeline.erasure.holds import HOLD_ACTIONS
 from lumi_pipeline.erasure.operatorchain import OperatorEvent, read_operator_chain
-from lumi_pipeline.erasure.orders import KnownOrder, Order, OrderedRows, Outcome, newest_order, read_orders
-from lumi_pipeline.errors import ConcurrentRun, UnfinishedErasure
+from lumi_pipeline.erasure.orders import KnownOrder, Order, OrderedRows, Outcome, read_orders, steps_taken
+from lumi_pipeline.errors import ErasureMeanwhile, UnfinishedErasure
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.outbox import Outbox
 from transparency.errors import VerificationError
 
 _NAMED: Final = 5
+_ACTIONS: Final = HOLD_ACTIONS | {OUTBOX_ERASED}
 
 
 @dataclass(frozen=True, slots=True)
 class ReadErasures:
-    """Orders and the operator's events that give some, as they were read, for whoever can't open the outbox."""
+    """Orders and the operator's events that give some, as they were read, for whoever can't open the outbox.
 
+    ``steps`` is how far erasures had come then.
+    """
+
+    steps: int
     known: tuple[KnownOrder, ...]
     events: tuple[OperatorEvent, ...]
 
@@ -40,17 +47,20 @@ class Erasures:
     outbox: Callable[[], Outbox]
     operator_tenant: str
     _known: list[KnownOrder] | None = field(default=None, init=False)
+    _steps: int = field(default=0, init=False)
     _events: Sequence[OperatorEvent] | None = field(default=None, init=False)
 
     def known(self) -> list[KnownOrder]:
         """All orders in the lake, whether or not an event says that they were given."""
         if self._known is None:
-            self._known = read_orders(self.lake) if newest_order(self.lake) >= 0 else []
+            self._steps = steps_taken(self.lake)
+            self._known = read_orders(self.lake) if self._steps else []
         return self._known
 
     def read(self) -> ReadErasures:
         """Read all that any check needs."""
-        return ReadErasures(tuple(self.known()), tuple(self._given_by()) if self.known() else ())
+        known = tuple(self.known())
+        return ReadErasures(self._steps, known, tuple(self._given_by()) if known else ())
 
     @classmethod
     def already(cls, lake: Lake, read: ReadErasures) -> Self:
@@ -60,16 +70,21 @@ class Erasures:
             raise AssertionError("what the outbox holds of erasures was read before")
 
         erasures = cls(lake, no_outbox, "")
-        erasures._known, erasures._events = list(read.known), read.events
+        erasures._steps, erasures._known, erasures._events = read.steps, list(read.known), read.events
         return erasures
 
+    def forget(self) -> None:
+        """Read everything anew when it is needed next: an erasure went on since."""
+        self._known = self._events = None
+
     def check_unchanged(self) -> None:
-        """Raise :class:`~lumi_pipeline.errors.ConcurrentRun` if an erasure was ordered since the orders were read.
+        """Raise :class:`~lumi_pipeline.errors.ErasureMeanwhile` if an erasure went on since the orders were read.
 
         Rows that were read before it may hold what it has erased by now, so they must not be written anywhere.
         """
-        if newest_order(self.lake) >= len(self.known()):
-            raise ConcurrentRun("an erasure was ordered meanwhile; run again to carry on with what it leaves")
+        self.known()
+        if steps_taken(self.lake) != self._steps:
+            raise ErasureMeanwhile
 
     def given(self) -> list[Order]:
         """The orders that the operator's chain says were given.
@@ -81,20 +96,30 @@ class Erasures:
             raise VerificationError("erased", "\n".join(problems))
         return given
 
+    def check_holds(self) -> None:
+        """Raise :class:`~transparency.errors.VerificationError` if an order was given against a legal hold."""
+        problems = list(against_holds(self.lake, self.given(), self._given_by()))
+        if problems:
+            raise VerificationError("held", "\n".join(problems))
+
     def _given_by(self) -> Sequence[OperatorEvent]:
         if self._events is None:
-            chain = read_operator_chain(self.outbox(), self.lake, self.operator_tenant, {OUTBOX_ERASED})
+            chain = read_operator_chain(self.outbox(), self.lake, self.operator_tenant, _ACTIONS)
             self._events = chain.events
         return self._events
 
     def check(self, where: str, tenants: Mapping[str, TenantRows]) -> None:
-        """Raise :class:`~transparency.errors.VerificationError` if any of these rows is erased that no order covers."""
+        """Raise :class:`~transparency.errors.VerificationError` if any of these rows is erased that no order covers.
+
+        Where one was ordered since the orders were read, :class:`~lumi_pipeline.errors.ErasureMeanwhile`.
+        """
         concerned = {tenant_id: rows for tenant_id, rows in sorted(tenants.items()) if rows.erased}
         ordered = OrderedRows(self.given() if concerned and self.known() else ())
         for tenant_id, rows in concerned.items():
             given = ordered.of(tenant_id)
             unordered = [seq for seq, moment in rows.erased.items() if given.get(seq) != moment]
             if unordered:
+                self.check_unchanged()
                 raise VerificationError(
                     "erased",
                     f"{where}: the payload of {len(unordered)} event(s) of tenant {tenant_id} is gone, marked as "
@@ -118,7 +143,10 @@ class Erasures:
 
 def confirm(known: list[KnownOrder], events: Sequence[OperatorEvent]) -> tuple[list[str], list[Order]]:
     """Hold orders against the events that give them; return what contradicts, and the orders that were given."""
-    by_id = {event.event_id: event for event in events}
+    # Whoever may record for the operator may say anything; what is not in form gives no order.
+    by_id = {
+        e.event_id: e for e in events if e.action == OUTBOX_ERASED and isinstance(e.state.get("order_sha256"), str)
+    }
     given: list[Order] = []
     problems: list[str] = []
     for found in known:

@@ -4,18 +4,24 @@
 2. Choose and verify the events; refuse what is held, locked or damaged.
 3. Fix the order (``erasures/<n>/order.json``).
 4. Record the operator's audit event, unless a hold came in between; land it. Nothing was touched so far.
-5. Erase part by part. Whatever is done twice comes out the same.
+5. Erase part by part, in rounds, until one finds nothing. Whatever is done twice comes out the same.
 6. Close the order (``erasures/<n>/done.json``).
+
+Runs that land, seal, plan or publish beside it may have read rows that are erased meanwhile. They count what lies under
+``erasures/`` before they read, and once more between writing and committing. An erasure adds to that, looks for what is
+written and not committed, and then looks for what is committed. So of the two, one sees the other.
 
 Until step 6 a verification says that an erasure is unfinished, which is neither success nor failure.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from lumi_pipeline.catalogue import OUTBOX_ERASED
+from lumi_pipeline.erasure.againstholds import forbidden_by
+from lumi_pipeline.erasure.analystpart import AnalystPart
 from lumi_pipeline.erasure.eventfiles import EventFiles
 from lumi_pipeline.erasure.evidencepart import EvidencePart
 from lumi_pipeline.erasure.feedpart import FeedPart
@@ -26,6 +32,7 @@ from lumi_pipeline.erasure.orders import (
     Order,
     OrderedRows,
     Outcome,
+    begin_round,
     finish_order,
     keep_order,
     newest_order,
@@ -33,10 +40,14 @@ from lumi_pipeline.erasure.orders import (
     unfinished_order,
 )
 from lumi_pipeline.erasure.parts import Part, Touched
-from lumi_pipeline.erasure.planning import Chosen, Selection, check_settled, choose
+from lumi_pipeline.erasure.planning import Chosen, Selection, choose
+from lumi_pipeline.erasure.reasons import check_reason
 from lumi_pipeline.erasure.siempart import SiemPart
-from lumi_pipeline.errors import ErasureError, UnfinishedErasure
+from lumi_pipeline.erasure.underway import under_way
+from lumi_pipeline.errors import ErasureError, LumiError, UnfinishedErasure
 from lumi_pipeline.events import from_micros, to_micros, uuid7
+from lumi_pipeline.landing import heads_ahead
+from lumi_pipeline.landings import read_cursors
 from lumi_pipeline.pipeline import Pipeline
 
 Progress = Callable[[str], None]
@@ -49,11 +60,15 @@ _ROUNDS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class ErasePlan:
-    """What an erasure would do: the events, and by part what holds them."""
+    """What an erasure would do: the events, and by part what holds them.
+
+    ``not_landed`` counts the tenant's events past the last landing, which were not looked at.
+    """
 
     selection: Selection
     chosen: Chosen
     parts: Mapping[str, Touched]
+    not_landed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +99,7 @@ class Eraser:
             SiemPart(pipeline),
             FeedPart(pipeline),
             EvidencePart(pipeline),
+            AnalystPart(pipeline),
         )
 
     def plan(self, selection: Selection, *, except_held: bool = False) -> ErasePlan:
@@ -93,7 +109,7 @@ class Eraser:
         """
         chosen = self._choose(selection, except_held=except_held)
         parts = {part.name: part.look(selection.tenant_id, chosen.events) for part in self.parts}
-        return ErasePlan(selection, chosen, parts)
+        return ErasePlan(selection, chosen, parts, self._not_landed(selection.tenant_id))
 
     def erase(
         self, selection: Selection, reason: str, *, except_held: bool = False, progress: Progress = lambda _: None
@@ -102,9 +118,10 @@ class Eraser:
 
         Raises :class:`~lumi_pipeline.errors.ErasureError` when it is refused: then nothing was touched.
         """
-        if not reason.strip():
-            raise ErasureError("an erasure needs a reason that an auditor can read")
+        check_reason(reason, "an erasure")
         selection.check(self._pipeline.config.operator_tenant)
+        # First of all: if another run begins one from here on, it takes this number, and ours is in conflict with it.
+        number = newest_order(self._pipeline.lake) + 1
         self.resume(progress)
         self._pipeline.land()
         chosen = self._choose(selection, except_held=except_held)
@@ -114,7 +131,6 @@ class Eraser:
         for part in self.parts:
             part.look(selection.tenant_id, chosen.events)
         now = from_micros(to_micros(self._pipeline.clock()))
-        number = newest_order(self._pipeline.lake) + 1
         order = Order(number, uuid7(), selection.tenant_id, selection.selector, reason, now, chosen.events)
         keep_order(self._pipeline.lake, order)
         self._give(order)
@@ -135,14 +151,23 @@ class Eraser:
         reports = []
         for known in read_orders(self._pipeline.lake):
             if known.outcome is Outcome.DONE:
-                parts, seconds = self._carry_out(known.order, progress)
+                parts, seconds = self._carry_out(known.order, progress, again=True)
                 reports.append(EraseReport(known.order, True, parts, seconds))
         return reports
+
+    def _not_landed(self, tenant_id: str) -> int:
+        sealed = self._pipeline.last_sealed()
+        cursors = read_cursors(self._pipeline.lake, sealed.tenants if sealed else None)
+        with self._pipeline.outbox.snapshot() as snapshot:
+            ahead = heads_ahead(snapshot, cursors).get(tenant_id)
+        known = cursors.get(tenant_id)
+        return ahead.next_seq - (known.next_seq if known else 0) if ahead else 0
 
     def _choose(self, selection: Selection, *, except_held: bool) -> Chosen:
         selection.check(self._pipeline.config.operator_tenant)
         lake, days = self._pipeline.lake, self._pipeline.lake_days()
-        check_settled(lake, days)
+        for found in under_way(lake, days, selection.tenant_id):
+            raise ErasureError(f"{found}, then erase; nothing was touched")
         orders = OrderedRows(known.order for known in read_orders(lake) if known.outcome is not Outcome.VOID)
         ordered = orders.of(selection.tenant_id)
         chosen = choose(lake, EventFiles.of(lake, days), selection, self.holds.active(), ordered)
@@ -155,36 +180,54 @@ class Eraser:
         pipeline = self._pipeline
 
         def decide(chain: OperatorChain) -> None:
-            if any(event.event_id == order.event_id for event in chain.events):
+            forbidding = forbidden_by(pipeline.lake, order, chain.events)
+            given = any(event.event_id == order.event_id for event in chain.events)
+            # What was given is carried out, whatever is held since; and what was held then, once it is released.
+            if forbidding is not None and (not given or forbidding in active_holds(chain.events)):
+                raise (_Misgiven if given else _Forbidden)(_refusal({forbidding: 1}))
+            if given:
                 raise _Given
-            self._check_holds(order, active_holds(chain.events))
 
         act = Act(OUTBOX_ERASED, str(order.number), order.summary(), order.event_id)
         try:
             pipeline.operator.record(act, decide, _ACTIONS)
         except _Given:
             pass
+        except _Misgiven as misgiven:
+            raise ErasureError(
+                f"event {order.event_id} orders erasure {order.number} although that was forbidden then, so somebody "
+                f"went around 'lumi erase', and it is not carried out: {misgiven}"
+            ) from None
         except _Forbidden as forbidden:
             finish_order(pipeline.lake, order, Outcome.VOID)
             raise ErasureError(str(forbidden)) from None
         # A crash before this leaves the event in the outbox alone; nothing is touched before the lake has it too.
         pipeline.land()
 
-    def _check_holds(self, order: Order, holds: Sequence[Hold]) -> None:
-        """Refuse an order that meets a hold which was placed after the events were chosen."""
-        concerned = [hold for hold in holds if hold.tenant_id in {None, order.tenant_id}]
-        if not concerned:
-            return
-        files = EventFiles.of(self._pipeline.lake, self._pipeline.lake_days())
-        for row in files.rows(order.tenant_id, list(order.events.values())):
-            hold = next((h for h in concerned if h.covers(order.tenant_id, row.actor_id, row.recorded_at)), None)
-            if hold is not None:
-                raise _Forbidden(_refusal({hold: 1}))
+    def _carry_out(
+        self, order: Order, progress: Progress, *, again: bool = False
+    ) -> tuple[dict[str, Touched], dict[str, float]]:
+        try:
+            return self._go_round(order, progress, again=again)
+        except LumiError as error:
+            raise UnfinishedErasure(
+                f"erasure {order.number} is ordered and not finished: {error}. 'lumi erase --resume' completes it"
+            ) from error
 
-    def _carry_out(self, order: Order, progress: Progress) -> tuple[dict[str, Touched], dict[str, float]]:
+    def _go_round(
+        self, order: Order, progress: Progress, *, again: bool
+    ) -> tuple[dict[str, Touched], dict[str, float]]:
+        """Go through all parts until nothing is left in any, nor on the way there; ``again`` where it was so before."""
+        lake = self._pipeline.lake
         done: dict[str, Touched] = {}
         seconds: dict[str, float] = {}
-        for _ in range(_ROUNDS):
+        waiting = "something keeps writing what it erases; let running jobs end"
+        for number in range(_ROUNDS):
+            on_the_way: str | None = None
+            if number:
+                begin_round(lake, order)
+                on_the_way = next(under_way(lake, self._pipeline.lake_days(), order.tenant_id), None)
+                waiting = on_the_way or waiting
             found = 0
             for part in self.parts:
                 progress(part.name)
@@ -193,14 +236,11 @@ class Eraser:
                 seconds[part.name] = seconds.get(part.name, 0.0) + time.process_time() - started
                 done[part.name] = _sum(done.get(part.name, Touched()), touched)
                 found += touched.objects
-            if not found:
+            if not found and (again if number == 0 else on_the_way is None):
                 # Nothing is left anywhere. A crash before this leaves an erasure that looks unfinished, and is done.
-                finish_order(self._pipeline.lake, order, Outcome.DONE)
+                finish_order(lake, order, Outcome.DONE)
                 return done, seconds
-        raise UnfinishedErasure(
-            f"erasure {order.number} is not finished: something keeps writing what it erases; let running jobs end, "
-            "then run 'lumi erase --resume'"
-        )
+        raise UnfinishedErasure(waiting)
 
 
 class _Given(Exception):
@@ -208,7 +248,11 @@ class _Given(Exception):
 
 
 class _Forbidden(Exception):
-    """A hold forbids what was ordered."""
+    """A hold forbids what is about to be ordered."""
+
+
+class _Misgiven(Exception):
+    """A hold forbade what was ordered, and it was ordered all the same."""
 
 
 def _refusal(held: Mapping[Hold, int]) -> str:

@@ -29,14 +29,10 @@ BY_EVENT: Final = "event_id IN (SELECT event_id FROM wanted)"
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """Files that one record supersedes together; ``records`` is how the names of their records begin.
-
-    ``day`` is that of sealed files.
-    """
+    """Files that one record supersedes together; ``records`` is how the names of their records begin."""
 
     scope: str
     records: str
-    day: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +59,7 @@ class EventFiles:
         """Those of a lake whose sealed days are these."""
         found: dict[str, tuple[Folder, StoredFile]] = {}
         for day, files in zip(days, lake.side_by_side(lambda day: current_files(lake, day), days), strict=True):
-            folder = Folder("events/", f"{seal_prefix(day)}superseded-", day)
+            folder = Folder("events/", f"{seal_prefix(day)}superseded-")
             found |= {file.path: (folder, file) for file in files}
         present = set(lake.store.list("landed/"))
         numbers = [int(number) for number in (key.split("/")[1] for key in present) if number.isdecimal()]

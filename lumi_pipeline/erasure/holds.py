@@ -13,6 +13,7 @@ from typing import Final
 from lumi_pipeline.catalogue import LEGAL_HOLD_PLACED, LEGAL_HOLD_RELEASED
 from lumi_pipeline.days import day_end, day_start
 from lumi_pipeline.erasure.operatorchain import Act, Operator, OperatorChain, OperatorEvent
+from lumi_pipeline.erasure.reasons import check_reason
 from lumi_pipeline.errors import ErasureError
 from lumi_pipeline.events import TENANT_ID_SYNTAX, uuid7
 from transparency.encoding import Json, excerpt, parse_day
@@ -38,6 +39,17 @@ class Hold:
     last: date | None
     reason: str
     placed_at: datetime
+
+    @property
+    def problem(self) -> str | None:
+        """Why it would hold nothing at all, in words for whoever places it; None as a rule."""
+        if self.tenant_id is not None and not TENANT_ID_SYNTAX.fullmatch(self.tenant_id):
+            return f"{excerpt(self.tenant_id)} is not a tenant id: 1 to 128 of A-Z a-z 0-9 . _ -, no . _ - first"
+        if self.actor_id is not None and not self.actor_id.strip():
+            return "the actor's id is empty, so nothing would be held; leave it out to hold what everybody did"
+        if self.first and self.last and self.first > self.last:
+            return f"the hold would end on {self.last}, before it begins on {self.first}; exchange the two"
+        return None
 
     def covers(self, tenant_id: str, actor_id: str, recorded_at: int) -> bool:
         """Whether a row is held; ``recorded_at`` in microseconds since 1970."""
@@ -75,14 +87,10 @@ class Holds:
         last: date | None = None,
     ) -> Hold:
         """Place a hold; from the moment that this returns no erasure of what it covers begins."""
-        if not TENANT_ID_SYNTAX.fullmatch(tenant_id):
-            raise ErasureError(
-                f"{excerpt(tenant_id)} is not a tenant id: 1 to 128 of A-Z a-z 0-9 . _ -, no . _ - first"
-            )
-        if first and last and first > last:
-            raise ErasureError(f"the hold would end on {last}, before it begins on {first}; exchange the two")
-        _check_reason(reason, "a hold")
         hold = Hold(uuid7(), tenant_id, actor_id, first, last, reason, self.operator.clock())
+        if hold.problem is not None:
+            raise ErasureError(hold.problem)
+        check_reason(reason, "a hold")
         state: dict[str, Json] = {
             "actor": actor_id,
             "from": str(first) if first else None,
@@ -95,7 +103,7 @@ class Holds:
 
     def release(self, hold_id: str, reason: str) -> Hold:
         """Release the hold of this id, or of an id that begins so if there is but one."""
-        _check_reason(reason, "releasing a hold")
+        check_reason(reason, "releasing a hold")
         hold = _named(hold_id, self.active())
 
         def still_active(chain: OperatorChain) -> None:
@@ -118,22 +126,23 @@ def active_holds(events: Iterable[OperatorEvent]) -> list[Hold]:
 
 
 def _hold(event: OperatorEvent) -> Hold:
-    state = event.state
-    match state:
-        case {"tenant": str(tenant_id), "reason": str(reason)}:
-            actor_id, first, last = state.get("actor"), state.get("from"), state.get("to")
+    """What an event holds; one that is not in the form that :meth:`Holds.place` gives it holds everything."""
+    match event.state:
+        case {
+            "tenant": str(tenant_id),
+            "reason": str(reason),
+            "actor": None | str() as actor_id,
+            "from": None | str() as begin,
+            "to": None | str() as end,
+        }:
             try:
-                return Hold(
-                    event.event_id,
-                    tenant_id,
-                    None if actor_id is None else str(actor_id),
-                    None if first is None else parse_day(str(first)),
-                    None if last is None else parse_day(str(last)),
-                    reason,
-                    event.recorded_at,
-                )
+                first, last = (None if text is None else parse_day(text) for text in (begin, end))
             except EncodingError:
                 pass
+            else:
+                hold = Hold(event.event_id, tenant_id, actor_id, first, last, reason, event.recorded_at)
+                if hold.problem is None:
+                    return hold
     reason = "its event does not say what is held; 'lumi hold add' did not record it"
     return Hold(event.event_id, None, None, None, None, reason, event.recorded_at)
 
@@ -144,8 +153,3 @@ def _named(hold_id: str, holds: list[Hold]) -> Hold:
         what = f"{len(found)} holds have an id that begins with" if found else "there is no hold of the id"
         raise ErasureError(f"{what} {excerpt(hold_id)}; 'lumi hold list' shows those that there are")
     return found[0]
-
-
-def _check_reason(reason: str, what: str) -> None:
-    if not reason.strip():
-        raise ErasureError(f"{what} needs a reason that an auditor can read")

@@ -7,7 +7,7 @@ from lumi_pipeline.erasure.eventfiles import EventFiles
 from lumi_pipeline.erasure.orders import Order
 from lumi_pipeline.erasure.parts import Touched
 from lumi_pipeline.erasure.rewriting import remove_replaced, rewrite_lake
-from lumi_pipeline.outbox.erasing import RowsToErase, erase_rows, purge_older_copies
+from lumi_pipeline.outbox.erasing import RowsToErase, erase_rows, purge_older_copies, rewritten_size
 from lumi_pipeline.pipeline import Pipeline
 
 
@@ -22,21 +22,23 @@ class OutboxPart:
 
     def look(self, tenant_id: str, events: Mapping[int, str]) -> Touched:  # noqa: ARG002 - they are one table's
         """Count the events that the outbox has."""
-        with self._pipeline.outbox.snapshot() as snapshot:
+        outbox = self._pipeline.outbox
+        with outbox.snapshot() as snapshot:
             found = snapshot.find(list(events.values()))
-        return Touched(1 if found else 0, 0, len(found))
+        with closing(outbox.connect()) as connection, outbox.explained():
+            return Touched(1, rewritten_size(connection), len(found)) if found else Touched()
 
     def erase(self, order: Order) -> Touched:
         """Null their payload, and leave no older copy in the database's files."""
         rows = RowsToErase(order.tenant_id, sorted(order.events), order.at, order.event_id)
         outbox = self._pipeline.outbox
         with closing(outbox.connect()) as connection, outbox.explained():
-            erased = erase_rows(connection, rows)
+            erased, size = erase_rows(connection, rows), 0
             # Also where nothing was erased now: a run that did may have been killed before this.
             if erased or not self._purged:
                 purge_older_copies(connection)
-                self._purged = True
-        return Touched(1 if erased else 0, 0, erased)
+                self._purged, size = True, rewritten_size(connection)
+        return Touched(1, size, erased) if erased else Touched()
 
 
 class LakePart:

@@ -7,7 +7,7 @@ between without a break.
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from lumi_pipeline.acknowledging import declared_breaks
 from lumi_pipeline.catalogue import find_action
 from lumi_pipeline.chain import ChainEnd, ChainFold, ChainState
-from lumi_pipeline.errors import ConcurrentRun, OutboxTampered
+from lumi_pipeline.errors import ConcurrentRun, DuplicateEvent, OutboxTampered
 from lumi_pipeline.events import MIN_MICROS
 from lumi_pipeline.hashing import genesis_hash
 from lumi_pipeline.lake import Lake
@@ -33,7 +33,7 @@ _ATTEMPTS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class OperatorEvent:
-    """One event of the operator's chain; ``state`` is what its ``after_state`` says."""
+    """One event of the operator's chain; ``state`` is what its ``after_state`` says, empty unless it is an object."""
 
     seq: int
     event_id: str
@@ -107,12 +107,12 @@ class Operator:
 
         Whatever it decided by still holds when the event is recorded: nothing of the operator's comes in between.
         Raises what ``decide`` raises, and :class:`~lumi_pipeline.errors.ConcurrentRun` when others record for the
-        operator all the time.
+        operator all the time. Where another run was first with the same event, ``decide`` sees it in the chain.
         """
         for _ in range(_ATTEMPTS):
             chain = self.read(actions)
             decide(chain)
-            with closing(self.outbox.connect()) as connection, self.outbox.explained():
+            with closing(self.outbox.connect()) as connection, self.outbox.explained(), suppress(DuplicateEvent):
                 event = AuditRecorder(connection, clock=self.clock).record(
                     tenant_id=self.tenant_id,
                     action=act.action,
@@ -158,9 +158,8 @@ def _events(table: pa.Table, tenant_id: str, actions: Collection[str]) -> Iterat
             state = json.loads(row["after_state"] or "{}")
         except ValueError:
             state = None
-        if not isinstance(state, dict):
-            raise _untrue(tenant_id, f"seq {row['seq']} does not say what was done")
-        yield OperatorEvent(row["seq"], row["event_id"], row["action"], row["entity_id"], row["recorded_at"], state)
+        says = state if isinstance(state, dict) else {}
+        yield OperatorEvent(row["seq"], row["event_id"], row["action"], row["entity_id"], row["recorded_at"], says)
 
 
 def _untrue(tenant_id: str, found: str) -> OutboxTampered:

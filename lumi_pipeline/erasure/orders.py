@@ -4,6 +4,11 @@
 carries the order's SHA-256, so that nobody can add to it; ``erasures/<n>/done.json`` comes last. An order without it
 was interrupted, and running it again completes it. An order that a legal hold forbade before its event was recorded is
 closed as void, and covers nothing.
+
+Other runs copy rows from one place to another at the same time. They count the objects under ``erasures/`` before they
+read and before they commit (:func:`steps_taken`), and commit nothing if one was added. So that those are found out,
+too, who began while an erasure was under way, each round through the places begins with an object of its own,
+``erasures/<n>/round-<k>.json``.
 """
 
 import hashlib
@@ -24,6 +29,7 @@ from transparency.errors import EncodingError, ObjectConflict
 ORDERS: Final = "erasures/"
 ORDER_FORMAT: Final = "lumi/erasure/v1"
 DONE_FORMAT: Final = "lumi/erasure-done/v1"
+ROUND_FORMAT: Final = "lumi/erasure-round/v1"
 MAX_EVENTS: Final = 1_000_000
 """Events that one order names at most: all of them are in one object."""
 
@@ -173,6 +179,19 @@ def keep_order(lake: Lake, order: Order) -> None:
         raise ConcurrentRun(f"another run began erasure {order.number} at this moment; run again") from None
 
 
+def begin_round(lake: Lake, order: Order) -> None:
+    """Say that the places are gone through once more; whoever read them before commits nothing of it."""
+    number = sum(1 for _ in lake.store.list(_round_prefix(order.number)))
+    fields: dict[str, Json] = {"number": str(order.number), "order": order.sha256, "round": str(number)}
+    # A crash after this leaves an object that says nothing but that something was begun.
+    lake.store.put_new(f"{_round_prefix(order.number)}{number:06d}.json", encode_sealed(ROUND_FORMAT, fields))
+
+
+def steps_taken(lake: Lake) -> int:
+    """How many objects erasures have left under ``erasures/``: the same number twice means that none went on."""
+    return sum(1 for _ in lake.store.list(ORDERS))
+
+
 def finish_order(lake: Lake, order: Order, outcome: Outcome) -> None:
     """Say that nothing is left to do of an order."""
     fields: dict[str, Json] = {"number": str(order.number), "order": order.sha256, "outcome": outcome.value}
@@ -206,6 +225,10 @@ def _outcome(lake: Lake, order: Order) -> Outcome:
 
 def _done_key(number: int) -> str:
     return f"{ORDERS}{number:06d}/done.json"
+
+
+def _round_prefix(number: int) -> str:
+    return f"{ORDERS}{number:06d}/round-"
 
 
 def _number(key: str) -> int:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lumi_pipeline.days import DAY_MICROS
-from lumi_pipeline.erasure.eventfiles import EventFiles
+from lumi_pipeline.erasure.eventfiles import EventFiles, FoundRow
 from lumi_pipeline.erasure.holds import Hold
 from lumi_pipeline.erasure.orders import MAX_EVENTS, Selector
 from lumi_pipeline.errors import ErasureError
@@ -86,6 +86,7 @@ def choose(
     found = list(files.rows(selection.tenant_id, wanted))
     committed = [row for row in found if files.files[row.path][0].scope != "rebases/"]
     _check_found(selection, {row.event_id for row in committed})
+    _check_ordered(selection, [row for row in committed if row.erased and row.seq not in ordered])
     rows = {row.seq: row for row in committed if not row.erased and row.seq not in ordered}
     held: Counter[Hold] = Counter()
     free = {}
@@ -114,29 +115,22 @@ def choose(
     )
 
 
-def check_settled(lake: Lake, days: Collection[date]) -> None:
-    """Raise unless nothing is half done that copies events: a seal that was interrupted, or a rebase."""
-    for key in lake.store.list("events/day="):
-        day = key.removeprefix("events/day=").partition("/")[0]
-        if day not in {str(sealed) for sealed in days}:
-            raise ErasureError(
-                f"{key} is of a seal that is under way or was interrupted; 'lumi run' completes it, then erase"
-            )
-    begun = {key.partition("/")[2].partition("/")[0] for key in lake.store.list("rebases/")}
-    done = {
-        key.partition("/")[2].partition("/")[0] for key in lake.store.list("rebases/") if key.endswith("/done.json")
-    }
-    if begun - done:
-        raise ErasureError("a rebase was interrupted; 'lumi landing rebase' completes it, then erase")
-
-
 def _check_found(selection: Selection, known: set[str]) -> None:
     lacking = [event_id for event_id in selection.event_ids if event_id not in known]
     if lacking:
-        shown = ", ".join(lacking[:_NAMED])
+        shown = ", ".join(lacking[:_NAMED]) + (" …" if len(lacking) > _NAMED else "")
         raise ErasureError(
-            f"tenant {selection.tenant_id} has no event {shown}{' …' if len(lacking) > _NAMED else ''}; nothing was "
-            "erased. Correct the ids, or the tenant"
+            f"tenant {selection.tenant_id} has no event {shown} that was landed; nothing was erased. Correct the ids, "
+            "or the tenant"
+        )
+
+
+def _check_ordered(selection: Selection, blank: Sequence[FoundRow]) -> None:
+    """Raise if a payload is gone that nobody ordered to be erased: that is no erasure, and must not look like one."""
+    if blank:
+        raise ErasureError(
+            f"the payload of tenant {selection.tenant_id} seq {blank[0].seq} is gone, and nothing ordered that; "
+            "'lumi verify --all' says more. Restore it first; nothing was touched"
         )
 
 

@@ -53,7 +53,7 @@ def rewrite_lake(lake: Lake, files: EventFiles, order: Order) -> Rewritten:
             holding[files.files[row.path][0]].add(row.path)
     done = Rewritten()
     for folder, paths in sorted(holding.items(), key=lambda item: item[0].records):
-        with suppress(_Gone):  # a landing that was sealed and published meanwhile; the day's files have the rows
+        with suppress(_Gone):  # whatever there is instead is found in the next round
             done.add(_supersede(lake, folder, [files.files[path][1] for path in sorted(paths)], order).files)
     return done
 
@@ -81,12 +81,12 @@ def _remove(lake: Lake, replaced: Replacement) -> None:
 
 
 class _Gone(Exception):
-    """The files of a landing are not there any more."""
+    """A file was replaced by another run of this erasure, pruned, or cleared away with a landing that was sealed."""
 
 
 def _supersede(lake: Lake, folder: Folder, files: Collection[StoredFile], order: Order) -> Superseded:
     key = folder.records.removesuffix("superseded-") + record_name(order.number)
-    replaced = [_rewrite(lake, folder, file, order) for file in files]
+    replaced = [_rewrite(lake, file, order) for file in files]
     record = Superseded(order.number, order.event_id, tuple(replaced))
     try:
         lake.store.put_new(key, record.encode())
@@ -98,11 +98,11 @@ def _supersede(lake: Lake, folder: Folder, files: Collection[StoredFile], order:
     return record
 
 
-def _rewrite(lake: Lake, folder: Folder, file: StoredFile, order: Order) -> Replacement:
+def _rewrite(lake: Lake, file: StoredFile, order: Order) -> Replacement:
     try:
         parquet = lake.open_events(file)
     except LakeError:
-        if folder.day is None and file.path not in set(lake.store.list(file.path)):
+        if file.path not in set(lake.store.list(file.path)):
             raise _Gone from None
         raise
     with reading(file.path):

@@ -27,7 +27,7 @@ from lumi_pipeline.siem.ledger import Do, Move, State
 from lumi_pipeline.siem.ledgerbook import LedgerBook
 from lumi_pipeline.siem.opening import opened
 from lumi_pipeline.siem.planhistory import plans_about
-from lumi_pipeline.siem.plans import EVENTS_SCHEMA, Batch, Plan, PlanBook
+from lumi_pipeline.siem.plans import EVENTS_SCHEMA, Batch, Plan, PlanBook, destinations_of
 from lumi_pipeline.siem.rebuilding import Rebuilt, rebuild
 from lumi_pipeline.siem.source import Source
 from lumi_pipeline.stores.purging import purge
@@ -60,7 +60,7 @@ class SiemPart:
     def look(self, tenant_id: str, events: Mapping[int, str]) -> Touched:
         """Find the batches that hold them, and the receipts of those that were delivered."""
         total = Touched()
-        for name in self._names():
+        for name in destinations_of(self._lake):
             book = LedgerBook(self._lake, name)
             kept = size = found = 0
             sent: list[str] = []
@@ -80,7 +80,7 @@ class SiemPart:
     def erase(self, order: Order) -> Touched:
         """Take them out of every body that is kept."""
         total = Touched()
-        for name in self._names():
+        for name in destinations_of(self._lake):
             holdings = list(self._holding(name, order.tenant_id, order.events))
             todo = [h for h in holdings if not self._is_recorded(name, h.plan.number, order)]
             if todo:
@@ -101,7 +101,7 @@ class SiemPart:
         objects = size = events = 0
         notes: list[str] = []
         with ExitStack() as entered:
-            lease = entered.enter_context(Lease(self._lake, name, pipeline.clock, LEASE_LENGTH))
+            lease = entered.enter_context(Lease(self._lake, name, pipeline.clock, LEASE_LENGTH, follow_ended=True))
             destination = entered.enter_context(opened(settings)) if settings else None
             book = LedgerBook(self._lake, name)
             source = Source.open(self._lake, tuple(pipeline.lake_days()))
@@ -195,14 +195,6 @@ class SiemPart:
                 batches.setdefault(int(str(row["batch"])), []).append(str(row["event_id"]))
             if batches:
                 yield _Holding(plan, table, {number: tuple(ids) for number, ids in batches.items()})
-
-    def _names(self) -> Iterator[str]:
-        """Yield every destination that ever was, however many objects each has."""
-        after = ""
-        while key := next(iter(self._lake.store.list("siem/", start_after=after)), None):
-            name = key.split("/")[1]
-            yield name
-            after = f"siem/{name}0"  # the character behind the slash
 
 
 def _is_open(book: LedgerBook, plan: int, batch: int) -> bool:

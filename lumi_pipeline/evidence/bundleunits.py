@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TypeAlias
 
 from lumi_pipeline.compute import Compute
-from lumi_pipeline.erasure.orders import newest_order
+from lumi_pipeline.erasure.orders import steps_taken
 from lumi_pipeline.errors import ConcurrentRun, EvidenceError, LumiError
 from lumi_pipeline.evidence.basis import Basis
 from lumi_pipeline.evidence.bundlefiles import SIGNATURE, UNSIGNED
@@ -54,11 +54,11 @@ class DraftUnit:
 
 @dataclass(frozen=True, slots=True)
 class SignedDraft:
-    """A draft, its signature, and the newest order of an erasure from before it was begun."""
+    """A draft, its signature, and how far erasures had come before it was begun."""
 
     draft: str
     signature: bytes
-    orders: int
+    erasures: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def complete_bundle(unit: BundleUnit) -> Outcome:
             write_zip(directory, (SIGNATURE,), made)
             verdict = bundles.judge(made, unit.key)
             check_made(verdict)
-            return bundles.keep(unit.asked, unit.key, made, verdict, unit.signed.orders)
+            return bundles.keep(unit.asked, unit.key, made, verdict, unit.signed.erasures)
     except LumiError as error:
         return error
 
@@ -137,7 +137,7 @@ class BundlesApart:
         what :mod:`lumi_pipeline.compute` does.
         """
         lake = self._pipeline.lake
-        orders = newest_order(lake)  # before looking at what there is: an erasure may come in between
+        erasures = steps_taken(lake)  # before looking at what there is: an erasure may come in between
         stored = set(lake.store.list(PREFIX))
         keys = current_keys(every, stored)
         lacking = [asked for asked in every if keys[asked] not in stored]
@@ -149,7 +149,7 @@ class BundlesApart:
             return self._complete(keys, {}, dict.fromkeys(lacking, error))
         units = [DraftUnit(self._address, asked, basis, draft_key(basis.run, asked)) for asked in lacking]
         try:
-            signed, failed = self._drafted(units, signing, orders)
+            signed, failed = self._drafted(units, signing, erasures)
             return self._complete(keys, signed, failed)
         finally:
             clear_drafts(lake, basis.run)
@@ -161,7 +161,7 @@ class BundlesApart:
         return self._compute.map(judge_stored, units)
 
     def _drafted(
-        self, units: Sequence[DraftUnit], keys: Sequence[SigningKey], orders: int
+        self, units: Sequence[DraftUnit], keys: Sequence[SigningKey], erasures: int
     ) -> tuple[Mapping[Asked, SignedDraft], Mapping[Asked, LumiError]]:
         """Have drafts written, and sign them; also return what is wrong with those that could not be."""
         fixed = {name: hashlib.sha256(data).hexdigest() for name, data in fixed_files(units[0].basis.log_key).items()}
@@ -177,7 +177,7 @@ class BundlesApart:
                     "signed; find out which worker wrote it, and what is installed there"
                 )
             else:
-                signed[unit.asked] = SignedDraft(unit.draft, sign_sums(written, keys), orders)
+                signed[unit.asked] = SignedDraft(unit.draft, sign_sums(written, keys), erasures)
         return signed, failed
 
     def _complete(

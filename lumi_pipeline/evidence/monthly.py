@@ -17,7 +17,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from lumi_pipeline.compute import Compute, Inline, open_compute
-from lumi_pipeline.erasure.orders import newest_order
+from lumi_pipeline.erasure.orders import steps_taken
 from lumi_pipeline.errors import EvidenceError, LumiError
 from lumi_pipeline.evidence.bundleunits import BundlesApart, Outcome
 from lumi_pipeline.evidence.drafts import clear_abandoned
@@ -129,14 +129,14 @@ class MonthlyEvidence:
             return error
 
     def _bundle(self, asked: Asked, run: Run | None) -> StoredBundle:
-        orders = newest_order(self._pipeline.lake)
+        erasures = steps_taken(self._pipeline.lake)
         stored = list(self._store.list(f"{PREFIX}{asked.tenant_id}/"))
         key = current_key(asked, stored)
         if key in stored:
             return self._bundles().verified(asked, key)
         with scratch() as directory:
             report = self._write(asked, key, directory, run)
-            return self._bundles().keep(asked, key, report.path, report.verdict, orders)
+            return self._bundles().keep(asked, key, report.path, report.verdict, erasures)
 
     def _write(self, asked: Asked, subject: str, directory: Path, run: Run | None) -> BundleReport:
         def judge(path: Path) -> Verdict:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from lumi_pipeline.erasure.orders import newest_order
-from lumi_pipeline.errors import ConcurrentRun, ConfigError, EvidenceError
+from lumi_pipeline.erasure.orders import steps_taken
+from lumi_pipeline.errors import ConfigError, ErasureMeanwhile, EvidenceError
 from lumi_pipeline.evidence.judging import judge_bundle
 from lumi_pipeline.evidence.period import Asked
 from lumi_pipeline.evidence.writer import is_sound
 from lumi_pipeline.lake import Lake
+from lumi_pipeline.stores.purging import purge
 from lumi_pipeline.verdict import Status, Verdict
 from transparency.errors import ObjectConflict
 from transparency.policy import Policy
@@ -61,21 +62,30 @@ class BundleStore:
             raise ConfigError("there is no key to check evidence against; set 'log_key_file' or 'policy_file'")
         return judge_bundle(path, self._trust, subject)
 
-    def keep(self, asked: Asked, key: str, made: Path, verdict: Verdict, orders: int) -> StoredBundle:
+    def keep(self, asked: Asked, key: str, made: Path, verdict: Verdict, erasures: int) -> StoredBundle:
         """Store a bundle that was made and verified, unless there is another one by now: then that is the evidence.
 
-        ``orders`` is the newest order of an erasure from before it was made. Raises
-        :class:`~lumi_pipeline.errors.ConcurrentRun` when there is a newer one: the bundle may hold what is erased.
+        ``erasures`` is how far erasures had come before it was made. Raises
+        :class:`~lumi_pipeline.errors.ErasureMeanwhile` when one went on since: the bundle may hold what is erased.
         """
-        if newest_order(self._lake) != orders:
-            raise ConcurrentRun("an erasure was ordered meanwhile; make the evidence again")
+        self._check_unchanged(erasures)
         data = made.read_bytes()
         try:
             # A crash after this leaves the bundle, and nobody who was told of it: the next run verifies it.
             self._store.put_new(key, data)
         except ObjectConflict:
             return self.verified(asked, key)
+        try:
+            # Once more: an erasure that looked for evidence in between has not found it.
+            self._check_unchanged(erasures)
+        except ErasureMeanwhile:
+            purge(self._store, key)
+            raise
         return _described(asked, key, len(data), verdict, fresh=True)
+
+    def _check_unchanged(self, erasures: int) -> None:
+        if steps_taken(self._lake) != erasures:
+            raise ErasureMeanwhile
 
     def _verdict(self, key: str, data: bytes, asked: Asked) -> Verdict:
         """Judge stored bytes, which have to be the bundle that their key names and not just any good one."""

@@ -57,3 +57,12 @@ def purge_older_copies(connection: Connection) -> None:
     """
     if isinstance(connection, sqlite3.Connection):
         purge_sqlite(connection)
+
+
+def rewritten_size(connection: Connection) -> int:
+    """How many bytes :func:`purge_older_copies` writes anew: an SQLite file as a whole."""
+    if not isinstance(connection, sqlite3.Connection):
+        return 0
+    return int(
+        connection.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()[0]
+    )

@@ -381,7 +381,8 @@ def _recording_errors() -> Iterator[None]:
         ) from None
     except errors.InsufficientPrivilege as error:
         raise OutboxError(
-            f"this role may not record ({error.diag.message_primary}); connect as one that was granted lumi_writer"
+            f"this role may not record this ({error.diag.message_primary}); connect as one that was granted "
+            "lumi_writer, or for the operator's own tenant lumi_pipeline"
         ) from None
     except Error as error:
         reason = error.diag.message_primary or str(error).partition("\n")[0]

@@ -42,7 +42,7 @@ def prune_rows(connection: Connection, rows: RowsToPrune) -> int:
     removed = 0
     for batch in _batches(rows.ranges):
         if isinstance(connection, sqlite3.Connection):
-            removed += prune_in_sqlite(connection, batch)
+            removed += prune_in_sqlite(connection, rows.day, batch)
         elif isinstance(connection, psycopg.Connection):
             removed += prune_in_postgresql(connection, rows.day, rows.event_id, batch)
         else:

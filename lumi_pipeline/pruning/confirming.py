@@ -4,21 +4,24 @@ Whoever can delete files of the lake can also write a record that calls it polic
 operator's own chain, recomputed from its genesis to its head, has the event that it names, and that says the same.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Self
 
 from lumi_pipeline.catalogue import OUTBOX_PRUNED
+from lumi_pipeline.erasure.holds import HOLD_ACTIONS
 from lumi_pipeline.erasure.operatorchain import OperatorEvent, read_operator_chain
 from lumi_pipeline.errors import LumiError, RecordError, UnfinishedPruning
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.outbox import Outbox
 from lumi_pipeline.pruned import Pruned, pruned_keys, read_pruned
+from lumi_pipeline.pruning.policy import against_policy
 from lumi_pipeline.sealedday import SealedDay
 from transparency.encoding import Json
 from transparency.errors import VerificationError
 
+_ACTIONS: Final = HOLD_ACTIONS | {OUTBOX_PRUNED}
 AGAIN: Final = "running 'lumi prune' again completes it, whatever day it is given"
 
 
@@ -45,6 +48,7 @@ class Prunings:
     outbox: Callable[[], Outbox]
     operator_tenant: str
     _given: list[Pruned] | None = field(default=None, init=False)
+    _events: Sequence[OperatorEvent] = field(default=(), init=False)
     _failure: LumiError | None = field(default=None, init=False)
 
     def read(self) -> ReadPrunings:
@@ -65,13 +69,17 @@ class Prunings:
         prunings._given, prunings._failure = list(read.given), read.failure
         return prunings
 
+    def forget(self) -> None:
+        """Read the chain anew when it is needed next: a pruning went on since."""
+        self._given = None
+
     def given(self) -> list[Pruned]:
         """What the operator's chain says was pruned, in that order."""
         if self._failure is not None:
             raise self._failure
         if self._given is None:
-            chain = read_operator_chain(self.outbox(), self.lake, self.operator_tenant, {OUTBOX_PRUNED})
-            self._given = pruned_by(chain.events)
+            chain = read_operator_chain(self.outbox(), self.lake, self.operator_tenant, _ACTIONS)
+            self._given, self._events = pruned_by(chain.events), chain.events
         return self._given
 
     def check(self, pruned: Pruned) -> None:
@@ -108,6 +116,11 @@ class Prunings:
                 raise VerificationError("pruned", f"{pruned.key} is gone, and {later} is there; restore it")
         return pending
 
+    def against_policy(self, prunings: Sequence[Pruned]) -> list[str]:
+        """What is wrong with the orders of these prunings: they were too early, or against a legal hold."""
+        given = self.given()
+        return list(against_policy(self.lake, [pruned for pruned in prunings if pruned in given], self._events))
+
     def check_all(self) -> list[Pruned]:
         """Hold every record against the events, and the events against the records; return what was pruned.
 
@@ -117,6 +130,9 @@ class Prunings:
         records = [read_pruned(self.lake, key) for keys in pruned_keys(self.lake).values() for key in keys]
         for record in records:
             self.check(record)
+        problems = self.against_policy(self.given())
+        if problems:
+            raise VerificationError("against-policy", "\n".join(problems))
         pending = self.pending()
         if pending:
             raise UnfinishedPruning(

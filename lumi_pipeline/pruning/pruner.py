@@ -136,7 +136,11 @@ class Pruner:
     def _complete(self, progress: Progress) -> list[date]:
         """Complete every pruning that was given, and remove what came back since; return the days that needed it."""
         completed: set[date] = set()
-        for pruned in self._pipeline.prunings().pending():
+        prunings = self._pipeline.prunings()
+        problems = prunings.against_policy(prunings.pending())
+        if problems:
+            raise PruneError(f"{problems[0]}, so somebody went around it; nothing is done about it")
+        for pruned in prunings.pending():
             progress(f"completing {pruned.day}")
             self._create(pruned)
             completed.add(pruned.day)

@@ -17,7 +17,7 @@ from lumi_pipeline.siem.lease import Lease
 from lumi_pipeline.siem.ledgerbook import LedgerBook
 from lumi_pipeline.siem.opening import opened
 from lumi_pipeline.siem.planner import Planner, PlanReport
-from lumi_pipeline.siem.plans import PlanBook, Planned
+from lumi_pipeline.siem.plans import PlanBook, Planned, destinations_of
 from lumi_pipeline.siem.receipts import ReceiptBook
 from lumi_pipeline.siem.settings import DestinationSettings
 from lumi_pipeline.siem.source import Source
@@ -49,12 +49,9 @@ class Exports:
 
     def removed(self) -> Iterator[DestinationStatus]:
         """Yield how destinations stand that are not configured any more, under another name perhaps."""
-        after = ""
-        while key := next(iter(self.lake.store.list("siem/", start_after=after)), None):
-            name = key.split("/")[1]
+        for name in destinations_of(self.lake):
             if name not in self.names:
                 yield look(self.lake, self.receipts(name), name, "removed", unplanned=0, now=self.clock())
-            after = f"siem/{name}0"  # the character behind the slash, so behind all that is below it
 
     def settings(self, name: str) -> DestinationSettings:
         """One destination's settings; :class:`~lumi_pipeline.errors.ConfigError` names the nearest there is."""

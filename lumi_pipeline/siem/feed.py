@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from lumi_pipeline.chain import BreakKind, ChainFold, ChainState
-from lumi_pipeline.errors import ConcurrentRun, LakeError, LumiError, SiemError
+from lumi_pipeline.chain import BreakKind, ChainFold, ChainState, Gap
+from lumi_pipeline.errors import ConcurrentRun, ErasureMeanwhile, LakeError, LumiError, SiemError
 from lumi_pipeline.events import EVENT_SCHEMA, MIN_MICROS
 from lumi_pipeline.hashing import genesis_hash, net
 from lumi_pipeline.landings import Cursor
@@ -41,6 +41,8 @@ MAX_OBJECT_BYTES: Final = 64 << 20
 """Bytes of an object before compression, unless one event alone is larger."""
 
 _TAG: Final = b"lumi/feed-batch/v1\n"
+_MISSING: Final = "missing"
+_PRUNED: Final = "pruned"
 _BROKEN: Final = frozenset({BreakKind.PAYLOAD, BreakKind.INTEGRITY})
 
 Flags = npt.NDArray[np.bool_]
@@ -106,7 +108,7 @@ def _reading(source: Source, feeds: Collection["_Feed"]) -> Iterator[pa.Table]:
     """Yield the rows of several feeds, sorted by tenant and seq; what fails here is no failure of the one at hand."""
     ranges = {feed.tenant_id: feed.span for feed in feeds if feed.span is not None}
     try:
-        yield from source.rows(ranges) if ranges else ()
+        yield from source.rows(ranges, around_pruned=True) if ranges else ()
     except LumiError as error:
         raise _Unread from error
 
@@ -190,13 +192,18 @@ class _Feed:
 
     def rows(self) -> Iterator[pa.Table]:
         """Yield the rows that the feed lacks, in order."""
-        return self._source.rows({self.tenant_id: self.span}) if self.span is not None else iter(())
+        if self.span is None:
+            return iter(())
+        return self._source.rows({self.tenant_id: self.span}, around_pruned=True)
 
     def publish(self, tables: Iterator[pa.Table], records: "FeedRecords") -> None:
         """Publish the tenant's rows from where the feed ends, as they are in the lake."""
         if self._cursor is None:
             return
-        for step in _steps(tables, self.tenant_id, self._cursor, self._last):
+        for found in _steps(tables, self.tenant_id, self._cursor, self._last):
+            lacks = any(part.reason == _MISSING for part in found.withheld)
+            gaps = self._source.gaps.get(self.tenant_id, ()) if lacks else ()
+            step = replace(found, withheld=tuple(_told_apart(found.withheld, gaps)))
             entry, data = self._write(step, records)
             self._last, self._digest = entry, hashlib.sha256(data).hexdigest()
             report = self.report
@@ -235,7 +242,13 @@ class _Feed:
             self._digest,
         )
         data = entry.encode()
-        self._source.check_unchanged()
+        try:
+            self._source.check_unchanged()
+        except ErasureMeanwhile:
+            # It may hold what is erased, and whoever erases may have looked here before it was written.
+            if path is not None and self._book.journal.find(number) is None:
+                self._source.lake.discard(self._book.prefix + path)
+            raise
         try:
             # The commit. Whoever creates this number has published it.
             self._book.journal.append(number, data)
@@ -288,7 +301,7 @@ def _steps(tables: Iterator[pa.Table], tenant_id: str, cursor: Cursor, last: Fee
             return
         first = step.next
     if first < cursor.next_seq:
-        lost = Withheld(first, cursor.next_seq - 1, "missing")
+        lost = Withheld(first, cursor.next_seq - 1, _MISSING)
         yield _Step(first, cursor.next_seq, EVENT_SCHEMA.empty_table(), (lost,), "")
 
 
@@ -350,11 +363,26 @@ def _withheld(first: int, seqs: npt.NDArray[np.int64], bad: Flags) -> Iterator[W
             yield run
             run = None
         if after < seq:
-            yield Withheld(after, seq - 1, "missing")
+            yield Withheld(after, seq - 1, _MISSING)
         if bad[row]:
             run = Withheld(run.first if run else seq, seq, "broken")
     if run is not None:
         yield run
+
+
+def _told_apart(withheld: Sequence[Withheld], gaps: Sequence[Gap]) -> Iterator[Withheld]:
+    """Tell, among the seqs that the lake has no rows of, those that were pruned from those that are missing."""
+    for part in withheld:
+        first = part.first
+        for gap in gaps if part.reason == _MISSING else ():
+            low, after = max(first, gap.first), min(part.last + 1, gap.end.next_seq)
+            if low < after:
+                if first < low:
+                    yield Withheld(first, low - 1, _MISSING)
+                yield Withheld(low, after - 1, _PRUNED)
+                first = after
+        if first <= part.last:
+            yield Withheld(first, part.last, part.reason)
 
 
 class FeedRecords:

@@ -5,7 +5,6 @@ long before; a holder that died is followed by the next process once its time is
 :data:`SKEW`. What a holder must not do after its time is begin a request, so it asks before each.
 """
 
-import os
 import secrets
 import socket
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from lumi_pipeline.lake import Lake
 from lumi_pipeline.records import json_text
 from lumi_pipeline.sealedjson import encode_sealed, parse_sealed
 from lumi_pipeline.siem.journal import Journal, Overtaken
+from lumi_pipeline.siem.processes import for_people, has_ended, this_process
 from transparency.encoding import format_timestamp, parse_timestamp
 from transparency.errors import ObjectMissing
 
@@ -50,16 +50,26 @@ def current_holder(lake: Lake, destination: str) -> Holder | None:
 class Lease:
     """The lease of a destination, held while the ``with`` block lasts. Threads may share it.
 
-    Raises :class:`~lumi_pipeline.errors.LeaseHeld` where another process holds it.
+    Raises :class:`~lumi_pipeline.errors.LeaseHeld` where another process holds it. With ``follow_ended`` one that is
+    known to run no more is followed at once; that is for who sends nothing, as its last request may still arrive.
     """
 
-    def __init__(self, lake: Lake, destination: str, clock: Callable[[], datetime], length: timedelta) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        destination: str,
+        clock: Callable[[], datetime],
+        length: timedelta,
+        *,
+        follow_ended: bool = False,
+    ) -> None:
         self.holder = secrets.token_hex(8)
         self._destination = destination
         self._journal = _journal(lake, destination)
         self._clock = clock
         self._length = length
-        self._where = f"process {os.getpid()} on {socket.gethostname()}"
+        self._follow_ended = follow_ended
+        self._where = this_process(socket.gethostname())
         self._number = -1
         self._until = clock()
         self._lock = Lock()
@@ -72,7 +82,7 @@ class Lease:
             found = _read(self._journal, last)
             # What is longer than any lease was written by a clock that was wrong, and would stop delivery until then.
             # Should its holder be alive, its next renewal finds our number, and the ledger what both have sent.
-            if found is not None and now < found.until + SKEW <= now + LONGEST:
+            if found is not None and now < found.until + SKEW <= now + LONGEST and not self._follows(found):
                 raise self._held(found)
         self._number = -1 if last is None else last
         self._write(now + self._length)
@@ -110,11 +120,16 @@ class Lease:
         if self._number > 1:
             self._lake.discard(self._journal.key(self._number - 2))
 
+    def _follows(self, found: Holder) -> bool:
+        return self._follow_ended and has_ended(found.where)
+
     def _held(self, found: Holder | None) -> LeaseHeld:
         if found is None:
             return LeaseHeld(f"{self._destination}: another process delivers to it right now")
         until = format_timestamp(found.until)
-        return LeaseHeld(f"{self._destination}: {found.where} delivers to it right now, and holds it until {until}")
+        return LeaseHeld(
+            f"{self._destination}: {for_people(found.where)} delivers to it right now, and holds it until {until}"
+        )
 
 
 def _journal(lake: Lake, destination: str) -> Journal:

@@ -341,6 +341,15 @@ class PlanBook:
                     self._lake.discard(key)
 
 
+def destinations_of(lake: Lake) -> Iterator[str]:
+    """Yield every destination that ever was, however many objects each has."""
+    after = ""
+    while key := next(iter(lake.store.list("siem/", start_after=after)), None):
+        name = key.split("/")[1]
+        yield name
+        after = f"siem/{name}0"  # the character behind the slash, so behind all that is below it
+
+
 def last_backfill(plan: Plan) -> int | None:
     """The number of the last plan that was not live, up to this one."""
     return plan.backfill if plan.lane == LIVE else plan.number

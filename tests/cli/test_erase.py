@@ -1,10 +1,14 @@
 """``lumi erase`` and ``lumi hold``: what they print, for people and for machines, and how they end."""
 
 import json
+from contextlib import closing
 
 import pytest
 
+from lumi_pipeline.outbox.sqlite import SqliteOutbox
+from lumi_pipeline.recorder import AuditRecorder
 from tests.cli.system import Lumi, System
+from tests.lake.world import new_event
 
 ERASE = ("erase", "--tenant", "acme", "--reason", "ticket PRIV-12")
 
@@ -24,7 +28,9 @@ def test_hold_and_erase(published: System, lumi: Lumi) -> None:
 
     plan = lumi("erase", "--tenant", "acme", *event, "--dry-run", "--json")
     assert (plan.code, plan.json["events"]) == (0, 1)
-    assert "Would erase 1 event, " in lumi("erase", "--tenant", "acme", *event, "--dry-run").out
+    shown = lumi("erase", "--tenant", "acme", *event, "--dry-run").out
+    assert "Would erase 1 event, " in shown
+    assert "Not landed yet" not in shown
     done = lumi(*ERASE, *event, "--json")
     assert (done.code, done.json["events"], done.json["erasure"]) == (0, 1, 0)
     assert "There is nothing to erase; 1 event had been erased before." in lumi(*ERASE, *event).out
@@ -32,7 +38,18 @@ def test_hold_and_erase(published: System, lumi: Lumi) -> None:
     assert json.loads(lumi("erase", "--resume", "--json").out)["erasures"][0]["erasure"] == 0
     verified = lumi("verify", "--all")
     assert "1 erasure(s) of 1 event(s)" in verified.out
+    assert f"ordered by event {done.json['event_id']}: ticket PRIV-12" in verified.out
     assert verified.code == 0
+
+
+def test_what_a_dry_run_and_a_hold_can_not_see_is_said(published: System, lumi: Lumi) -> None:
+    other = lumi("hold", "add", "--tenant", "acmee", "--reason", "case")
+    assert (other.code, "No event of tenant acmee was landed so far" in other.err) == (0, True)
+    with closing(SqliteOutbox.open(published.outbox).connect()) as connection:
+        AuditRecorder(connection).record_many([new_event("acme")])
+        connection.commit()
+    plan = lumi("erase", "--tenant", "acme", "--event", published.event_ids[0], "--dry-run")
+    assert "Not landed yet: 1 event of the tenant" in plan.out
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from lumi_pipeline.doctor.examination import Examination, Place
 from lumi_pipeline.doctor.writing import look_at_store
 from lumi_pipeline.erasure.erasing import Eraser
 from lumi_pipeline.erasure.holds import Holds
-from lumi_pipeline.erasure.orders import Order, Outcome, Selector, finish_order
+from lumi_pipeline.erasure.orders import Order, Outcome, Selector, begin_round, finish_order
 from lumi_pipeline.erasure.planning import Selection
 from lumi_pipeline.errors import ChainBroken, WitnessesMissing
 from lumi_pipeline.events import COLUMNS, CORE_COLUMNS, HASH_COLUMNS, NULLABLE_COLUMNS, PAYLOAD_COLUMNS
@@ -118,6 +118,7 @@ NEW = replace(FILE, path=f"{PART}-erased-000000-{'0' * 16}.parquet")
 
 JSON_FORMS = {
     "erasure": ORDER.encode(),
+    "erasure-round": written(lambda store: begin_round(Lake(store, str), ORDER)),
     "erasure-done": written(lambda store: finish_order(Lake(store, str), ORDER, Outcome.DONE)),
     "pruned": Pruned(DAY, 0, "<event>", 1, ("<tenant_id>",), (KEPT,), HASH, HASH.hex()).encode(),
     "superseded": Superseded(0, "<event>", (Replacement(OLD, NEW, 1),)).encode(),
@@ -482,6 +483,7 @@ WORDS = {
     "<number>": r"\d{12}",
     "<random>": "[0-9a-f]{16}",
     "<pruning>": r"\d{6}",
+    "<round>": r"\d{6}",
     "<role>": "(?:log|evidence)",
     "<size>": r"\d{12}",
     "<suffix>": r"(?:ndjson\.gz|json\.gz|parquet)",

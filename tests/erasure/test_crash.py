@@ -24,6 +24,7 @@ WRITES = {
     "put_new events/day=D/part-N-erased-N-H.parquet",
     "put_new seals/day=D/superseded-N.json",
     "delete events/day=D/part-N-H.parquet",
+    "put_new erasures/N/round-N.json",
     "put_new erasures/N/done.json",
 }
 """Every kind of durable write. Whoever adds one has to think what a crash before and after it leaves behind."""
@@ -46,4 +47,27 @@ def test_a_killed_erasure_is_completed(world: World, tmp_path: Path) -> None:
             assert Eraser(killed.pipeline()).resume() is not None, moment
         else:
             forget(killed.pipeline())
+        assert_forgotten(killed, values)
+
+
+STEPS = [
+    ("commit outbox", -1),  # the outbox is erased, the lake is not
+    ("put_new seals/day=D/superseded-N.json", 0),  # the old file counts no more, and is there
+    ("commit outbox", 0),  # the audit event is in the outbox alone
+    ("put_new erasures/N/round-N.json", -1),  # all is erased, and nothing says so
+]
+
+
+@pytest.mark.slow
+@pytest.mark.everywhere
+def test_killed_at_the_steps_that_matter_in_any_place(world: World, tmp_path: Path) -> None:
+    if world.place.kind == places.LOCAL:
+        pytest.skip("the test above tries more of them there")
+    values = secrets(world)
+    copies = [world.copy(tmp_path / str(number)) for number in range(len(STEPS) if places.thorough else 2)]
+    expected = perform(world, forget)
+    for killed, (step, which) in zip(copies, STEPS, strict=False):
+        perform(killed, forget, after=[n for n, write in enumerate(expected) if kind(write) == step][which])
+        assert status(killed) is Status.INCOMPLETE, step
+        assert Eraser(killed.pipeline()).resume() is not None
         assert_forgotten(killed, values)

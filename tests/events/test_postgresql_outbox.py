@@ -157,6 +157,18 @@ def test_the_writer_records_for_every_tenant_and_does_nothing_else(outbox: Outbo
     assert check_chains(outbox) == {"acme": 2, "newcomer": 1}
 
 
+def test_the_writer_orders_nothing_in_the_operators_name(outbox: Outbox) -> None:
+    """Legal holds, erasures and prunings follow from that chain, whether it was begun already or not."""
+    for begun in (False, True):
+        with login(outbox, "lumi_writer") as writer, database(writer) as connection:
+            with pytest.raises(OutboxError, match="for the operator's own tenant lumi_pipeline"):
+                AuditRecorder(connection).record_many([new_event(tenant_id=OPERATOR, action="LEGAL_HOLD_RELEASED")])
+            connection.rollback()
+        if not begun:
+            record_at(outbox, START, new_event(tenant_id=OPERATOR))
+    assert check_chains(outbox) == {OPERATOR: 1}
+
+
 def test_the_writer_imports_history_and_lands_nothing(outbox: Outbox) -> None:
     with login(outbox, "lumi_writer") as granted:
         writer = PostgresOutbox.open(OutboxAddress(granted.name, granted.url))

@@ -11,7 +11,7 @@ from typing import TypeVar
 import pytest
 
 from lumi_pipeline.compute import Compute, Inline, open_compute
-from lumi_pipeline.errors import ConcurrentRun, EvidenceError, LumiError
+from lumi_pipeline.errors import ConcurrentRun, ErasureMeanwhile, EvidenceError, LumiError
 from lumi_pipeline.evidence.basis import Basis
 from lumi_pipeline.evidence.bundleunits import BundleUnit, DraftUnit, SignedDraft, complete_bundle, write_draft
 from lumi_pipeline.evidence.drafts import DRAFTS, draft_key, purge_drafts
@@ -155,7 +155,7 @@ def drafted(world: World) -> BundleUnit:
     digests = write_draft(unit)
     assert isinstance(digests, Mapping)
     assert list(world.contents(DRAFTS)) == [unit.draft]
-    signed = SignedDraft(unit.draft, sign_sums(digests, [EVIDENCE_KEY]), -1)
+    signed = SignedDraft(unit.draft, sign_sums(digests, [EVIDENCE_KEY]), 0)
     return BundleUnit(unit.address, ASKED, KEY, world.policy, signed)
 
 
@@ -185,7 +185,7 @@ def test_a_draft_that_was_altered_or_is_gone_becomes_no_evidence(world: World) -
     world.overwrite(key, data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :])
     refused(unit, EvidenceError, "does not verify, so it was not written")
     world.overwrite(key, data)
-    refused(replace(unit, signed=replace(unit.signed, orders=0)), ConcurrentRun, "an erasure was ordered meanwhile")
+    refused(replace(unit, signed=replace(unit.signed, erasures=1)), ErasureMeanwhile, "an erasure went on meanwhile")
     purge_drafts(world.pipeline().lake)
     refused(unit, ConcurrentRun, "was removed meanwhile; make the evidence again")
     assert world.contents("evidence/") == {}

@@ -4,14 +4,20 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from lumi_pipeline.cli.history import judge_history
 from lumi_pipeline.cli.previous import judge_previous
+from lumi_pipeline.erasure.erasing import Eraser
+from lumi_pipeline.erasure.holds import Holds
+from lumi_pipeline.erasure.planning import Selection
 from lumi_pipeline.errors import ConfigError, LakeError
 from lumi_pipeline.pipeline import Pipeline
 from lumi_pipeline.proofs import verify_proof
 from lumi_pipeline.proving import prove_event
+from lumi_pipeline.pruning.pruner import Pruner
 from lumi_pipeline.succession import earlier_logs
 from lumi_pipeline.verdict import Status, Verdict
 from tests.crashing import Killed
@@ -252,3 +258,60 @@ def raise_first(successor: Successor) -> None:
     genesis = pipeline.genesis()
     assert genesis is not None
     earlier_logs(pipeline.lake, genesis)
+
+
+def test_days_of_the_log_before_are_pruned_like_others(successor: Successor) -> None:
+    """They verify by what the new log pins, and say so; what is left of them is that of before."""
+    old = successor.before
+    successor.pipeline().succeed(old.pipeline().lake, None, discard=False)
+    successor.pipeline().run()
+    old.clock.now = at(7, "00:20:00")
+    successor.pipeline().run()
+    Holds(successor.pipeline().operator).place("acme", "case", first=day(1), last=day(1))
+    report = Pruner(successor.pipeline(retention_days=2)).prune(day(4))
+    # Day 1 has events of acme alone, which are held; on days 4 to 6 nothing happened.
+    assert [(plan.day, plan.kept) for plan in report.plans] == [(day(number), ()) for number in (0, 2, 3)]
+    verdicts = successor.verdicts()
+    assert [v.status for v in verdicts] == [Status.VERIFIED] * len(verdicts)
+    assert [v.subject for v in verdicts if v.reason == "pruned"] == [str(day(number)) for number in (0, 2, 3)]
+    for key in successor.pipeline().lake.store.list(f"events/day={day(1)}/"):
+        (successor.directory / "lake" / key).unlink()
+    assert [v.subject for v in successor.verdicts() if v.status is Status.FAILED] == [str(day(1))]
+
+
+def test_what_is_erased_here_is_erased_in_the_lake_before(successor: Successor) -> None:
+    """Both have the events of before; the order is copied there, and carried out with the configuration of before."""
+    old = successor.before
+    successor.pipeline().succeed(old.pipeline().lake, None, discard=False)
+    successor.pipeline().run()
+    name = "Zoë Ångström".encode()
+    Eraser(successor.pipeline()).erase(Selection("acme", "u-17"), "request")
+    assert {v.subject: v.status for v in successor.verdicts() if v.status is not Status.VERIFIED} == {}
+    with pytest.raises(VerificationError, match="whose order is gone"):
+        old.pipeline().erasures().given()
+    old.store.put_new("erasures/000000/order.json", successor.pipeline().lake.store.get("erasures/000000/order.json"))
+    assert Eraser(old.pipeline()).resume() is not None
+    assert [v for v in judge_history(old.pipeline(), old.policy, None, None) if v.status is not Status.VERIFIED] == []
+    acme = [
+        table.filter(pc.equal(table.column("tenant_id"), "acme"))
+        for path in (*Path(old.place.root).rglob("*.parquet"), *(successor.directory / "lake").rglob("*.parquet"))
+        if "actor_name" in (table := pq.read_table(path, partitioning=None)).column_names
+    ]
+    assert sum(map(len, acme)) > 0
+    assert all(name not in str(value).encode() for table in acme for value in table.column("actor_name").to_pylist())
+
+
+def test_a_pruned_day_is_not_sealed_anew(successor: Successor, tmp_path: Path) -> None:
+    """What is beyond doubt ends before days whose rows are nowhere any more: nobody could seal them again."""
+    old = successor.before
+    old.pipeline().run()
+    old.clock.now = at(9, "00:20:00")
+    old.pipeline().run()
+    Pruner(old.pipeline(retention_days=2)).prune(day(4))
+    (tmp_path / "again").mkdir()
+    again = Successor(old, tmp_path / "again")
+    checkpoint = old.store.get("log-private/cosigned/000000000004")
+    before = contents(again.pipeline().lake.store)
+    with pytest.raises(ConfigError, match=rf"{day(3)} was pruned.*name a later checkpoint"):
+        again.pipeline().succeed(old.pipeline().lake, checkpoint, discard=True)
+    assert contents(again.pipeline().lake.store) == before

@@ -13,6 +13,10 @@ from lumi_pipeline.erasure.orders import Order, Selector, keep_order
 from lumi_pipeline.erasure.planning import Selection
 from lumi_pipeline.errors import ErasureError, PruneError, SiemError
 from lumi_pipeline.pruning.pruner import Pruner
+from lumi_pipeline.siem.account import Period
+from lumi_pipeline.siem.exports import Exports
+from lumi_pipeline.siem.feed import publish_feed, publish_feeds
+from lumi_pipeline.siem.feedentries import FeedBook, Withheld
 from lumi_pipeline.siem.source import Source
 from lumi_pipeline.stores.lockedcopy import LockedCopyStore
 from lumi_pipeline.stores.objectlock import ObjectLock, Retention
@@ -150,3 +154,39 @@ def test_the_analyst_database_drops_what_left(world: World) -> None:
         (day(1), 0, 0),
         (day(2), 2, 3),
     ]
+
+
+def test_a_feed_that_begins_later_says_what_was_pruned(world: World) -> None:
+    """It begins with what is there, and names the rest: a customer sees that it is policy, and not loss."""
+    Holds(opened(world).operator).place("globex", "case", "u-0")
+    prune_world(world)
+    pipeline = world.pipeline()
+    source = Source.open(pipeline.lake, tuple(pipeline.lake_days()))
+    reports = {tenant: publish_feed(source, tenant) for tenant in ("acme", "globex", "once")}
+    assert {tenant: report.events for tenant, report in reports.items()} == {"acme": 5, "globex": 3, "once": 0}
+    withheld = {
+        tenant: [part for entry in FeedBook(pipeline.lake, tenant).entries() for part in entry.withheld]
+        for tenant in reports
+    }
+    assert withheld == {
+        "acme": [Withheld(0, 3, "pruned")],
+        "globex": [Withheld(1, 1, "pruned")],
+        "once": [Withheld(0, 0, "pruned")],
+    }
+    world.record("acme", world.clock.now)
+    world.pipeline().land()
+    source = Source.open(world.pipeline().lake, tuple(world.pipeline().lake_days()))
+    assert (publish_feed(source, "acme").events, publish_feeds(source, ("acme", "globex")).failed) == (1, {})
+
+
+def test_a_destination_begins_after_what_was_pruned(world: World, tmp_path: Path) -> None:
+    prune_world(world)
+    siem = {"name": "files", "kind": "file", "path": str(tmp_path / "out")}
+    world.send_to({**siem, "since": "beginning"})
+    with pytest.raises(SiemError, match=f"begin after that day: since = {day(2)}"):
+        list(Exports(world.pipeline()).plan("files"))
+    world.send_to({**siem, "since": day(2)})
+    exports = Exports(world.pipeline())
+    assert sum(report.events for report in exports.plan("files")) == 7
+    assert exports.deliver("files").events == 7
+    assert exports.statement("files", Period(day(2), day(3))).is_complete

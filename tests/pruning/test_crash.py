@@ -41,3 +41,25 @@ def test_a_killed_pruning_is_completed(world: World, tmp_path: Path) -> None:
         assert (seqs(killed, "acme")[0], seqs(killed, "globex"), seqs(killed, "once")) == (4, [1, 2, 3], []), moment
         kept = [key for key in killed.contents("events/") if key < f"events/day={BEFORE}"]
         assert [key.split("/")[1] for key in kept] == [f"day={day(0)}", f"day={day(1)}"], moment
+
+
+STEPS = [
+    ("put_new seals/day=D/pruned-N.json", 0),  # the day's files and rows do not count any more, and are there
+    ("commit outbox", 0),  # the audit event is in the outbox alone
+    ("delete events/day=D/part-N-H.parquet", -1),  # the outbox has its rows
+]
+
+
+@pytest.mark.slow
+@pytest.mark.everywhere
+def test_killed_at_the_steps_that_matter_in_any_place(world: World, tmp_path: Path) -> None:
+    if world.place.kind == places.LOCAL:
+        pytest.skip("the test above tries more of them there")
+    copies = [configured(world.copy(tmp_path / str(number))) for number in range(len(STEPS) if places.thorough else 1)]
+    expected = perform(configured(world), prune)
+    for killed, (step, which) in zip(copies, STEPS, strict=False):
+        perform(killed, prune, after=[n for n, write in enumerate(expected) if kind(write) == step][which])
+        assert status(killed) is Status.INCOMPLETE, step
+        prune_world(killed)
+        assert status(killed) is Status.VERIFIED, step
+        assert [seqs(killed, tenant) for tenant in ("acme", "once")] == [[4, 5, 6, 7, 8], []]

@@ -1,8 +1,10 @@
 """Somebody who removes rows and calls it policy is found out, and so is who removes the record of a pruning."""
 
 import json
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
@@ -14,7 +16,8 @@ from lumi_pipeline.pruned import Pruned, read_pruned
 from lumi_pipeline.recorder import AuditRecorder
 from lumi_pipeline.verdict import Status
 from tests.lake.world import World, day
-from tests.pruning.aging import opened, prune_world, seqs, status, verdicts
+from tests.pruning.aging import BEFORE, opened, prune_world, seqs, status, verdicts
+from transparency.encoding import Json
 
 
 def record_of(world: World, number: int = 0) -> Pruned:
@@ -139,10 +142,55 @@ def test_an_event_that_does_not_say_what_was_pruned_orders_nothing(world: World)
 def test_an_event_that_prunes_what_the_operator_did_is_refused(world: World) -> None:
     prune_world(other := world.copy(world.directory / "other"))
     forged = replace(record_of(other), kept=(), files=(), events=5)
-    act = Act(OUTBOX_PRUNED, "x", {"days": [forged.state()]}, "019aa4f2-0000-7000-8000-000000000002")
+    act = ordered([forged], "019aa4f2-0000-7000-8000-000000000002")
     world.pipeline().operator.record(act, lambda _: None, set())
     assert verdicts(world)["prunings"].reason == "unfinished"
     with pytest.raises(PruneError, match="that always stays"):
         prune_world(world)
     world.store.put_new(forged.key, replace(forged, event_id=act.event_id).encode())
     assert verdicts(world)[str(day(0))].status is Status.FAILED
+
+
+def ordered(prunings: Sequence[Pruned], event_id: str, *, before: date | None = BEFORE, kept: str | None = "2") -> Act:
+    """An event that orders these, as somebody would record it who goes around ``lumi prune``."""
+    state: dict[str, Json] = {"days": [pruned.state() for pruned in prunings]}
+    state |= {} if before is None else {"before": str(before)}
+    state |= {} if kept is None else {"retention_days": kept}
+    return Act(OUTBOX_PRUNED, "x", state, event_id)
+
+
+@pytest.mark.parametrize(
+    ("terms", "held", "found"),
+    [
+        ({"kept": None}, None, "does not say how many days are kept"),
+        ({"kept": "-1"}, None, "does not say how many days are kept"),
+        ({"before": None}, None, "does not say how many days are kept"),
+        ({"before": day(1)}, None, "before 2 days were over"),
+        ({"kept": "3"}, None, "before 3 days were over"),
+        ({}, {"tenant_id": "acme", "first": day(1)}, "although hold"),
+        ({}, {"tenant_id": "globex", "last": day(0)}, None),
+        ({}, None, None),
+    ],
+)
+def test_what_is_called_policy_and_is_none(
+    world: World, terms: dict[str, date | str | None], held: dict[str, object] | None, found: str | None
+) -> None:
+    """Somebody who may record for the operator removes a day by an event of his own making; and it is carried out."""
+    prune_world(other := world.copy(world.directory / "other"))
+    if held is not None:
+        Holds(world.pipeline().operator).place(reason="case", **held)  # type: ignore[arg-type]
+    forged = replace(record_of(other, 1), event_id="019aa4f2-0000-7000-8000-000000000002")
+    world.pipeline().operator.record(ordered([forged], forged.event_id, **terms), lambda _: None, set())  # type: ignore[arg-type]
+    if found is None:
+        assert verdicts(world)["prunings"].reason == "unfinished"
+        assert prune_world(world, day(0)).completed == (day(1),)
+        assert status(world) is Status.VERIFIED
+        return
+    with pytest.raises(PruneError, match=f"event {forged.event_id} pruned {day(1)} .*{found}"):
+        prune_world(world)
+    for key in world.contents(f"events/day={day(1)}/"):
+        world.store.delete(key)
+    world.store.put_new(forged.key, forged.encode())
+    verdict = verdicts(world)["prunings"]
+    assert (verdict.status, verdict.reason) == (Status.FAILED, "against-policy")
+    assert found in verdict.lines[0]

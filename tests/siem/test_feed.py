@@ -137,7 +137,7 @@ def test_two_runs_publish_once(world: World) -> None:
                 publish(world)
             self._store.put_new(key, data)
 
-    raced = Source(world.pipeline(Overtaking).lake, slow.days, slow.last, slow.cursors, slow.landings, slow.orders)
+    raced = Source(world.pipeline(Overtaking).lake, slow.days, slow.last, slow.cursors, slow.landings, slow.erasures)
     with pytest.raises(ConcurrentRun, match="nothing is lost"):
         publish_feed(raced, "acme")
     fed = read_feed(world.store, "acme")
@@ -263,15 +263,17 @@ class Counted(Source):
 
     read: ClassVar[list[list[str]]] = []
 
-    def rows(self, ranges: Mapping[str, tuple[int, int]], landing: int = 0) -> Iterator[pa.Table]:
+    def rows(
+        self, ranges: Mapping[str, tuple[int, int]], landing: int = 0, *, around_pruned: bool = False
+    ) -> Iterator[pa.Table]:
         self.read.append(sorted(ranges))
-        return super().rows(ranges, landing)
+        return super().rows(ranges, landing, around_pruned=around_pruned)
 
 
 def counted(world: World) -> Counted:
     Counted.read.clear()
     found = source(world)
-    return Counted(found.lake, found.days, found.last, found.cursors, found.landings, found.orders)
+    return Counted(found.lake, found.days, found.last, found.cursors, found.landings, found.erasures)
 
 
 def test_the_lake_is_read_once_for_all_feeds(world: World) -> None:

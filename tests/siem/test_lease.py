@@ -1,15 +1,22 @@
 """The lease: whatever happens to a holder, no two think that they hold it, and a dead one is followed."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
+from subprocess import PIPE
 
 import pytest
 
 from lumi_pipeline.errors import LeaseHeld
-from lumi_pipeline.siem.lease import SKEW, Lease, current_holder
+from lumi_pipeline.sealedjson import encode_sealed
+from lumi_pipeline.siem.lease import LEASE_FORMAT, SKEW, Lease, current_holder
+from lumi_pipeline.siem.processes import for_people, has_ended, this_process
 from tests.interleaving import interleave, operations_of
 from tests.lake.world import Clock, at
 from tests.siem.shipping import lake_of
+from transparency.encoding import Json, format_timestamp
 from transparency.memorystore import MemoryStore
 from transparency.store import ObjectStore
 
@@ -171,3 +178,43 @@ def test_a_clock_that_is_set_back_does_not_keep_others_out_for_as_long(store: Me
     clock.now -= timedelta(days=1)
     with lease(store, clock), pytest.raises(LeaseHeld):
         first.assure(timedelta(days=2))
+
+
+def held_by(where: str, clock: Clock) -> bytes:
+    """The lease as another process writes it."""
+    fields: dict[str, Json] = {"holder": "1", "until": format_timestamp(clock.now + LENGTH), "where": where}
+    return encode_sealed(LEASE_FORMAT, fields)
+
+
+def test_who_sends_nothing_follows_a_killed_process_at_once(store: MemoryStore, clock: Clock) -> None:
+    program = "from lumi_pipeline.siem.processes import this_process; print(this_process('here'), flush=True); input()"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=PIPE, stdout=PIPE, text=True) as other:
+        assert other.stdout is not None
+        where = other.stdout.readline().strip()
+        store.put_new("siem/siem/lease/000000000000.json", held_by(where, clock))
+        with pytest.raises(LeaseHeld, match=rf"siem: process {other.pid} on here delivers to it"):
+            Lease(lake_of(store), "siem", clock, LENGTH, follow_ended=True).__enter__()
+        other.kill()
+    with pytest.raises(LeaseHeld):  # what it sent last may still arrive, before what we would send
+        lease(store, clock).__enter__()
+    with Lease(lake_of(store), "siem", clock, LENGTH, follow_ended=True):
+        pass
+
+
+@pytest.mark.parametrize("altered", ["boot", "namespace", "nothing known", "started"])
+def test_whether_another_machine_or_container_has_ended_nobody_knows(altered: str) -> None:
+    """A number is of this machine and container alone; and one that was used again is another process."""
+    here = this_process("here")
+    assert not has_ended(here)
+    name, known = here.removesuffix("]").split(" [")
+    boot, namespace, started = known.split()
+    name = name.replace(str(os.getpid()), "999999999")
+    gone = f"{name} [{boot} {namespace} {started}]"
+    assert has_ended(gone)
+    other = {
+        "boot": gone.replace(boot[:8], "00000000"),
+        "namespace": gone.replace(f" {namespace} ", " 1 "),
+        "nothing known": for_people(gone),
+        "started": here.replace(f" {started}]", " 1]"),
+    }[altered]
+    assert has_ended(other) is (altered == "started")

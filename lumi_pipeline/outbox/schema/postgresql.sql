@@ -123,6 +123,13 @@ BEGIN
         RAISE EXCEPTION 'role % may record for the operator''s tenant only, not for %', session_user, tenant
             USING ERRCODE = 'insufficient_privilege';
     END IF;
+    IF session_user <> current_user
+       AND NOT pg_has_role(session_user, 'lumi_pipeline', 'MEMBER')
+       AND tenant = (SELECT operator_tenant FROM audit_identity)
+    THEN
+        RAISE EXCEPTION 'role % may not record for the operator''s own tenant %', session_user, tenant
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
     SELECT closing_before INTO STRICT start FROM audit_close FOR SHARE;
     INSERT INTO audit_chain_head (tenant_id, chain_id, next_seq, head_hash, last_recorded_at)
     VALUES (tenant, chain, 0, genesis, start)
@@ -257,11 +264,14 @@ DROP POLICY IF EXISTS audit_read ON audit_chain_head;
 DROP POLICY IF EXISTS audit_record ON audit_chain_head;
 DROP POLICY IF EXISTS audit_record_operator ON audit_chain_head;
 CREATE POLICY audit_read ON audit_outbox FOR SELECT USING (true);
-CREATE POLICY audit_record ON audit_outbox FOR INSERT TO lumi_writer WITH CHECK (true);
+-- Not for the operator: legal holds, erasures and prunings follow from that chain, and an application orders none.
+CREATE POLICY audit_record ON audit_outbox FOR INSERT TO lumi_writer
+    WITH CHECK (tenant_id <> (SELECT operator_tenant FROM audit_identity));
 CREATE POLICY audit_record_operator ON audit_outbox FOR INSERT TO lumi_pipeline
     WITH CHECK (tenant_id = (SELECT operator_tenant FROM audit_identity));
 CREATE POLICY audit_read ON audit_chain_head FOR SELECT USING (true);
-CREATE POLICY audit_record ON audit_chain_head FOR UPDATE TO lumi_writer USING (true);
+CREATE POLICY audit_record ON audit_chain_head FOR UPDATE TO lumi_writer
+    USING (tenant_id <> (SELECT operator_tenant FROM audit_identity));
 CREATE POLICY audit_record_operator ON audit_chain_head FOR UPDATE TO lumi_pipeline
     USING (tenant_id = (SELECT operator_tenant FROM audit_identity));
 
