@@ -1,6 +1,7 @@
 """The sequences of the erasures with prunings in between: earlier proofs verify, later verifications are true."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from lumi_pipeline.evidence.judging import judge_bundle
 from lumi_pipeline.evidence.period import Asked
 from lumi_pipeline.evidence.writer import write_bundle
 from lumi_pipeline.pruning.pruner import Pruner
-from tests.erasure.test_sequences import Sequences, actors, tenants
+from tests.erasure.test_sequences import Sequences, actors, numbers, tenants
 
 KEPT_DAYS = 1
 
@@ -54,7 +55,7 @@ class Prunings(Sequences):
             assert Pruner(self.world.pipeline(retention_days=KEPT_DAYS)).prune(before).plans == ()
 
     @precondition(lambda self: self.sealed)
-    @rule(number=st.integers(0, 1000))
+    @rule(number=numbers)
     def prove(self, number: int) -> None:
         if any(day <= self.world.pipeline().sealed_days()[-1] for _, day in self.acted):
             super().prove(number)
@@ -84,3 +85,41 @@ TestPrunings = pytest.mark.slow(Prunings.TestCase)
 TestPrunings.settings = settings(
     max_examples=4, stateful_step_count=8, deadline=None, suppress_health_check=list(HealthCheck)
 )
+
+
+@pytest.mark.slow
+def test_a_sequence_with_all_of_it() -> None:
+    """What chance may leave out: each kind of step, on sealed and on open days, with what forbids it and without."""
+    machine = Prunings()
+    steps: list[Callable[[], None]] = [
+        machine.begin,  # acme u-1 on day 0
+        lambda: machine.record("acme", "u-1", 1),
+        lambda: machine.record("acme", "u-2", 1),
+        lambda: machine.record("globex", "u-1", 2),
+        machine.land,
+        lambda: machine.hold(0),  # acme u-1
+        lambda: machine.erase(0),  # is refused
+        machine.seal,
+        lambda: machine.record("globex", "u-2", 1),
+        lambda: machine.prove(0),
+        lambda: machine.give_evidence("acme"),
+        lambda: machine.erase(1),  # acme u-2, sealed
+        machine.seal,
+        lambda: machine.prune(again=True),  # acme u-1 stays
+        machine.release,
+        lambda: machine.erase(0),  # acme u-1, in rows that stayed
+        lambda: machine.prune(again=False),
+        lambda: machine.record("acme", "u-1", 1),
+        lambda: machine.erase(0),  # not even landed
+        machine.seal,
+        lambda: machine.give_evidence("globex"),
+        lambda: machine.prove(3),
+    ]
+    try:
+        for step in steps:
+            step()
+            machine.nothing_false_is_said()
+        assert (len(machine.proofs), len(machine.bundles), len(machine.pruned) > 2) == (2, 2, True)
+        assert sum(1 for _ in machine.gone) > 5
+    finally:
+        machine.teardown()
