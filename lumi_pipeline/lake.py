@@ -184,13 +184,20 @@ class Lake:
             check_values(table, file.path)
         return table
 
-    def put_parquet(self, prefix: str, table: pa.Table, encodings: Mapping[str, str] | None = None) -> StoredFile:
+    def put_parquet(
+        self,
+        prefix: str,
+        table: pa.Table,
+        encodings: Mapping[str, str] | None = None,
+        *,
+        group_rows: int = ROW_GROUP_ROWS,
+    ) -> StoredFile:
         """Write ``table`` as ``<prefix>-<hash>.parquet`` (create-only, durable) and describe what was written.
 
         ``encodings`` are Parquet's for columns whose values are known to suit them; the others have a dictionary,
         unless their values hardly repeat.
         """
-        file, data = describe_parquet(prefix, table, encodings)
+        file, data = describe_parquet(prefix, table, encodings, group_rows=group_rows)
         # A crash after this line leaves a file that nothing lists: ignored by readers, removed by the next run.
         self.store.put_new(file.path, data)
         return file
@@ -241,11 +248,11 @@ def seal_prefix(day: date) -> str:
 
 
 def describe_parquet(
-    prefix: str, table: pa.Table, encodings: Mapping[str, str] | None = None
+    prefix: str, table: pa.Table, encodings: Mapping[str, str] | None = None, *, group_rows: int = ROW_GROUP_ROWS
 ) -> tuple[StoredFile, bytes]:
     """Encode ``table`` as the file ``<prefix>-<hash>.parquet``; return its description and its bytes, unwritten.
 
-    Zstandard, statistics, row groups of at most ``ROW_GROUP_ROWS`` rows, plain types.
+    Zstandard, statistics, row groups of at most ``group_rows`` rows, plain types.
     """
     sink = pa.BufferOutputStream()
     plain = DISTINCT_COLUMNS | set(encodings or ())
@@ -253,7 +260,7 @@ def describe_parquet(
         table,
         sink,
         compression="zstd",
-        row_group_size=ROW_GROUP_ROWS,
+        row_group_size=group_rows,
         write_page_index=True,
         use_dictionary=[name for name in table.column_names if name not in plain],  # type: ignore[arg-type]
         column_encoding=dict(encodings) if encodings else None,
