@@ -25,6 +25,12 @@ _LANDINGS: Final = 64
 _HELD_BYTES: Final = 256 * 2**20
 """What the row groups may have, encoded, that are held at a time: one of each landing."""
 
+_SPARSE: Final = 4
+"""Decoding so many rows for each that is wanted costs more than sorting."""
+
+_FEW_ROWS: Final = 4 * ROW_GROUP_ROWS
+"""Rows that are decoded so fast that it does not matter for how many."""
+
 _LONG_ROWS: Final = 256
 """Rows of a piece that is copied by itself."""
 
@@ -62,8 +68,23 @@ class LandedMerge:
             return None
         return cls([_IntactLanding(landing.event_files, tenants) for landing, tenants, _ in found])
 
-    def stretches(self, wanted: Mapping[str, tuple[int, int]]) -> Iterator[Stretch]:
-        """Yield where the rows of these tenants are that have the first seq given up to before the second, in order."""
+    def stretches(self, wanted: Mapping[str, tuple[int, int]]) -> Iterator[Stretch] | None:
+        """Yield where the rows of these tenants are that have the first seq given up to before the second, in order.
+
+        None if they are few among those that would be decoded for them, as one day's are in a long backlog of many
+        tenants: a query that sorts them looks for them first, and decodes less.
+        """
+        rows = decoded = 0
+        last: dict[int, tuple[StoredFile, int]] = {}
+        for found in self._stretches(wanted):
+            rows += found.after - found.first
+            for number in range(found.first // ROW_GROUP_ROWS, (found.after - 1) // ROW_GROUP_ROWS + 1):
+                if last.get(found.stream) != (found.file, number):
+                    last[found.stream] = (found.file, number)
+                    decoded += min(ROW_GROUP_ROWS, found.file.rows - number * ROW_GROUP_ROWS)
+        return None if decoded > max(_FEW_ROWS, rows * _SPARSE) else self._stretches(wanted)
+
+    def _stretches(self, wanted: Mapping[str, tuple[int, int]]) -> Iterator[Stretch]:
         for tenant_id in sorted(wanted):
             for stream, landing in enumerate(self._landings):
                 for file, rows in landing.files_with(tenant_id, *wanted[tenant_id]):

@@ -106,6 +106,7 @@ def test_merging_gives_what_sorting_gives(data: st.DataObject, tmp_path_factory:
     plan = LandedMerge.plan(landed.landings)
     assert plan is not None
     stretches = plan.stretches({tenant_id: (first, after) for tenant_id, (first, after) in bounds.items()})
+    assert stretches is not None
     tables = list(read_stretches(stretches, landed.places))
     expected = [(t, seq) for t in sorted(TENANTS) for seq in range(bounds[t][0], min(bounds[t][1], reached[t]))]
     assert pa.concat_tables([EVENT_SCHEMA.empty_table(), *tables]).equals(events(expected))
@@ -132,6 +133,20 @@ def test_one_row_of_each_row_group_does_not_keep_the_row_groups_in_memory(tmp_pa
     [table] = read_stretches(watched(), {file: str(place)})
     assert table.column("seq").to_pylist() == list(range(0, 2 * groups, 2))
     assert most < 256 * 2**20
+
+
+def test_few_rows_among_many_of_others_are_not_merged(tmp_path: Path) -> None:
+    landed = whole(tmp_path)
+    days, tenants, own = 30, 100, 10_000
+    shares = [share(f"t{number:03d}", 0, own) for number in range(tenants)]
+    [(landing, _, places)] = landed.landings
+    files = [replace(file, rows=own * tenants // 2) for file in landing.files]  # which are not read
+    plan = LandedMerge.plan([(replace(landing, files=tuple(files)), shares, places)])
+    assert plan is not None
+    names = [tenant.tenant_id for tenant in shares]
+    assert plan.stretches(dict.fromkeys(names, (0, own // days))) is None
+    assert plan.stretches(dict.fromkeys(names, (0, own // 2))) is not None
+    assert plan.stretches({"t050": (0, own // days)}) is not None, "few row groups are decoded fast"
 
 
 def test_groups_and_parts_end_where_their_rows_say_and_not_where_pieces_do() -> None:
@@ -163,7 +178,9 @@ def whole(directory: Path) -> Landed:
 def read(landed: Landed) -> pa.Table:
     plan = LandedMerge.plan(landed.landings)
     assert plan is not None
-    return pa.concat_tables(read_stretches(plan.stretches({"acme": (0, 6), "globex": (0, 4)}), landed.places))
+    stretches = plan.stretches({"acme": (0, 6), "globex": (0, 4)})
+    assert stretches is not None
+    return pa.concat_tables(read_stretches(stretches, landed.places))
 
 
 @pytest.mark.parametrize(
