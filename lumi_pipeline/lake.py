@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar, cast
 
 import duckdb
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -92,7 +94,7 @@ class Lake:
     def open_events(self, file: StoredFile) -> pq.ParquetFile:
         """Open a committed event file, which has to have the columns of ``EVENT_SCHEMA``; values are not looked at."""
         parquet = _open(self.read(file), file.path)
-        _check_columns(parquet, file)
+        check_columns(parquet, file)
         return parquet
 
     def fetch_events(self, files: Sequence[StoredFile], directory: Path) -> list[str]:
@@ -109,7 +111,7 @@ class Lake:
         def fetch(item: tuple[int, StoredFile]) -> str:
             number, file = item
             data = self.read(file)
-            _check_columns(_open(data, file.path), file)
+            check_columns(_open(data, file.path), file)
             path = directory / f"{number}.parquet"
             path.write_bytes(data)
             return str(path)
@@ -289,12 +291,14 @@ def in_parts(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
     rows = size = 0
     for table in tables:
         for batch in table.to_batches(max_chunksize=ROW_GROUP_ROWS):
-            if held and (rows + len(batch) > PART_ROWS or size + batch.nbytes > PART_BYTES):
+            part = pa.Table.from_batches([batch])
+            more = int(_row_sizes(part).sum())
+            if held and (rows + len(part) > PART_ROWS or size + more > PART_BYTES):
                 yield pa.concat_tables(held)
                 held, rows, size = [], 0, 0
-            held.append(pa.Table.from_batches([batch]))
-            rows += len(batch)
-            size += batch.nbytes
+            held.append(part)
+            rows += len(part)
+            size += more
     if held:
         yield pa.concat_tables(held)
 
@@ -302,22 +306,38 @@ def in_parts(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
 def in_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """Regroup a stream of tables into tables of ``ROW_GROUP_ROWS`` rows, each column in one chunk.
 
-    So what is written does not depend on where the rows came from. The last one may have fewer rows, and one that takes
-    ``PART_BYTES`` with fewer.
+    The last one may have fewer rows, and so has one that takes ``PART_BYTES`` with fewer. It is the rows alone that say
+    where a table ends, so what is written does not depend on where they came from.
     """
     held: list[pa.Table] = []
+    sizes: list[npt.NDArray[np.int64]] = []
     rows = size = 0
     for table in tables:
         held.append(table)
+        sizes.append(_row_sizes(table))
         rows += len(table)
-        size += table.nbytes
-        while rows >= ROW_GROUP_ROWS or (rows and size >= PART_BYTES):
-            joined = pa.concat_tables(held)
-            yield joined.slice(0, ROW_GROUP_ROWS).combine_chunks()
-            rest = joined.slice(ROW_GROUP_ROWS)
-            held, rows, size = [rest], len(rest), rest.nbytes
+        size += int(sizes[-1].sum())
+        while rows >= ROW_GROUP_ROWS or size >= PART_BYTES:
+            joined, each = pa.concat_tables(held), np.concatenate(sizes)
+            full = int(np.searchsorted(np.cumsum(each), PART_BYTES)) + 1
+            count = min(full, ROW_GROUP_ROWS)
+            yield joined.slice(0, count).combine_chunks()
+            held, sizes = [joined.slice(count)], [each[count:]]
+            rows, size = rows - count, int(sizes[0].sum())
     if rows:
         yield pa.concat_tables(held).combine_chunks()
+
+
+def _row_sizes(table: pa.Table) -> npt.NDArray[np.int64]:
+    """How many bytes the values of each row take; what Arrow says depends on how its buffers came about."""
+    fixed = 0
+    sizes = np.zeros(len(table), np.int64)
+    for column in table.columns:
+        if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
+            sizes += pc.fill_null(pc.binary_length(column), 0).to_numpy()
+        else:
+            fixed += column.type.bit_width // 8
+    return sizes + fixed
 
 
 def check_values(table: pa.Table, name: str) -> None:
@@ -343,7 +363,8 @@ def _groups_with(parquet: pq.ParquetFile, rows: range) -> tuple[int, list[int]]:
     return ends[groups[0]] if groups else 0, groups
 
 
-def _check_columns(parquet: pq.ParquetFile, file: StoredFile) -> None:
+def check_columns(parquet: pq.ParquetFile, file: StoredFile) -> None:
+    """Raise unless a file has the columns of ``EVENT_SCHEMA``."""
     if not parquet.schema_arrow.equals(EVENT_SCHEMA):
         raise LakeError(f"{file.path} does not have the columns of an event file")
 

@@ -11,17 +11,28 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final, Self
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lumi_pipeline.errors import LakeError
 from lumi_pipeline.events import EVENT_SCHEMA
-from lumi_pipeline.lake import check_values, in_groups, reading
+from lumi_pipeline.lake import PART_BYTES, ROW_GROUP_ROWS, check_columns, check_values, in_groups, reading
 from lumi_pipeline.landings import LandedTenant, Landing
 from lumi_pipeline.records import StoredFile
 
 _LANDINGS: Final = 64
 _HELD_BYTES: Final = 256 * 2**20
 """What the row groups may have, encoded, that are held at a time: one of each landing."""
+
+_SPARSE: Final = 4
+"""Decoding so many rows for each that is wanted costs more than sorting."""
+
+_FEW_ROWS: Final = 4 * ROW_GROUP_ROWS
+"""Rows that are decoded so fast that it does not matter for how many."""
+
+_LONG_ROWS: Final = 256
+"""Rows of a piece that is copied by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +68,23 @@ class LandedMerge:
             return None
         return cls([_IntactLanding(landing.event_files, tenants) for landing, tenants, _ in found])
 
-    def stretches(self, wanted: Mapping[str, tuple[int, int]]) -> Iterator[Stretch]:
-        """Yield where the rows of these tenants are that have the first seq given up to before the second, in order."""
+    def stretches(self, wanted: Mapping[str, tuple[int, int]]) -> Iterator[Stretch] | None:
+        """Yield where the rows of these tenants are that have the first seq given up to before the second, in order.
+
+        None if they are few among those that would be decoded for them, as one day's are in a long backlog of many
+        tenants: a query that sorts them looks for them first, and decodes less.
+        """
+        rows = decoded = 0
+        last: dict[int, tuple[StoredFile, int]] = {}
+        for found in self._stretches(wanted):
+            rows += found.after - found.first
+            for number in range(found.first // ROW_GROUP_ROWS, (found.after - 1) // ROW_GROUP_ROWS + 1):
+                if last.get(found.stream) != (found.file, number):
+                    last[found.stream] = (found.file, number)
+                    decoded += min(ROW_GROUP_ROWS, found.file.rows - number * ROW_GROUP_ROWS)
+        return None if decoded > max(_FEW_ROWS, rows * _SPARSE) else self._stretches(wanted)
+
+    def _stretches(self, wanted: Mapping[str, tuple[int, int]]) -> Iterator[Stretch]:
         for tenant_id in sorted(wanted):
             for stream, landing in enumerate(self._landings):
                 for file, rows in landing.files_with(tenant_id, *wanted[tenant_id]):
@@ -92,16 +118,73 @@ class _IntactLanding:
 
 def read_stretches(stretches: Iterable[Stretch], places: Mapping[StoredFile, str]) -> Iterator[pa.Table]:
     """Yield the rows of stretches, in order and regrouped; ``places`` is where the files lie as they were checked."""
-    return in_groups(_pieces(stretches, places))
+    return in_groups(_joined(_pieces(stretches, places)))
 
 
-def _pieces(stretches: Iterable[Stretch], places: Mapping[StoredFile, str]) -> Iterator[pa.Table]:
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Rows of a row group that was decoded: ``count`` of them from number ``first`` on."""
+
+    stream: int
+    group: pa.Table
+    first: int
+    count: int
+
+
+def _pieces(stretches: Iterable[Stretch], places: Mapping[StoredFile, str]) -> Iterator[_Piece]:
     streams: dict[int, _Reader] = {}
     for stream, file, rows in _coalesced(stretches):
         reader = streams.get(stream)
         if reader is None or reader.file != file:
             reader = streams[stream] = _Reader(file, places[file])
-        yield from reader.read(rows)
+        for group, first, count in reader.read(rows):
+            yield _Piece(stream, group, first, count)
+
+
+def _joined(pieces: Iterable[_Piece]) -> Iterator[pa.Table]:
+    """Make tables of pieces, each of about a row group's rows.
+
+    A piece keeps all of its row group in memory. Where only some rows of each are wanted, as of one day of a long
+    backlog, pieces are copied before the row groups that their streams have left add up.
+    """
+    held: list[_Piece] = []
+    groups: dict[int, pa.Table] = {}
+    rows = left = 0
+    for piece in pieces:
+        before = groups.get(piece.stream, piece.group)
+        if before is not piece.group:
+            left += before.nbytes
+        groups[piece.stream] = piece.group
+        held.append(piece)
+        rows += piece.count
+        if rows >= ROW_GROUP_ROWS or left >= PART_BYTES:
+            yield _copied(held, rows)
+            held, groups = [], {}
+            rows = left = 0
+    if held:
+        yield _copied(held, rows)
+
+
+def _copied(pieces: Sequence[_Piece], rows: int) -> pa.Table:
+    if len(pieces) == 1:
+        return pieces[0].group.slice(pieces[0].first, rows)
+    if len(pieces) * _LONG_ROWS <= rows:
+        return pa.concat_tables([piece.group.slice(piece.first, piece.count) for piece in pieces]).combine_chunks()
+    # What Arrow does for a table costs as much as it does for hundreds of rows. So of each row group all rows that are
+    # wanted are taken at once, and then put in order.
+    groups: dict[int, tuple[int, pa.Table]] = {}
+    numbers = [groups.setdefault(id(piece.group), (len(groups), piece.group))[0] for piece in pieces]
+    counts = np.array([piece.count for piece in pieces])
+    begins = np.array([piece.first for piece in pieces]) - np.cumsum(counts) + counts
+    wanted = np.repeat(begins, counts) + np.arange(rows)
+    group = np.repeat(numbers, counts)
+    by_group = np.argsort(group, kind="stable")
+    ends = np.cumsum(np.bincount(group))[:-1]
+    parts = zip(groups.values(), np.split(wanted[by_group], ends), strict=True)
+    taken = pa.concat_tables([table.take(found) for (_, table), found in parts]).combine_chunks()
+    order = np.empty(rows, np.int64)
+    order[by_group] = np.arange(rows)
+    return taken.take(order)
 
 
 def _coalesced(stretches: Iterable[Stretch]) -> Iterator[tuple[int, StoredFile, range]]:
@@ -125,39 +208,57 @@ class _Reader:
         self.file = file
         with reading(file.path):
             self._parquet = pq.ParquetFile(place)
+        # On a disk the file is opened where it lies, and may be another than was checked: its rows are verified again,
+        # once they are written.
+        check_columns(self._parquet, file)
         groups = range(self._parquet.num_row_groups)
         self._ends = list(accumulate(self._parquet.metadata.row_group(group).num_rows for group in groups))
+        if (self._ends or [0])[-1] != file.rows:
+            raise _other_rows(file)
         self._at = 0
         self._held: pa.Table | None = None
 
-    def read(self, rows: range) -> Iterator[pa.Table]:
-        """Yield the rows with these numbers, which are not before those of the last call."""
+    def read(self, rows: range) -> Iterator[tuple[pa.Table, int, int]]:
+        """Yield where the rows with these numbers are, which are not before those of the last call.
+
+        That is in a row group, from which of its rows on, and how many.
+        """
         at = rows.start
-        while at < rows.stop and self._at < len(self._ends):
+        while at < rows.stop:
             end = self._ends[self._at]
             if at >= end:
                 self._at += 1
                 self._held = None
                 continue
-            group = self._group()
-            begin = end - len(group)
-            yield group.slice(at - begin, min(rows.stop, end) - at)
-            at = min(rows.stop, end)
+            begin = self._ends[self._at - 1] if self._at else 0
+            after = min(rows.stop, end)
+            yield self._group(end - begin), at - begin, after - at
+            at = after
 
-    def _group(self) -> pa.Table:
+    def _group(self, rows: int) -> pa.Table:
         if self._held is None:
             with reading(self.file.path):
-                self._held = self._parquet.read_row_group(self._at, use_threads=False).cast(EVENT_SCHEMA)
-                check_values(self._held, self.file.path)
+                held = self._parquet.read_row_group(self._at, use_threads=False).cast(EVENT_SCHEMA)
+                check_values(held, self.file.path)
+            if len(held) != rows:
+                raise _other_rows(self.file)
+            self._held = held
         return self._held
 
 
+def _other_rows(file: StoredFile) -> LakeError:
+    return LakeError(f"{file.path} was altered: it does not hold the {file.rows} rows that were committed; restore it")
+
+
 def _is_intact(landing: Landing, tenants: Sequence[LandedTenant]) -> bool:
-    rows = sum(file.rows for file in landing.event_files)
+    files = landing.event_files
     return (
         landing.breaks is None
-        and rows == sum(tenant.rows for tenant in tenants)
-        and all(tenant.rows == tenant.cursor.next_seq - tenant.first for tenant in tenants)
+        and sum(file.rows for file in files) == sum(tenant.rows for tenant in tenants)
+        and all(0 <= tenant.rows == tenant.cursor.next_seq - tenant.first for tenant in tenants)
+        # A commit object that was altered may list anything.
+        and len(set(files)) == len(files)
+        and len({tenant.tenant_id for tenant in tenants}) == len(tenants)
     )
 
 

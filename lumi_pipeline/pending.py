@@ -159,7 +159,10 @@ class Pending:
         self._db.unregister("wanted")
 
     def stretches(self, ranges: Mapping[str, DayRange]) -> Iterator[Stretch] | None:
-        """Where the rows of these ranges lie, in order; None if that is not known, so that they have to be sorted."""
+        """Where the rows of these ranges lie, in order.
+
+        None if they are to be sorted, because that is not known, or because they are too few among others.
+        """
         if self._merge is None:
             return None
         return self._merge.stretches({tenant_id: (r.first, r.end.next_seq) for tenant_id, r in ranges.items()})

@@ -5,6 +5,7 @@ are named after their content, so it writes them once.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import chain, groupby
@@ -149,10 +150,11 @@ def store_rows(lake: Lake, prefix: str, rows: Iterator[pa.Table], fold: ChainFol
     def read_back(file: StoredFile) -> tuple[StoredFile, list[pa.Table]]:
         return file, list(lake.read_events(file, threads=False))
 
-    for file, tables in overlapped(read_back, overlapped(keep, enumerate(in_parts(rows)))):
-        for table in tables:
-            fold.add(table)
-        yield file
+    with closing(overlapped(read_back, overlapped(keep, enumerate(in_parts(rows))))) as stored:
+        for file, tables in stored:
+            for table in tables:
+                fold.add(table)
+            yield file
 
 
 def _seal_at(found: _LakeUnit) -> SealedUnit:

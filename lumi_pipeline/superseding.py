@@ -23,7 +23,7 @@ LANDED_RECORDS: Final = "superseded/"
 """Prefix of the records about landed files; those about sealed ones lie beside the seal."""
 
 _FIELDS: Final = frozenset({"erasure", "event_id", "files"})
-_NAME: Final = re.compile(r"(.*/[a-z]+-[0-9]{5})(?:-erased-[0-9]{6,})?-[0-9a-f]{16}\.parquet")
+_NAME: Final = re.compile(r"(.*/[a-z]+-[0-9]{5,})(?:-erased-[0-9]{6,})?-[0-9a-f]{16}\.parquet")
 
 
 @dataclass(frozen=True, slots=True)

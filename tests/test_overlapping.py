@@ -1,8 +1,10 @@
 """Steps that overlap: in order, one at a time, and an error of any step ends all of it."""
 
+import os
+import signal
 import time
 from collections.abc import Iterator
-from threading import Event, get_ident
+from threading import Event, active_count, get_ident
 
 import pytest
 
@@ -58,3 +60,58 @@ def test_steps_can_follow_each_other_and_be_left_early() -> None:
     steps = overlapped(str, overlapped(abs, range(-5, 5)))
     assert next(steps) == "5"
     steps.close()  # type: ignore[attr-defined]
+
+
+def test_nothing_goes_on_after_an_error() -> None:
+    closed: list[str] = []
+    begun: list[int] = []
+    release = Event()
+
+    def items() -> Iterator[int]:
+        try:
+            yield from range(10)
+        finally:
+            closed.append("items")
+
+    def write(item: int) -> int:
+        begun.append(item)
+        if item == 2:
+            release.wait(10)
+        return item
+
+    def read_back(item: int) -> int:
+        release.set()
+        return 1 // (item - 1)
+
+    before = active_count()
+    with pytest.raises(ZeroDivisionError) as caught:
+        list(overlapped(read_back, overlapped(write, items())))
+    assert (closed, active_count()) == (["items"], before), "also while the error is held"
+    assert len(begun) <= 4
+    assert caught
+
+
+def test_control_c_waits_for_the_item_that_is_worked_on_and_begins_no_other() -> None:
+    begun: list[int] = []
+    done: list[int] = []
+    interrupted = Event()
+
+    def interrupt(*_: object) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    def act(item: int) -> None:
+        begun.append(item)
+        time.sleep(0.05)  # until the other item waits, and so does who iterates
+        os.kill(os.getpid(), signal.SIGINT)
+        interrupted.wait(10)
+        time.sleep(0.3)
+        done.append(item)
+
+    usual = signal.signal(signal.SIGINT, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(overlapped(act, range(10)))
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    assert begun == done == [0]

@@ -19,6 +19,7 @@ from lumi_pipeline.landings import Landing, landing_key
 from lumi_pipeline.pending import Pending
 from lumi_pipeline.sealunits import Elsewhere, SealedUnit, SealUnit, cut_units, join_units, seal_unit
 from lumi_pipeline.stores.roots import LakeAddress
+from lumi_pipeline.superseding import rewritten_prefix
 from tests.lake.world import World, at, day
 
 TENANTS = ("acme", "globex", "initech")
@@ -83,6 +84,13 @@ def test_units_joined_tell_what_folding_all_rows_in_order_tells(landed: World, u
         assert join_units(apart, sealed)
         assert summary(apart) == summary(whole)
         assert stored_rows(landed, sealed).equals(rows)
+
+
+def test_files_of_a_day_with_many_units_can_be_superseded(landed: World) -> None:
+    with cut(landed, 3) as (pending, units):
+        assert len(units) > 10
+        [file] = seal_unit(landed.pipeline().lake, units[-1], pending.places).files
+    assert rewritten_prefix(file.path, 1) == f"{units[-1].prefix}0000-erased-000001"
 
 
 @pytest.mark.slow
