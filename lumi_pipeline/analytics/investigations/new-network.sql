@@ -17,11 +17,11 @@ WITH counts AS (
     FROM activity
     WHERE actor_type != 'system' AND ip IS NOT NULL AND ($tenant::VARCHAR IS NULL OR tenant_id = $tenant)
     GROUP BY ALL
-), origins AS (
-    SELECT actor_type, actor_id, 'network' AS kind, network(ip) AS origin, first_at, events, counting FROM places
+), origins AS MATERIALIZED (
+    -- Worked out once for every place, and joined by it below: there are far fewer places than events.
+    SELECT *, 'network' AS kind, network(ip) AS origin FROM places
     UNION ALL
-    SELECT actor_type, actor_id, 'program', program(user_agent), first_at, events, counting FROM places
-    WHERE user_agent IS NOT NULL
+    SELECT *, 'program', program(user_agent) FROM places WHERE user_agent IS NOT NULL
 ), per_origin AS (
     SELECT actor_type, actor_id, kind, origin, min(first_at) AS first_at, sum(events) AS events,
         sum(counting) AS counting
@@ -50,11 +50,12 @@ WITH counts AS (
         any_value(own_events) AS own_events, any_value(own_counting) AS own_counting,
         any_value(own_origins) AS own_origins, any_value(usual) AS usual
     FROM candidates AS c
+    JOIN origins AS o USING (actor_type, actor_id, kind, origin)
     JOIN activity AS a
         ON a.actor_type = c.actor_type AND a.actor_id = c.actor_id
+        AND a.ip = o.ip AND a.user_agent IS NOT DISTINCT FROM o.user_agent
         AND day_number(a.occurred_at) = day_number(c.first_at)
-        AND CASE c.kind WHEN 'network' THEN network(a.ip) ELSE program(a.user_agent) END = c.origin
-    WHERE a.ip IS NOT NULL AND ($tenant::VARCHAR IS NULL OR a.tenant_id = $tenant)
+    WHERE $tenant::VARCHAR IS NULL OR a.tenant_id = $tenant
     GROUP BY ALL
 ), rated AS (
     SELECT
@@ -80,13 +81,15 @@ SELECT
     action,
     entity_id,
     outcome,
-    ip,
-    user_agent,
+    a.ip,
+    a.user_agent,
     format('new {}; {} of {} events count, {:.0f} % expected', kind, counting, events, 100 * expected) AS why,
     event_id
-FROM activity AS a
-JOIN found AS f
-    ON f.actor_id = a.actor_id AND f.actor_type = a.actor_type AND f.on_day = day_number(a.occurred_at)
-    AND f.origin = CASE f.kind WHEN 'network' THEN network(a.ip) ELSE program(a.user_agent) END
-WHERE a.ip IS NOT NULL AND ($tenant::VARCHAR IS NULL OR a.tenant_id = $tenant)
+FROM found AS f
+JOIN (SELECT actor_type, actor_id, kind, origin, ip, user_agent FROM origins) AS o
+    USING (actor_type, actor_id, kind, origin)
+JOIN activity AS a
+    ON a.actor_type = f.actor_type AND a.actor_id = f.actor_id AND day_number(a.occurred_at) = f.on_day
+    AND a.ip = o.ip AND a.user_agent IS NOT DISTINCT FROM o.user_agent
+WHERE $tenant::VARCHAR IS NULL OR a.tenant_id = $tenant
 ORDER BY finding, occurred_at, tenant_id, seq
