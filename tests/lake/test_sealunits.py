@@ -1,9 +1,11 @@
 """A day that is sealed in units gives the same files and records, wherever its units are worked on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,17 +22,24 @@ from lumi_pipeline.pending import Pending
 from lumi_pipeline.sealunits import Elsewhere, SealedUnit, SealUnit, cut_units, join_units, seal_unit
 from lumi_pipeline.stores.roots import LakeAddress
 from lumi_pipeline.superseding import rewritten_prefix
+from tests.computing import Doomed, die_after
+from tests.lake.places import NewPlace
 from tests.lake.world import World, at, day
 
 TENANTS = ("acme", "globex", "initech")
 LANDED = (7, 1, 30, 17)
 ROWS = len(TENANTS) * sum(LANDED)
+_Unit = TypeVar("_Unit")
+_Result = TypeVar("_Result")
 
 
 @pytest.fixture(scope="module")
 def landed(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Three tenants' events of one day, and some of the next, in four landings."""
-    world = World.create(tmp_path_factory.mktemp("units") / "world", at(2))
+    return land(World.create(tmp_path_factory.mktemp("units") / "world", at(2)))
+
+
+def land(world: World) -> World:
     for hour, count in enumerate(LANDED):
         for tenant_id in TENANTS:
             world.record(tenant_id, *[at(0) + timedelta(hours=hour)] * count)
@@ -107,6 +116,29 @@ def test_units_give_the_same_wherever_they_are_worked_on(
         assert join_units(apart, there)
         assert join_units(together, here)
         assert summary(apart) == summary(together)
+
+
+class Dying:
+    """Two processes, one of which is killed once it has written and before it can say so."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+
+    def map(self, work: Callable[[_Unit], _Result], units: Iterable[_Unit]) -> Iterator[_Result]:
+        return open_compute("processes:2").map(die_after, (Doomed(work, unit, self._place) for unit in units))
+
+
+@pytest.mark.slow
+@pytest.mark.everywhere
+def test_a_unit_whose_worker_was_killed_is_done_again(new_place: NewPlace, tmp_path: Path) -> None:
+    world = land(World.create(tmp_path / "world", at(2), new_place))
+    with cut(world, 50) as (pending, units):
+        there = list(Elsewhere(Dying(tmp_path), LakeAddress.of(world.config)).seal(units))
+        assert (tmp_path / "died").exists()
+        written = world.listing("events/")
+        here = [seal_unit(world.pipeline().lake, unit, pending.places) for unit in units]
+        assert [unit.files for unit in there] == [unit.files for unit in here]
+        assert world.listing("events/") == written, "nothing is written twice"
 
 
 @pytest.mark.slow
