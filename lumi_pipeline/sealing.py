@@ -7,7 +7,7 @@ Sealing a day that is sealed is a verification: everything is recomputed from th
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ from lumi_pipeline.pruning.confirming import Prunings
 from lumi_pipeline.records import Manifest, StoredFile
 from lumi_pipeline.rotation import Role, due, pending_rotations
 from lumi_pipeline.sealedday import SealedDay, event_files, load_manifest, load_sealed_day
-from lumi_pipeline.sealunits import Elsewhere, SealedUnit, SealUnit, cut_units, join_units, seal_unit, store_rows
+from lumi_pipeline.sealunits import UNIT_ROWS, Elsewhere, cut_units, join_units, seal_unit, store_rows
 from lumi_pipeline.tenantdays import DayTenants, read_day_tenants
 from transparency.entries import DayRecord, Genesis, day_index
 from transparency.errors import ObjectConflict, ObjectMissing
@@ -95,7 +95,7 @@ class Sealer:
         *,
         elsewhere: Elsewhere | None = None,
     ) -> None:
-        """``elsewhere`` is who is to seal the rows of a day, unless that is done here."""
+        """``elsewhere`` is who is to seal the rows of a day of several units, unless that is done here."""
         self._lake = lake
         self._elsewhere = elsewhere
         self.erasures = erasures
@@ -252,7 +252,10 @@ class Sealer:
             starts = {tenant_id: fold.start(tenant_id) for tenant_id in ranges}
             rows = sum(r.end.next_seq - r.first for r in ranges.values())
             units = cut_units(day, stretches, starts, rows)
-            sealed = list(self._elsewhere.seal(units) if self._elsewhere else self._seal_here(units, pending))
+            # A single unit would only wait for workers to start, once for each day of a backlog.
+            elsewhere = self._elsewhere if rows > UNIT_ROWS else None
+            here = (seal_unit(self._lake, unit, pending.places) for unit in units)
+            sealed = list(elsewhere.seal(units) if elsewhere else here)
             files = [file for unit in sealed for file in unit.files]
             if not join_units(fold, sealed):
                 fold = self._fold(day, before, chain_ids)
@@ -265,9 +268,6 @@ class Sealer:
         if breaks:
             self._require_acknowledgement(day, breaks)
         return DayTenants(day, records, floor), breaks, files
-
-    def _seal_here(self, units: Iterable[SealUnit], pending: Pending) -> Iterator[SealedUnit]:
-        return (seal_unit(self._lake, unit, pending.places) for unit in units)
 
     def _finish(self, draft: "_Draft") -> SealReport:
         """Write the day record of a day whose manifest is fixed."""

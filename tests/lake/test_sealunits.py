@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lumi_pipeline import sealing
 from lumi_pipeline.chain import ChainFold, ChainState, TenantRows
 from lumi_pipeline.compute import open_compute
 from lumi_pipeline.dayrecords import day_ranges
@@ -142,7 +143,10 @@ def test_a_unit_whose_worker_was_killed_is_done_again(new_place: NewPlace, tmp_p
 
 
 @pytest.mark.slow
-def test_the_pipeline_seals_the_same_day_with_workers(landed: World, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_pipeline_seals_the_same_day_with_workers(
+    landed: World, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealing, "UNIT_ROWS", 10)  # so that a day this small is worth starting workers
     records = []
     for compute in ("inline", "processes:2"):
         world = landed.copy(tmp_path_factory.mktemp("worlds") / "world")
