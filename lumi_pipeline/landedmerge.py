@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from lumi_pipeline.errors import LakeError
 from lumi_pipeline.events import EVENT_SCHEMA
 from lumi_pipeline.lake import PART_BYTES, ROW_GROUP_ROWS, check_columns, check_values, in_groups, reading
-from lumi_pipeline.landings import LandedTenant, Landing
+from lumi_pipeline.landings import LANDED_GROUP_ROWS, LandedTenant, Landing
 from lumi_pipeline.records import StoredFile
 
 _LANDINGS: Final = 64
@@ -78,10 +78,10 @@ class LandedMerge:
         last: dict[int, tuple[StoredFile, int]] = {}
         for found in self._stretches(wanted):
             rows += found.after - found.first
-            for number in range(found.first // ROW_GROUP_ROWS, (found.after - 1) // ROW_GROUP_ROWS + 1):
+            for number in range(found.first // LANDED_GROUP_ROWS, (found.after - 1) // LANDED_GROUP_ROWS + 1):
                 if last.get(found.stream) != (found.file, number):
                     last[found.stream] = (found.file, number)
-                    decoded += min(ROW_GROUP_ROWS, found.file.rows - number * ROW_GROUP_ROWS)
+                    decoded += min(LANDED_GROUP_ROWS, found.file.rows - number * LANDED_GROUP_ROWS)
         return None if decoded > max(_FEW_ROWS, rows * _SPARSE) else self._stretches(wanted)
 
     def _stretches(self, wanted: Mapping[str, tuple[int, int]]) -> Iterator[Stretch]:
@@ -142,25 +142,27 @@ def _pieces(stretches: Iterable[Stretch], places: Mapping[StoredFile, str]) -> I
 
 
 def _joined(pieces: Iterable[_Piece]) -> Iterator[pa.Table]:
-    """Make tables of pieces, each of about a row group's rows.
+    """Make tables of pieces, each of about a row group's rows, or ``PART_BYTES``.
 
     A piece keeps all of its row group in memory. Where only some rows of each are wanted, as of one day of a long
     backlog, pieces are copied before the row groups that their streams have left add up.
     """
     held: list[_Piece] = []
-    groups: dict[int, pa.Table] = {}
-    rows = left = 0
+    groups: dict[int, tuple[pa.Table, int]] = {}
+    rows = size = left = 0
     for piece in pieces:
-        before = groups.get(piece.stream, piece.group)
-        if before is not piece.group:
-            left += before.nbytes
-        groups[piece.stream] = piece.group
+        group, width = groups.get(piece.stream, (None, 0))
+        if group is not piece.group:
+            left += group.nbytes if group is not None else 0
+            width = piece.group.nbytes // len(piece.group)
+            groups[piece.stream] = piece.group, width
         held.append(piece)
         rows += piece.count
-        if rows >= ROW_GROUP_ROWS or left >= PART_BYTES:
+        size += piece.count * width
+        if rows >= ROW_GROUP_ROWS or size >= PART_BYTES or left >= PART_BYTES:
             yield _copied(held, rows)
             held, groups = [], {}
-            rows = left = 0
+            rows = size = left = 0
     if held:
         yield _copied(held, rows)
 

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +18,9 @@ from lumi_pipeline.days import DAY_MICROS
 from lumi_pipeline.errors import ConcurrentRun, LandingError, ReplacedOutbox, RewoundOutbox
 from lumi_pipeline.events import MIN_MICROS, from_micros
 from lumi_pipeline.hashing import genesis_hash
-from lumi_pipeline.lake import ROW_GROUP_ROWS, Lake, in_parts
+from lumi_pipeline.lake import Lake, in_parts
 from lumi_pipeline.landings import (
+    LANDED_GROUP_ROWS,
     Cursor,
     LandedTenant,
     Landing,
@@ -37,9 +37,6 @@ from lumi_pipeline.overlapping import overlapped
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.tenantdays import DayTenants
 from transparency.errors import ObjectConflict
-
-_GROUP_ROWS: Final = ROW_GROUP_ROWS // 4
-"""Rows of a row group: merging holds one of every landing, so they are small. The files grow by a twentieth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +148,7 @@ def _keep(
             yield part
 
     def keep(part: tuple[int, pa.Table]) -> StoredFile:
-        return lake.put_parquet(f"{landed_prefix(number)}part-{part[0]:05d}", part[1], group_rows=_GROUP_ROWS)
+        return lake.put_parquet(f"{landed_prefix(number)}part-{part[0]:05d}", part[1], group_rows=LANDED_GROUP_ROWS)
 
     return tuple(overlapped(keep, verified())), days
 
