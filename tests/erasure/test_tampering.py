@@ -8,7 +8,7 @@ import pytest
 
 from lumi_pipeline.erasure.erasing import Eraser
 from lumi_pipeline.erasure.orders import Order, read_orders
-from lumi_pipeline.errors import LumiError
+from lumi_pipeline.errors import ErasureError, LumiError
 from lumi_pipeline.events import EVENT_SCHEMA, PAYLOAD_COLUMNS
 from lumi_pipeline.evidence.judging import judge_bundle
 from lumi_pipeline.evidence.period import Asked
@@ -20,9 +20,10 @@ from lumi_pipeline.records import StoredFile
 from lumi_pipeline.sealedday import load_sealed_day
 from lumi_pipeline.superseding import Replacement, Superseded, rewritten_prefix
 from lumi_pipeline.verdict import Status
-from tests.erasure.forgetting import forget, status
+from tests.erasure.forgetting import erikas, forget, status
 from tests.lake.judging import judge
 from tests.lake.world import World, at, day
+from transparency.errors import VerificationError
 
 Edit = Callable[[pa.Table], pa.Table]
 FIRST_DAY_RECORD = f"seals/day={day(0)}/superseded-000000.json"
@@ -151,3 +152,19 @@ def test_what_comes_back_is_told_and_erased_again(world: World) -> None:
     [again] = Eraser(world.pipeline()).again()
     assert again.parts["outbox"].events == 4
     assert status(world) is Status.VERIFIED
+
+
+def test_a_payload_that_was_hidden_before_it_was_landed_is_neither_sealed_nor_called_erased(world: World) -> None:
+    [hidden] = erikas(world, world.clock.now)
+    nulls = ", ".join(f"{column} = NULL" for column in PAYLOAD_COLUMNS)
+    change = f"UPDATE audit_outbox SET {nulls}, erased_at = recorded_at WHERE event_id = ?"  # noqa: S608 - constants
+    assert world.tamper(change, (hidden,)) == 1
+    assert world.pipeline().land().rows == 1
+    with pytest.raises(ErasureError, match="seq 8 is gone, and nothing ordered that"):
+        forget(world.pipeline())
+    assert {v.subject for v in judge(world) if v.status is Status.FAILED} == {"landings", "outbox"}
+    world.clock.now = at(4, "00:20:00")
+    with pytest.raises(
+        VerificationError, match=f"{day(3)} is not sealed: the payload of 1 event.*nothing ordered that"
+    ):
+        world.pipeline().run()
