@@ -385,7 +385,8 @@ def run(world: World, *arguments: str) -> int:
     """Run the command as a group would that registers it."""
     file = world.directory / "lumi.toml"
 
-    @click.group()
+    # A command keeps the help option that it had in the first group it ran in; this one is the application's.
+    @click.group(context_settings={"help_option_names": ["-h", "--help"]})
     @click.pass_context
     def app(ctx: click.Context) -> None:
         ctx.obj = Given(file)
