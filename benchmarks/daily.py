@@ -44,29 +44,19 @@ def measure(data: Dataset, runs: int) -> Row:
 def measure_growth(data: Dataset, runs: int) -> Row:
     """The same of ten times as many events as there are in another day of as many tenants."""
     tenth = data.like(events=max(1, data.events // 10))
-    with _served(data) as job, _served(tenth) as small:
-        compared = compare_commands(job.run, small.run, lambda *_: job.is_published() and small.is_published(), runs)
-    return _row(
-        "daily-growth",
-        "the whole daily job",
-        f"the same job with {tenth.events:,} events",
-        data,
-        compared,
-    )
+    return _compare_jobs("daily-growth", data, tenth, f"with {tenth.events:,} events", runs)
 
 
 def measure_one_tenant(data: Dataset, runs: int) -> Row:
     """The same of events that are all of one tenant."""
     many = data.like(tenants=TENANTS)
-    with _served(data) as job, _served(many) as usual:
+    return _compare_jobs("daily-one-tenant", data, many, f"with as many events of {TENANTS} tenants", runs)
+
+
+def _compare_jobs(name: str, data: Dataset, other: Dataset, how: str, runs: int) -> Row:
+    with _served(data) as job, _served(other) as usual:
         compared = compare_commands(job.run, usual.run, lambda *_: job.is_published() and usual.is_published(), runs)
-    return _row(
-        "daily-one-tenant",
-        "the whole daily job, all events being one tenant's",
-        f"the same job with as many events of {TENANTS} tenants",
-        data,
-        compared,
-    )
+    return _row(name, "the whole daily job", f"the same job {how}", data, compared)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ they say, and lie too far apart for Parquet to compress one by the other.
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import fields
 from hashlib import sha256
 from itertools import groupby, islice
 from pathlib import Path
@@ -18,24 +19,7 @@ from lumi_pipeline.outbox.sqlite import SqliteOutbox
 from lumi_pipeline.outbox.sqlite_chain import SqliteChains
 
 _BATCH: Final = 10_000
-_CLAIMED: Final = (
-    "tenant_id",
-    "event_id",
-    "occurred_at",
-    "action",
-    "entity_type",
-    "entity_id",
-    "outcome",
-    "actor_type",
-    "actor_id",
-    "auth_method",
-    "actor_name",
-    "ip",
-    "user_agent",
-    "request_id",
-    "before_state",
-    "after_state",
-)
+_CLAIMED: Final = tuple(field.name for field in fields(NewEvent))
 _PRAGMAS: Final = ("journal_mode = OFF", "synchronous = OFF", "cache_size = -1000000")
 
 
