@@ -10,18 +10,23 @@
 -- example: lumi investigate new-network --param score=2
 WITH counts AS (
     SELECT action FROM action_kinds() WHERE kind IN ('export', 'privilege', 'setting', 'decision')
-), places AS (
+), places AS MATERIALIZED (
     SELECT
         actor_type, actor_id, ip, user_agent, min(occurred_at) AS first_at, count(*) AS events,
         count(*) FILTER (WHERE outcome = 'failure' OR action IN (FROM counts)) AS counting
     FROM activity
     WHERE actor_type != 'system' AND ip IS NOT NULL AND ($tenant::VARCHAR IS NULL OR tenant_id = $tenant)
     GROUP BY ALL
+), networks AS (
+    -- Worked out once for each address, and joined by it: there are far fewer addresses than places or events.
+    SELECT ip, network(ip) AS origin FROM (SELECT DISTINCT ip FROM places)
+), programs AS (
+    SELECT user_agent, program(user_agent) AS origin
+    FROM (SELECT DISTINCT user_agent FROM places WHERE user_agent IS NOT NULL)
 ), origins AS MATERIALIZED (
-    -- Worked out once for every place, and joined by it below: there are far fewer places than events.
-    SELECT *, 'network' AS kind, network(ip) AS origin FROM places
+    SELECT places.*, 'network' AS kind, origin FROM places JOIN networks USING (ip)
     UNION ALL
-    SELECT *, 'program', program(user_agent) FROM places WHERE user_agent IS NOT NULL
+    SELECT places.*, 'program', origin FROM places JOIN programs USING (user_agent)
 ), per_origin AS (
     SELECT actor_type, actor_id, kind, origin, min(first_at) AS first_at, sum(events) AS events,
         sum(counting) AS counting
