@@ -47,7 +47,8 @@ def recompute_hashes(events: pa.Table) -> tuple[Digests, Digests]:
         return _one_by_one(events, PAYLOAD_FIELDS, PAYLOAD_TAG), _one_by_one(events, CORE_FIELDS, EVENT_TAG)
     kernels = engine(len(events))
     if kernels is not None:
-        return kernels.events(events, PAYLOAD_FIELDS, PAYLOAD_TAG), kernels.events(events, CORE_FIELDS, EVENT_TAG)
+        payload, integrity = kernels.events(events, (PAYLOAD_TAG, PAYLOAD_FIELDS), (EVENT_TAG, CORE_FIELDS))
+        return payload, integrity
     return _by_duckdb(events)
 
 

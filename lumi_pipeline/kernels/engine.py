@@ -81,21 +81,25 @@ class Engine:
         self.cells = csvcells
         self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="kernel")
 
-    def events(self, events: pa.Table, fields: tuple[str, ...], tag: bytes) -> "Digests":
-        """Return SHA-256(tag, netstrings of the fields) of every row, as an array of (rows, 32) bytes."""
-        out = np.empty((len(events), 32), np.uint8)
-        chosen = events.select(list(fields))
+    def events(self, events: pa.Table, *messages: tuple[bytes, tuple[str, ...]]) -> "Digests":
+        """Return SHA-256(tag, netstrings of the fields) of each of these messages, tag and fields, for every row.
+
+        An array of (messages, rows, 32) bytes.
+        """
+        out = np.empty((len(messages), len(events), 32), np.uint8)
+        chosen = events.select([name for _, fields in messages for name in fields])
+        shares = [(tag, len(fields)) for tag, fields in messages]
         jobs = []
         start = 0
         batches = chosen.to_batches()  # kept until all is done: kernels read their buffers
         for batch in batches:
             table = self._columns.column_table(batch)
-            target = out[start : start + len(batch)]
+            target = out[:, start : start + len(batch)]
             jobs += [(table, rows, target) for rows in _portions(len(batch))]
             start += len(batch)
 
         def run(job: "tuple[npt.NDArray[np.int64], range, Digests]") -> None:
-            self._kernels.hash_rows(job[0], tag, job[1], job[2], native=self.native)
+            self._kernels.hash_rows(job[0], shares, job[1], job[2], native=self.native)
 
         self.share(run, jobs)
         return out

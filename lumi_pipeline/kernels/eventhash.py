@@ -1,9 +1,11 @@
 """Payload and integrity hashes of many events (docs/formats.md section 1), straight from Arrow buffers.
 
-One pass over the rows, no Python object a row: the netstrings of an event are written into a scratch buffer one after
-the other, and hashed there. Kernels don't hold Python's lock, so threads share the rows.
+One pass over the rows, no Python object a row: the netstrings of an event's payload are written into a scratch buffer
+one after the other, and hashed there, then those of its other fields. Kernels don't hold Python's lock, so threads
+share the rows.
 """
 
+from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -33,10 +35,13 @@ _FIXED: Final = 128
 """Bytes that a netstring has at most besides the text in it; the tag, and the padding behind all, have no more."""
 
 Digests: TypeAlias = npt.NDArray[np.uint8]
-"""``(rows, 32)``: one SHA-256 digest a row."""
+"""``(rows, 32)``: one SHA-256 digest a row; ``(messages, rows, 32)`` where each row gives several."""
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Words: TypeAlias = npt.NDArray[np.uint32]
+
+Messages: TypeAlias = npt.NDArray[np.int64]
+"""``(messages, 3)``: the tag's address, its length, and the number of the column behind the message's last one."""
 
 
 @inlined
@@ -87,7 +92,7 @@ def _longest(columns: ColumnTable, first: int, after: int) -> int:
 @kernel
 def _hash_rows(
     columns: ColumnTable,
-    tag: Bytes,
+    messages: Messages,
     first: int,
     after: int,
     scratch: Bytes,
@@ -95,14 +100,16 @@ def _hash_rows(
     out: Digests,
     native: bool,
 ) -> None:
-    """Write SHA-256(tag, netstrings of all columns) of the rows from ``first`` on to the rows of ``out``."""
-    message = scratch.ctypes.data
-    copy(message, tag.ctypes.data, len(tag))
+    """Write SHA-256(tag, netstrings of its columns) of every message of the rows from ``first`` on to ``out``."""
+    begin = scratch.ctypes.data
     for row in range(first, after):
-        at = message + len(tag)
-        for number in range(len(columns)):
-            at = _write_netstring(at, columns, number, row)
-        digest(message, at - message, state, out.ctypes.data + 32 * row, native)
+        number = 0
+        for which in range(len(messages)):
+            at = write_text(begin, messages[which, 0], messages[which, 1])
+            while number < messages[which, 2]:
+                at = _write_netstring(at, columns, number, row)
+                number += 1
+            digest(begin, at - begin, state, out.ctypes.data + out.strides[0] * which + 32 * row, native)
 
 
 @kernel
@@ -124,14 +131,21 @@ def _hash_prefixed(
         digest(message, len(prefix) + width, state, out.ctypes.data + 32 * row, native)
 
 
-def hash_rows(columns: ColumnTable, tag: bytes, rows: range, out: Digests, *, native: bool) -> None:
-    """Write SHA-256(tag, netstrings of all columns) of these rows to the same rows of ``out``.
+def hash_rows(
+    columns: ColumnTable, messages: Sequence[tuple[bytes, int]], rows: range, out: Digests, *, native: bool
+) -> None:
+    """Write SHA-256(tag, netstrings of its columns) of every message of these rows to ``out[message, row]``.
 
-    ``out`` is C-contiguous. Kernels work with addresses, so what they work in belongs to their callers.
+    ``messages`` are tags, each with the number of columns of its own; the first message has the first columns. Along
+    its last two axes ``out`` is C-contiguous. Kernels work with addresses, so what they work in belongs to their
+    callers.
     """
     first, after = rows.start, rows.stop
-    scratch = np.empty(_longest(columns, first, after) + len(tag) + _FIXED * (len(columns) + 1), np.uint8)
-    _hash_rows(columns, _bytes(tag), first, after, scratch, np.empty(8, np.uint32), out, native)
+    tags = [_bytes(tag) for tag, _ in messages]  # kept until all is done
+    ends = np.cumsum([count for _, count in messages])
+    described = np.array([(t.ctypes.data, len(t), end) for t, end in zip(tags, ends, strict=True)], np.int64)
+    size = _longest(columns, first, after) + max(map(len, tags)) + _FIXED * (len(columns) + 1)
+    _hash_rows(columns, described, first, after, np.empty(size, np.uint8), np.empty(8, np.uint32), out, native)
 
 
 def hash_prefixed(prefix: bytes, values: Bytes, rows: range, out: Digests, *, native: bool) -> None:
