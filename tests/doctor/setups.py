@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import LiteralString
 from uuid import uuid4
@@ -15,6 +15,7 @@ import pytest
 from psycopg import sql
 
 from lumi_pipeline.config import Config, load_config
+from lumi_pipeline.days import last_complete_day
 from lumi_pipeline.doctor.checkup import checks_of, examine
 from lumi_pipeline.doctor.examination import Examination
 from lumi_pipeline.doctor.findings import Check, Finding, Result, Status
@@ -53,7 +54,7 @@ class Setup:
 
     def record(self, days_ago: int, count: int = 3) -> None:
         """Record events of two tenants on a day in the past, as the application does."""
-        start = datetime.combine(system_clock().date() - timedelta(days_ago), time(8), UTC)
+        start = datetime.combine(day_over(days_ago), time(8), UTC)
         events = [
             NewEvent(
                 tenant_id=f"tenant-{number % 2}",
@@ -81,6 +82,11 @@ class Setup:
         with psycopg.connect(self.owner_url, autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement)
+
+
+def day_over(ago: int) -> date:
+    """A day that is over and may be sealed: the last one for 1, which shortly after midnight is not yesterday."""
+    return last_complete_day(system_clock()) - timedelta(ago - 1)
 
 
 def on_files(directory: Path, root: str | None = None) -> Setup:

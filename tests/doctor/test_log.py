@@ -1,7 +1,7 @@
 """What the doctor finds about the log and the days on their way into it."""
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -9,14 +9,10 @@ from lumi_pipeline.doctor.findings import Status
 from lumi_pipeline.errors import ChainBroken
 from lumi_pipeline.recorder import system_clock
 from tests.databases import database, run
-from tests.doctor.setups import Setup, look
+from tests.doctor.setups import Setup, day_over, look
 from transparency.checkpoint import parse_signed_checkpoint, sign_checkpoint
 from transparency.keys import SigningKey
 from transparency.logview import LogView
-
-
-def days_ago(days: int) -> date:
-    return system_clock().date() - timedelta(days)
 
 
 def test_an_empty_log_is_no_problem(setup: Setup) -> None:
@@ -38,7 +34,7 @@ def test_an_altered_checkpoint_is_found(setup: Setup) -> None:
 
 def test_a_checkpoint_that_was_set_back_is_found(files: Setup) -> None:
     files.record(2)
-    files.pipeline.run(through=days_ago(2))
+    files.pipeline.run(through=day_over(2))
     store = files.pipeline.lake.store
     before = store.get("log/checkpoint")
     files.publish(1)
@@ -90,7 +86,7 @@ def test_a_day_that_is_sealed_and_not_published_is_found(files: Setup) -> None:
 
 def test_breaks_that_wait_for_somebody_are_found(files: Setup) -> None:
     files.record(3)
-    files.pipeline.run(through=days_ago(3))
+    files.pipeline.run(through=day_over(3))
     files.record(1)
     with database(files.owner, guarded=False) as connection:
         run(connection, "UPDATE audit_outbox SET actor_id = 'another' WHERE seq = (SELECT max(seq) FROM audit_outbox)")
@@ -99,7 +95,7 @@ def test_breaks_that_wait_for_somebody_are_found(files: Setup) -> None:
         files.pipeline.run()
     found = look(files, "days")
     assert found.status == Status.PROBLEM
-    assert found.detail == f"{days_ago(1)} is stopped by broken chains (report {stopped.value.report_sha256})"
+    assert found.detail == f"{day_over(1)} is stopped by broken chains (report {stopped.value.report_sha256})"
     assert "lumi acknowledge" in str(found.remedy)
 
 
