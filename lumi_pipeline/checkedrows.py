@@ -1,5 +1,8 @@
 """Committed event files opened in DuckDB, which sorts and joins them in bounded memory: checked first, then read.
 
+Long rows it can't sort: it moves some thousands at a time, whatever they take. It sorts the places where those lie, and
+they are read from there.
+
 DuckDB spills what does not fit into a temporary directory; of a lake that is not on a disk, another one holds the files
 as they were checked. A process that is killed leaves both to whoever cleans temporary directories.
 """
@@ -7,28 +10,43 @@ as they were checked. A process that is killed leaves both to whoever cleans tem
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lumi_pipeline.errors import LakeError
 from lumi_pipeline.events import EVENT_SCHEMA
 from lumi_pipeline.interrupting import interruptible
 from lumi_pipeline.lake import ROW_GROUP_ROWS, Lake, check_values, in_groups
 from lumi_pipeline.records import StoredFile
+from lumi_pipeline.rowgroups import row_groups
+from lumi_pipeline.stretches import Stretch, read_stretches
 
 _MEMORY_LIMIT: Final = "512MB"
+_LONG: Final = 4096
+"""Bytes of a row, on average of a row group, that are too many for being sorted."""
+
+_COLUMNS: Final = ", ".join(EVENT_SCHEMA.names)
+_NO_ROWS: Final = pa.schema([*EVENT_SCHEMA, ("file_number", pa.int64()), ("file_row_number", pa.int64())]).empty_table()
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedViews:
-    """A DuckDB with the views, and for each of them where its files lie, as they were checked."""
+    """A DuckDB with the views, the files of all of them, and where those lie, as they were checked.
+
+    Besides the columns of events, views have ``file_number``, the number of the file among ``files``, and
+    ``file_row_number``, the number of the row in that file.
+    """
 
     db: duckdb.DuckDBPyConnection
-    places: Mapping[str, Sequence[str]]
+    files: Sequence[StoredFile]
+    places: Mapping[StoredFile, str]
 
 
 @contextmanager
@@ -42,16 +60,19 @@ def checked_views(lake: Lake, views: Mapping[str, Sequence[StoredFile]]) -> Iter
         db = duckdb.connect(config={"memory_limit": _MEMORY_LIMIT, "temp_directory": spill})
         opened.callback(db.close)
         db.execute("SET TimeZone = 'UTC'")
-        places: dict[str, Sequence[str]] = {}
+        checked: list[StoredFile] = []
+        places: dict[StoredFile, str] = {}
         for name, files in views.items():
             paths = lake.fetch_events(files, Path(opened.enter_context(TemporaryDirectory(prefix="lumi-"))))
-            places[name] = paths
             with reading_rows():
                 if paths:
-                    db.from_parquet(paths, hive_partitioning=False).create_view(name)
+                    numbered = f"{_COLUMNS}, file_index + {len(checked)} AS file_number, file_row_number"
+                    db.from_parquet(paths, hive_partitioning=False).project(numbered).create_view(name)
                 else:
-                    db.register(name, EVENT_SCHEMA.empty_table())
-        yield CheckedViews(db, places)
+                    db.register(name, _NO_ROWS)
+            checked += files
+            places.update(zip(files, paths, strict=True))
+        yield CheckedViews(db, checked, places)
 
 
 @contextmanager
@@ -65,10 +86,32 @@ def reading_rows() -> Iterator[None]:
         raise LakeError(f"the landed events can't be read: {reason}") from None
 
 
-def sorted_events(db: duckdb.DuckDBPyConnection, query: str) -> Iterator[pa.Table]:
-    """Yield the rows of a query over such views by (tenant_id, seq), in tables of bounded size, every value checked."""
+def sorted_events(views: CheckedViews, query: str) -> Iterator[pa.Table]:
+    """Yield the rows of a query over such views by (tenant_id, seq), in tables of bounded size, every value checked.
+
+    ``query`` selects all columns of rows of the views.
+    """
+    if any(group.size > group.rows * _LONG for place in views.places.values() for group in row_groups(place)):
+        yield from read_stretches(_sorted_stretches(views, query), views.places)
+        return
     with reading_rows():
-        batches = db.sql(f"{query} ORDER BY tenant_id, seq").to_arrow_reader(ROW_GROUP_ROWS)
+        found = views.db.sql(f"SELECT {_COLUMNS} FROM ({query}) ORDER BY tenant_id, seq")  # noqa: S608 - constants
+        batches = found.to_arrow_reader(ROW_GROUP_ROWS)
         for table in in_groups(pa.Table.from_batches([batch]).cast(EVENT_SCHEMA) for batch in batches):
             check_values(table, "the lake")
             yield table
+
+
+def _sorted_stretches(views: CheckedViews, query: str) -> Iterator[Stretch]:
+    """Yield where the rows of a query lie, in order; rows that follow one another in a file as one."""
+    places = "tenant_id, file_number, file_row_number"
+    with reading_rows():
+        found = views.db.sql(f"SELECT {places} FROM ({query}) ORDER BY tenant_id, seq")  # noqa: S608 - constants
+        for batch in found.to_arrow_reader(ROW_GROUP_ROWS):
+            file, row = (batch.column(name).to_numpy() for name in ("file_number", "file_row_number"))
+            tenants = pc.dictionary_encode(batch.column("tenant_id"))
+            other = np.diff(tenants.indices.to_numpy()) != 0
+            begins = np.flatnonzero(other | (np.diff(file) != 0) | (np.diff(row) != 1)) + 1
+            for begin, end in pairwise([0, *begins.tolist(), len(batch)]):
+                number, first = int(file[begin]), int(row[begin])
+                yield Stretch(tenants[begin].as_py(), number, views.files[number], first, first + end - begin)

@@ -191,15 +191,14 @@ class Lake:
         prefix: str,
         table: pa.Table,
         encodings: Mapping[str, str] | None = None,
-        *,
-        group_rows: int = ROW_GROUP_ROWS,
+        groups: Sequence[int] | None = None,
     ) -> StoredFile:
         """Write ``table`` as ``<prefix>-<hash>.parquet`` (create-only, durable) and describe what was written.
 
         ``encodings`` are Parquet's for columns whose values are known to suit them; the others have a dictionary,
-        unless their values hardly repeat.
+        unless their values hardly repeat. ``groups`` are the numbers of rows of the row groups.
         """
-        file, data = describe_parquet(prefix, table, encodings, group_rows=group_rows)
+        file, data = describe_parquet(prefix, table, encodings, groups)
         # A crash after this line leaves a file that nothing lists: ignored by readers, removed by the next run.
         self.store.put_new(file.path, data)
         return file
@@ -250,23 +249,29 @@ def seal_prefix(day: date) -> str:
 
 
 def describe_parquet(
-    prefix: str, table: pa.Table, encodings: Mapping[str, str] | None = None, *, group_rows: int = ROW_GROUP_ROWS
+    prefix: str,
+    table: pa.Table,
+    encodings: Mapping[str, str] | None = None,
+    groups: Sequence[int] | None = None,
 ) -> tuple[StoredFile, bytes]:
     """Encode ``table`` as the file ``<prefix>-<hash>.parquet``; return its description and its bytes, unwritten.
 
-    Zstandard, statistics, row groups of at most ``group_rows`` rows, plain types.
+    Zstandard, statistics, plain types; row groups of so many rows, by default of ``ROW_GROUP_ROWS``.
     """
     sink = pa.BufferOutputStream()
     plain = DISTINCT_COLUMNS | set(encodings or ())
-    pq.write_table(
-        table,
+    with pq.ParquetWriter(
         sink,
+        table.schema,
         compression="zstd",
-        row_group_size=group_rows,
         write_page_index=True,
         use_dictionary=[name for name in table.column_names if name not in plain],  # type: ignore[arg-type]
         column_encoding=dict(encodings) if encodings else None,
-    )
+    ) as writer:
+        at = 0
+        for rows in (len(table),) if groups is None else groups:
+            writer.write_table(table.slice(at, rows), ROW_GROUP_ROWS)
+            at += rows
     data = sink.getvalue().to_pybytes()
     digest = hashlib.sha256(data).hexdigest()
     return StoredFile(f"{prefix}-{digest[:16]}.parquet", len(data), len(table), digest), data
@@ -292,7 +297,7 @@ def in_parts(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
     for table in tables:
         for batch in table.to_batches(max_chunksize=ROW_GROUP_ROWS):
             part = pa.Table.from_batches([batch])
-            more = int(_row_sizes(part).sum())
+            more = int(row_sizes(part).sum())
             if held and (rows + len(part) > PART_ROWS or size + more > PART_BYTES):
                 yield pa.concat_tables(held)
                 held, rows, size = [], 0, 0
@@ -314,7 +319,7 @@ def in_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     rows = size = 0
     for table in tables:
         held.append(table)
-        sizes.append(_row_sizes(table))
+        sizes.append(row_sizes(table))
         rows += len(table)
         size += int(sizes[-1].sum())
         while rows >= ROW_GROUP_ROWS or size >= PART_BYTES:
@@ -328,7 +333,7 @@ def in_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield pa.concat_tables(held).combine_chunks()
 
 
-def _row_sizes(table: pa.Table) -> npt.NDArray[np.int64]:
+def row_sizes(table: pa.Table) -> npt.NDArray[np.int64]:
     """How many bytes the values of each row take; what Arrow says depends on how its buffers came about."""
     fixed = 0
     sizes = np.zeros(len(table), np.int64)

@@ -28,6 +28,7 @@ UNION ALL
 SELECT landed.* FROM landed JOIN wanted USING (tenant_id)
 WHERE seq >= greatest(first_seq, sealed_next) AND seq < next_seq
 """
+_COLUMNS: Final = ", ".join(COLUMNS)
 _DIFFERS: Final = " OR ".join(f"l.{column} IS DISTINCT FROM s.{column}" for column in COLUMNS)
 _COMPARE: Final = f"""
 WITH l AS ({_ROWS}),
@@ -83,7 +84,8 @@ class LandedRows:
             }
         )
         with ExitStack() as opened:
-            self._db = opened.enter_context(checked_views(lake, {"sealed": sealed, "landed": landed})).db
+            self._views = opened.enter_context(checked_views(lake, {"sealed": sealed, "landed": landed}))
+            self._db = self._views.db
             self._db.register("wanted", wanted)
             self._opened = opened.pop_all()
 
@@ -97,14 +99,14 @@ class LandedRows:
 
     def tables(self) -> Iterator[pa.Table]:
         """Yield the rows sorted by (tenant_id, seq), in tables of bounded size and EVENT_SCHEMA."""
-        return sorted_events(self._db, _ROWS)
+        return sorted_events(self._views, _ROWS)
 
     def compare(self, stored: Iterable[pa.Table]) -> dict[str, Difference]:
         """Compare rows of a database, column by column, with those landed; rows out of the range don't count.
 
         A tenant that has rows on neither side is left out.
         """
-        self._db.execute("CREATE OR REPLACE TEMP TABLE stored AS SELECT * FROM landed LIMIT 0")
+        self._db.execute(f"CREATE OR REPLACE TEMP TABLE stored AS SELECT {_COLUMNS} FROM landed LIMIT 0")  # noqa: S608
         for table in stored:
             self._db.register("chunk", table)
             self._db.execute("INSERT INTO stored SELECT * FROM chunk")

@@ -35,6 +35,7 @@ from lumi_pipeline.landings import (
 from lumi_pipeline.outbox import Outbox, Snapshot
 from lumi_pipeline.overlapping import overlapped
 from lumi_pipeline.records import StoredFile
+from lumi_pipeline.rowgroups import grouped
 from lumi_pipeline.tenantdays import DayTenants
 from transparency.errors import ObjectConflict
 
@@ -148,7 +149,8 @@ def _keep(
             yield part
 
     def keep(part: tuple[int, pa.Table]) -> StoredFile:
-        return lake.put_parquet(f"{landed_prefix(number)}part-{part[0]:05d}", part[1], group_rows=LANDED_GROUP_ROWS)
+        table, groups = grouped(part[1], LANDED_GROUP_ROWS)
+        return lake.put_parquet(f"{landed_prefix(number)}part-{part[0]:05d}", table, groups=groups)
 
     return tuple(overlapped(keep, verified())), days
 

@@ -24,7 +24,7 @@ from transparency.encoding import excerpt
 
 LANDING_FORMAT: Final = "lumi/landing/v1"
 LANDED_GROUP_ROWS: Final = ROW_GROUP_ROWS // 4
-"""Rows of a row group: merging holds one of every landing, so they are small. The files grow by a twentieth."""
+"""Rows of a row group at most: merging holds one of every landing, so they are small. Files grow by a twentieth."""
 
 _FIELDS: Final = frozenset({"breaks", "files", "number", "previous", "system_id", "tenants"})
 _TENANTS_TYPES: Final[Mapping[str, pa.DataType]] = {

@@ -28,8 +28,10 @@ from lumi_pipeline.days import DAY_MICROS, day_end
 from lumi_pipeline.errors import LakeError
 from lumi_pipeline.events import MIN_MICROS, from_micros
 from lumi_pipeline.lake import Lake
-from lumi_pipeline.landedmerge import LandedMerge, Stretch, read_stretches
+from lumi_pipeline.landedmerge import LandedMerge
 from lumi_pipeline.landings import Cursor, LandedTenant, landed_breaks, landed_tenants, landings
+from lumi_pipeline.records import StoredFile
+from lumi_pipeline.stretches import Stretch, read_stretches
 
 _DOUBTS = frozenset({BreakKind.INTEGRITY, BreakKind.LINK})
 _DAY_OF = f"(epoch_us(recorded_at) - {MIN_MICROS}) // {DAY_MICROS} + {MIN_MICROS // DAY_MICROS}"
@@ -89,11 +91,10 @@ class Pending:
         self._spans: dict[str, list[_Span]] = {}
         with ExitStack() as opened:
             views = opened.enter_context(checked_views(lake, {"landed": files}))
-            self._db = views.db
-            self.places = dict(zip(files, views.places["landed"], strict=True))
+            self._views, self._db = views, views.db
             self._merge = LandedMerge.plan(
                 [
-                    (landing, shares, [self.places[file] for file in landing.event_files])
+                    (landing, shares, [views.places[file] for file in landing.event_files])
                     for landing, shares in zip(self._landings, landed, strict=True)
                 ]
             )
@@ -107,6 +108,11 @@ class Pending:
             for tenant_id, spans in self._spans.items()
             if any(left.last_seq >= right.first_seq for left, right in pairwise(spans))
         }
+
+    @property
+    def places(self) -> Mapping[StoredFile, str]:
+        """Where the files of all landings lie, as they were checked."""
+        return self._views.places
 
     def __enter__(self) -> Self:
         return self
@@ -153,7 +159,7 @@ class Pending:
             return
         self._db.register("wanted", _ranges_table(wanted))
         yield from sorted_events(
-            self._db,
+            self._views,
             "SELECT landed.* FROM landed JOIN wanted USING (tenant_id) WHERE seq >= first_seq AND seq < next_seq",
         )
         self._db.unregister("wanted")

@@ -21,10 +21,10 @@ from lumi_pipeline.days import day_end
 from lumi_pipeline.errors import LakeError
 from lumi_pipeline.events import to_micros
 from lumi_pipeline.lake import ROW_GROUP_ROWS, Lake, events_prefix, in_parts
-from lumi_pipeline.landedmerge import Stretch, read_stretches
 from lumi_pipeline.overlapping import overlapped
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.stores.roots import LakeAddress
+from lumi_pipeline.stretches import Stretch, read_stretches
 from transparency.merkle import CompactRange
 
 UNIT_ROWS: Final = 40 * ROW_GROUP_ROWS

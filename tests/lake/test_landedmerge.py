@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from lumi_pipeline.errors import LakeError
 from lumi_pipeline.events import EVENT_SCHEMA, to_micros
 from lumi_pipeline.lake import in_groups, in_parts
-from lumi_pipeline.landedmerge import LandedMerge, Stretch, read_stretches
+from lumi_pipeline.landedmerge import LandedMerge
 from lumi_pipeline.landings import (
+    LANDED_GROUP_ROWS,
     Cursor,
     LandedTenant,
     Landing,
@@ -28,6 +29,7 @@ from lumi_pipeline.landings import (
 )
 from lumi_pipeline.pending import Pending
 from lumi_pipeline.records import StoredFile
+from lumi_pipeline.stretches import Stretch, read_stretches
 from tests.lake.world import World, at, day
 
 TENANTS = ("acme", "acme.eu", "globex", "initech", "zoë")
@@ -75,7 +77,7 @@ class Landed:
 
     def put(self, prefix: str, table: pa.Table, group_rows: int) -> StoredFile:
         place = self.directory / f"{len(self.places)}.parquet"
-        with pq.ParquetWriter(place, EVENT_SCHEMA) as writer:
+        with pq.ParquetWriter(place, EVENT_SCHEMA, use_dictionary=False) as writer:
             writer.write_table(EVENT_SCHEMA.empty_table())  # a row group without rows
             writer.write_table(table, group_rows)
         file = StoredFile(f"{prefix}-0.parquet", 0, len(table), "")
@@ -140,7 +142,9 @@ def test_few_rows_among_many_of_others_are_not_merged(tmp_path: Path) -> None:
     days, tenants, own = 30, 100, 10_000
     shares = [share(f"t{number:03d}", 0, own) for number in range(tenants)]
     [(landing, _, places)] = landed.landings
-    files = [replace(file, rows=own * tenants // 2) for file in landing.files]  # which are not read
+    files = [replace(file, rows=own * tenants // 2) for file in landing.files]
+    for place in places:  # of which only the metadata is looked at
+        pq.write_table(pa.table({"nothing": pa.nulls(own * tenants // 2)}), place, row_group_size=LANDED_GROUP_ROWS)
     plan = LandedMerge.plan([(replace(landing, files=tuple(files)), shares, places)])
     assert plan is not None
     names = [tenant.tenant_id for tenant in shares]
@@ -205,6 +209,21 @@ def test_a_landing_that_lists_a_file_twice_is_not_merged(tmp_path: Path) -> None
     first = landing.files[0]
     shares = [share("acme", 0, 8)]
     assert LandedMerge.plan([(replace(landing, files=(first, first)), shares, [places[0]] * 2)]) is None
+
+
+def test_landings_that_take_much_memory_once_decoded_are_not_merged(tmp_path: Path) -> None:
+    landed, files = Landed(tmp_path), []
+    for number, size in enumerate((10, 2**20, 2**20)):
+        rows = events([("acme", seq) for seq in range(300 * number, 300 * number + 300)], "x" * size)
+        files.append(landed.put(f"{landed_prefix(number)}part-00000", rows, 300))
+    plans = []
+    for taken in (files[:1], files[:2], files):
+        landings = [
+            (Landing(n, "system", "", (file,), NOWHERE, None), [share("acme", 300 * n, 300)], [landed.places[file]])
+            for n, file in enumerate(taken)
+        ]
+        plans.append(LandedMerge.plan(landings))
+    assert [plan is not None for plan in plans] == [True, True, False]
 
 
 def test_a_file_with_other_rows_than_its_landing_says_is_named(tmp_path: Path) -> None:
