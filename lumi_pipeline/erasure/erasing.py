@@ -15,7 +15,7 @@ Until step 6 a verification says that an erasure is unfinished, which is neither
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -93,8 +93,9 @@ class Eraser:
         self.holds = Holds(pipeline.operator)
         # Another place that holds events is another part; each erases by itself, in this order. What is derived from
         # the lake comes after it, so that it is made anew from what is erased there.
+        self._outbox = OutboxPart(pipeline)
         self.parts: tuple[Part, ...] = (
-            OutboxPart(pipeline),
+            self._outbox,
             LakePart(pipeline),
             SiemPart(pipeline),
             FeedPart(pipeline),
@@ -131,7 +132,8 @@ class Eraser:
         for part in self.parts:
             part.look(selection.tenant_id, chosen.events)
         now = from_micros(to_micros(self._pipeline.clock()))
-        order = Order(number, uuid7(), selection.tenant_id, selection.selector, reason, now, chosen.events)
+        tenant_id, selector = selection.tenant_id, selection.selector
+        order = Order(number, uuid7(), tenant_id, selector, reason, now, chosen.events, chosen.gone)
         keep_order(self._pipeline.lake, order)
         self._give(order)
         parts, seconds = self._carry_out(order, progress)
@@ -166,11 +168,17 @@ class Eraser:
     def _choose(self, selection: Selection, *, except_held: bool) -> Chosen:
         selection.check(self._pipeline.config.operator_tenant)
         lake, days = self._pipeline.lake, self._pipeline.lake_days()
-        for found in under_way(lake, days, selection.tenant_id):
+        # What is gone is in no copy either. A seal that was refused because of it would be in the way for ever.
+        copies = () if selection.already_gone else under_way(lake, days, selection.tenant_id)
+        for found in copies:
             raise ErasureError(f"{found}, then erase; nothing was touched")
         orders = OrderedRows(known.order for known in read_orders(lake) if known.outcome is not Outcome.VOID)
         ordered = orders.of(selection.tenant_id)
-        chosen = choose(lake, EventFiles.of(lake, days), selection, self.holds.active(), ordered)
+
+        def marks(seqs: Sequence[int]) -> Mapping[int, int | None]:
+            return self._outbox.marks(selection.tenant_id, seqs)
+
+        chosen = choose(lake, EventFiles.of(lake, days), marks, selection, self.holds.active(), ordered)
         if chosen.held and not except_held:
             raise ErasureError(_refusal(chosen.held))
         return chosen
@@ -226,7 +234,8 @@ class Eraser:
             on_the_way: str | None = None
             if number:
                 begin_round(lake, order)
-                on_the_way = next(under_way(lake, self._pipeline.lake_days(), order.tenant_id), None)
+                if not order.is_done_already:
+                    on_the_way = next(under_way(lake, self._pipeline.lake_days(), order.tenant_id), None)
                 waiting = on_the_way or waiting
             found = 0
             for part in self.parts:
