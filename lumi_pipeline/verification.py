@@ -167,7 +167,8 @@ def verify_erasures(erasures: Erasures) -> Iterator[Verdict]:
 
 def _erasure_line(order: Order) -> str:
     """An erasure in words: an auditor asks what was blanked, by whose order, and why."""
-    gone = f" ({said_of_gone(order.gone)})" if any(order.gone.values()) else ""
+    found = said_of_gone(order.gone)
+    gone = f" (gone already when it was ordered: {found})" if found else ""
     return (
         f"  {order.number}: {len(order.events)} event(s) of tenant {order.tenant_id}, erased at "
         f"{format_timestamp(order.at)}{gone}, ordered by event {order.event_id}: {order.reason}"

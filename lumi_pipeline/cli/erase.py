@@ -59,8 +59,8 @@ def erase(
     of the operator's own tenant. What is under a legal hold, or under Object Lock, is refused before anything is
     touched. It can't be undone.
 
-    What somebody blanked without such an order is refused, too: restore it from a backup. Where there is none,
-    --already-gone puts on record that it is gone, and rows keep the time that they were marked with.
+    What somebody blanked without such an order is refused as well. With --already-gone it is put on record that neither
+    outbox nor lake has it any more; its rows keep the time that they were marked with.
     """
     from lumi_pipeline.erasure.erasing import Eraser
     from lumi_pipeline.erasure.planning import Selection
@@ -133,11 +133,10 @@ def _show(report: "EraseReport") -> None:
 
 
 def _show_gone(gone: "Gone") -> None:
-    if any(gone.values()):
-        from lumi_pipeline.erasure.orders import said_of_gone
+    from lumi_pipeline.erasure.orders import said_of_gone
 
-        said = said_of_gone(gone)
-        say(f"{said[0].upper()}{said[1:]}. Such rows keep the time that they were marked with.")
+    if said := said_of_gone(gone):
+        say(f"Gone already, without an order: {said}. Such rows keep the time that they were marked with.")
 
 
 def _show_resumed(reports: "Sequence[EraseReport]") -> None:
@@ -197,7 +196,9 @@ def _report_json(report: "EraseReport") -> dict[str, object]:
 
 
 def _gone_json(gone: "Gone") -> dict[str, object]:
-    return {place.value: len(marked) for place, marked in gone.items()}
+    from lumi_pipeline.erasure.orders import Place
+
+    return {place.value: len(gone.get(place, {})) for place in Place}
 
 
 def _parts_json(parts: "Mapping[str, Touched]") -> dict[str, object]:

@@ -123,9 +123,9 @@ class Erasures:
                 raise VerificationError(
                     "erased",
                     f"{where}: the payload of {len(unordered)} event(s) of tenant {tenant_id} is gone, marked as "
-                    f"erased, and nothing ordered that: {_named(unordered)}; restore it from a backup, or put on "
-                    "record that it is gone: 'lumi erase --event ID --reason TEXT', with --already-gone where neither "
-                    "outbox nor lake has it any more",
+                    f"erased, and nothing ordered that: {_named(unordered)}; restore it from a backup if the lake "
+                    f"still has it, or put on record that it is gone: 'lumi erase --tenant {tenant_id} --event ID "
+                    "--reason TEXT', with --already-gone where neither outbox nor lake has it",
                 )
 
     def check_carried_out(self, where: str, tenants: Mapping[str, TenantRows]) -> None:

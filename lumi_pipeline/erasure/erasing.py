@@ -35,6 +35,7 @@ from lumi_pipeline.erasure.orders import (
     begin_round,
     finish_order,
     keep_order,
+    lake_has_none,
     newest_order,
     read_orders,
     unfinished_order,
@@ -168,10 +169,6 @@ class Eraser:
     def _choose(self, selection: Selection, *, except_held: bool) -> Chosen:
         selection.check(self._pipeline.config.operator_tenant)
         lake, days = self._pipeline.lake, self._pipeline.lake_days()
-        # What is gone is in no copy either. A seal that was refused because of it would be in the way for ever.
-        copies = () if selection.already_gone else under_way(lake, days, selection.tenant_id)
-        for found in copies:
-            raise ErasureError(f"{found}, then erase; nothing was touched")
         orders = OrderedRows(known.order for known in read_orders(lake) if known.outcome is not Outcome.VOID)
         ordered = orders.of(selection.tenant_id)
 
@@ -179,6 +176,10 @@ class Eraser:
             return self._outbox.marks(selection.tenant_id, seqs)
 
         chosen = choose(lake, EventFiles.of(lake, days), marks, selection, self.holds.active(), ordered)
+        # A seal that is refused because of what is gone would be in the way for ever.
+        if not lake_has_none(chosen.events, chosen.gone):
+            for found in under_way(lake, days, selection.tenant_id):
+                raise ErasureError(f"{found}, then erase; nothing was touched")
         if chosen.held and not except_held:
             raise ErasureError(_refusal(chosen.held))
         return chosen
@@ -234,7 +235,7 @@ class Eraser:
             on_the_way: str | None = None
             if number:
                 begin_round(lake, order)
-                if not order.is_done_already:
+                if not lake_has_none(order.events, order.gone):
                     on_the_way = next(under_way(lake, self._pipeline.lake_days(), order.tenant_id), None)
                 waiting = on_the_way or waiting
             found = 0

@@ -15,7 +15,7 @@ too, who began while an erasure was under way, each round through the places beg
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -92,11 +92,6 @@ class Order:
     def key(self) -> str:
         """Where it is kept."""
         return order_key(self.number)
-
-    @property
-    def is_done_already(self) -> bool:
-        """Whether the lake has no payload of any of these events, so that no copy that is being made of it has one."""
-        return self.events.keys() <= self.gone.get(Place.LAKE, {}).keys()
 
     def encode(self) -> bytes:
         """The bytes of ``order.json``."""
@@ -231,10 +226,14 @@ def finish_order(lake: Lake, order: Order, outcome: Outcome) -> None:
     lake.store.put_new(_done_key(order.number), encode_sealed(DONE_FORMAT, fields))
 
 
+def lake_has_none(events: Collection[int], gone: Gone) -> bool:
+    """Whether the lake has no payload of any of these events, so that no copy that is being made of it has one."""
+    return set(events) <= gone.get(Place.LAKE, {}).keys()
+
+
 def said_of_gone(gone: Gone) -> str:
-    """What was gone already, in words; empty where nothing was."""
-    found = [f"{len(gone[place])} in the {place.value}" for place in Place if gone.get(place)]
-    return f"gone already when it was ordered: {', '.join(found)}" if found else ""
+    """How much was gone already, in words; empty where nothing was."""
+    return ", ".join(f"{len(gone[place])} in the {place.value}" for place in Place if gone.get(place))
 
 
 class OrderedRows:

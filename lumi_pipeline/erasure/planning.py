@@ -165,8 +165,8 @@ def _gone_or_not(
         more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
         raise ErasureError(
             f"the payload of tenant {selection.tenant_id} seq {gone[0].seq} is gone, and nothing ordered that; "
-            "'lumi verify --all' says more. Restore it from a backup, or put on record that it is gone with "
-            f"--already-gone (event {ids}{more}); nothing was touched"
+            "'lumi verify --all' says more. The lake was given it like that, so no backup brings it back there: put on "
+            f"record that it is gone, with --already-gone (event {ids}{more}). Nothing was touched"
         )
     if selection.already_gone and selection.event_ids and left:
         seq = min(left)
