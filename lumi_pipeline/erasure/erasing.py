@@ -45,7 +45,7 @@ from lumi_pipeline.erasure.planning import Chosen, Selection, choose
 from lumi_pipeline.erasure.reasons import check_reason
 from lumi_pipeline.erasure.siempart import SiemPart
 from lumi_pipeline.erasure.underway import under_way
-from lumi_pipeline.errors import ErasureError, LumiError, UnfinishedErasure
+from lumi_pipeline.errors import ErasureError, LakeError, LumiError, UnfinishedErasure
 from lumi_pipeline.events import from_micros, to_micros, uuid7
 from lumi_pipeline.landing import heads_ahead
 from lumi_pipeline.landings import read_cursors
@@ -175,11 +175,16 @@ class Eraser:
         def marks(seqs: Sequence[int]) -> Mapping[int, int | None]:
             return self._outbox.marks(selection.tenant_id, seqs)
 
-        chosen = choose(lake, EventFiles.of(lake, days), marks, selection, self.holds.active(), ordered)
-        # A seal that is refused because of what is gone would be in the way for ever.
-        if not lake_has_none(chosen.events, chosen.gone):
-            for found in under_way(lake, days, selection.tenant_id):
-                raise ErasureError(f"{found}, then erase; nothing was touched")
+        waiting = next(under_way(lake, days, selection.tenant_id), None)
+        try:
+            chosen = choose(lake, EventFiles.of(lake, days), marks, selection, self.holds.active(), ordered)
+        except LakeError as error:
+            if waiting:  # files may be missing because they are on their way
+                raise _must_wait(waiting) from error
+            raise
+        # A seal that is refused because of what is gone would be in the way for ever, and has no payload of it.
+        if waiting and not lake_has_none(chosen.events, chosen.gone):
+            raise _must_wait(waiting)
         if chosen.held and not except_held:
             raise ErasureError(_refusal(chosen.held))
         return chosen
@@ -263,6 +268,10 @@ class _Forbidden(Exception):
 
 class _Misgiven(Exception):
     """A hold forbade what was ordered, and it was ordered all the same."""
+
+
+def _must_wait(found: str) -> ErasureError:
+    return ErasureError(f"{found}, then erase; nothing was touched")
 
 
 def _refusal(held: Mapping[Hold, int]) -> str:
