@@ -29,7 +29,9 @@ SELECT landed.* FROM landed JOIN wanted USING (tenant_id)
 WHERE seq >= greatest(first_seq, sealed_next) AND seq < next_seq
 """
 _COLUMNS: Final = ", ".join(COLUMNS)
-_DIFFERS: Final = " OR ".join(f"l.{column} IS DISTINCT FROM s.{column}" for column in COLUMNS)
+# Two rows that are erased are the same, whenever that was: who ordered it, and when, is told by orders of erasure.
+_COMPARED: Final = tuple(column for column in COLUMNS if column != "erased_at")
+_DIFFERS: Final = " OR ".join(f"l.{column} IS DISTINCT FROM s.{column}" for column in _COMPARED)
 _COMPARE: Final = f"""
 WITH l AS ({_ROWS}),
 s AS (SELECT stored.* FROM stored JOIN wanted USING (tenant_id) WHERE seq >= first_seq AND seq < next_seq),

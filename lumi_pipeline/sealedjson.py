@@ -5,6 +5,7 @@ everything else it says: a flipped bit is found by whoever reads it. (Against a 
 """
 
 import hashlib
+from collections.abc import Mapping
 
 from lumi_pipeline.errors import RecordError
 from transparency.encoding import Json, canonical_json, parse_canonical_json
@@ -21,12 +22,19 @@ def encode_sealed(format_name: str, fields: dict[str, Json]) -> bytes:
 
 def parse_sealed(format_name: str, data: bytes, fields: frozenset[str], name: str) -> dict[str, Json]:
     """Read what :func:`encode_sealed` wrote; :class:`~lumi_pipeline.errors.RecordError` naming ``name`` otherwise."""
+    return parse_any_sealed({format_name: fields}, data, name)
+
+
+def parse_any_sealed(formats: Mapping[str, frozenset[str]], data: bytes, name: str) -> dict[str, Json]:
+    """The same for an object of one of several formats, each with its fields; ``format`` is among what it returns."""
     try:
         value = parse_canonical_json(data.removesuffix(b"\n"), _MAX_BYTES)
     except EncodingError as error:
         raise RecordError(f"{name} was altered: {error}") from None
-    if not isinstance(value, dict) or set(value) != fields | {"format", "digest"} or value["format"] != format_name:
-        raise RecordError(f"{name} was altered: it is not a {format_name} object")
+    form = value.get("format") if isinstance(value, dict) else None
+    fields = formats.get(form) if isinstance(form, str) else None
+    if not isinstance(value, dict) or fields is None or set(value) != fields | {"format", "digest"}:
+        raise RecordError(f"{name} was altered: it is not a {' or '.join(formats)} object")
     digest = value.pop("digest")
     if digest != _digest(value) or not data.endswith(b"\n"):
         raise RecordError(f"{name} was altered: its digest does not match its content")

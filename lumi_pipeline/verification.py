@@ -11,7 +11,7 @@ from lumi_pipeline.acknowledging import check_acknowledgements
 from lumi_pipeline.chain import Break, ChainEnd, ChainFold, ChainState
 from lumi_pipeline.days import day_range
 from lumi_pipeline.erasure.confirming import Erasures
-from lumi_pipeline.erasure.orders import Order, newest_order
+from lumi_pipeline.erasure.orders import Order, newest_order, said_of_gone
 from lumi_pipeline.errors import (
     LakeError,
     LandingError,
@@ -167,9 +167,11 @@ def verify_erasures(erasures: Erasures) -> Iterator[Verdict]:
 
 def _erasure_line(order: Order) -> str:
     """An erasure in words: an auditor asks what was blanked, by whose order, and why."""
+    found = said_of_gone(order.gone)
+    gone = f" (gone already when it was ordered: {found})" if found else ""
     return (
         f"  {order.number}: {len(order.events)} event(s) of tenant {order.tenant_id}, erased at "
-        f"{format_timestamp(order.at)}, ordered by event {order.event_id}: {order.reason}"
+        f"{format_timestamp(order.at)}{gone}, ordered by event {order.event_id}: {order.reason}"
     )
 
 

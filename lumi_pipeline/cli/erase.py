@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lumi_pipeline.erasure.erasing import ErasePlan, EraseReport
+    from lumi_pipeline.erasure.orders import Gone
     from lumi_pipeline.erasure.parts import Touched
     from lumi_pipeline.erasure.planning import Chosen
 
@@ -22,12 +23,17 @@ if TYPE_CHECKING:
         'lumi erase --tenant acme --actor u-17 --reason "request of 3 May, ticket PRIV-12" --dry-run',
         'lumi erase --tenant acme --actor u-17 --reason "request of 3 May, ticket PRIV-12"',
         "lumi erase --resume",
+        "lumi erase --tenant acme --event 019aa4f2-0000-7000-8000-000000000001 --already-gone"
+        ' --reason "blanked past us on 4 May, no backup has it, INC-7"',
     ),
 )
 @click.option("--tenant", "tenant_id", metavar="TENANT", help="Whose events.")
 @click.option("--actor", "actor_id", metavar="ID", help="All events by this actor.")
 @click.option("--event", "event_ids", metavar="ID", multiple=True, help="This event; repeatable.")
 @click.option("--reason", metavar="TEXT", help="Why, in words that an auditor can read; without personal data.")
+@click.option(
+    "--already-gone", is_flag=True, help="Only what neither outbox nor lake has any more, though nothing ordered that."
+)
 @click.option("--except-held", is_flag=True, help="Leave out what a legal hold covers, instead of refusing.")
 @click.option("--dry-run", is_flag=True, help="Say what would be touched and what is out of reach; change nothing.")
 @click.option("--resume", is_flag=True, help="Complete an interrupted erasure; erase again what came back since.")
@@ -41,6 +47,7 @@ def erase(
     actor_id: str | None,
     event_ids: tuple[str, ...],
     reason: str | None,
+    already_gone: bool,
     except_held: bool,
     dry_run: bool,
     resume: bool,
@@ -51,12 +58,15 @@ def erase(
     Columns and hashes that proofs are made of stay, so all that was proved stays proved. The erasure is first an event
     of the operator's own tenant. What is under a legal hold, or under Object Lock, is refused before anything is
     touched. It can't be undone.
+
+    What somebody blanked without such an order is refused as well. With --already-gone it is put on record that neither
+    outbox nor lake has it any more; its rows keep the time that they were marked with.
     """
     from lumi_pipeline.erasure.erasing import Eraser
     from lumi_pipeline.erasure.planning import Selection
 
     given: Given = ctx.obj
-    chosen = tenant_id or actor_id is not None or event_ids
+    chosen = tenant_id or actor_id is not None or event_ids or already_gone
     if resume and (chosen or dry_run):
         raise click.UsageError("--resume completes what was begun, and takes no other events", ctx)
     if not resume and (tenant_id is None or (actor_id is None) == (not event_ids)):
@@ -71,7 +81,7 @@ def erase(
         else:
             _show_resumed(reports)
         return
-    selection = Selection(tenant_id, actor_id, tuple(dict.fromkeys(event_ids)))
+    selection = Selection(tenant_id, actor_id, tuple(dict.fromkeys(event_ids)), already_gone)
     if dry_run:
         plan = eraser.plan(selection, except_held=except_held)
         if as_json:
@@ -101,6 +111,7 @@ def _progress(part: str) -> None:
 
 def _show_plan(plan: "ErasePlan") -> None:
     say(f"Would erase {_summary(plan.chosen)}.")
+    _show_gone(plan.chosen.gone)
     _show_parts(plan.parts, "would be rewritten")
     if plan.not_landed:
         landed = f"Not landed yet: {count(plan.not_landed, 'event')} of the tenant"
@@ -115,9 +126,17 @@ def _show(report: "EraseReport") -> None:
         return
     events = count(len(report.order.events), "event")
     say(f"Erased {events} of tenant {report.order.tenant_id}; ordered by event {report.order.event_id}.")
+    _show_gone(report.order.gone)
     _show_parts(report.parts, "rewritten", report.seconds)
     for hold, held in (report.chosen.held if report.chosen else {}).items():
         say(f"Left {count(held, 'event')} under {hold}.")
+
+
+def _show_gone(gone: "Gone") -> None:
+    from lumi_pipeline.erasure.orders import said_of_gone
+
+    if said := said_of_gone(gone):
+        say(f"Gone already, without an order: {said}. Such rows keep the time that they were marked with.")
 
 
 def _show_resumed(reports: "Sequence[EraseReport]") -> None:
@@ -150,6 +169,7 @@ def _chosen_json(chosen: "Chosen | None") -> dict[str, object]:
     if chosen is None:
         return {}
     return {
+        "already_gone": _gone_json(chosen.gone),
         "days": [str(day) for day in chosen.days],
         "erased_before": chosen.erased_before,
         "events": len(chosen.events),
@@ -163,6 +183,7 @@ def _report_json(report: "EraseReport") -> dict[str, object]:
         return {"erasure": None, **_chosen_json(report.chosen), "parts": {}}
     return {
         **_chosen_json(report.chosen),
+        "already_gone": _gone_json(order.gone),
         "erased_at": order.at.isoformat(),
         "erasure": order.number,
         "event_id": order.event_id,
@@ -172,6 +193,12 @@ def _report_json(report: "EraseReport") -> dict[str, object]:
         "seconds": {name: round(seconds, 3) for name, seconds in report.seconds.items()},
         "tenant": order.tenant_id,
     }
+
+
+def _gone_json(gone: "Gone") -> dict[str, object]:
+    from lumi_pipeline.erasure.orders import Place
+
+    return {place.value: len(gone.get(place, {})) for place in Place}
 
 
 def _parts_json(parts: "Mapping[str, Touched]") -> dict[str, object]:

@@ -5,7 +5,7 @@ and mark them as erased. What is accepted is therefore decided by the operator's
 anything to decide, and once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -117,13 +117,15 @@ class Erasures:
         ordered = OrderedRows(self.given() if concerned and self.known() else ())
         for tenant_id, rows in concerned.items():
             given = ordered.of(tenant_id)
-            unordered = [seq for seq, moment in rows.erased.items() if given.get(seq) != moment]
+            unordered = [seq for seq, moment in rows.erased.items() if moment not in given.get(seq, ())]
             if unordered:
                 self.check_unchanged()
                 raise VerificationError(
                     "erased",
                     f"{where}: the payload of {len(unordered)} event(s) of tenant {tenant_id} is gone, marked as "
-                    f"erased, and nothing ordered that: {_named(unordered)}; restore it from a backup",
+                    f"erased, and nothing ordered that: {_named(unordered)}; restore it from a backup if the lake "
+                    f"still has it, or put on record that it is gone: 'lumi erase --tenant {tenant_id} --event ID "
+                    "--reason TEXT', with --already-gone where neither outbox nor lake has it",
                 )
 
     def check_carried_out(self, where: str, tenants: Mapping[str, TenantRows]) -> None:
@@ -171,7 +173,7 @@ def confirm(known: list[KnownOrder], events: Sequence[OperatorEvent]) -> tuple[l
     return problems, given
 
 
-def _left(ordered: Mapping[int, int], rows: TenantRows) -> list[int]:
+def _left(ordered: Collection[int], rows: TenantRows) -> list[int]:
     """The ordered seqs that lie within what was read of a tenant, and are not erased there."""
     within = (seq for seq in ordered if rows.start.next_seq <= seq < rows.state.next_seq)
     return [seq for seq in within if seq not in rows.erased and not rows.was_pruned(seq)]

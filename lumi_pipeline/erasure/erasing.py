@@ -15,7 +15,7 @@ Until step 6 a verification says that an erasure is unfinished, which is neither
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -35,6 +35,7 @@ from lumi_pipeline.erasure.orders import (
     begin_round,
     finish_order,
     keep_order,
+    lake_has_none,
     newest_order,
     read_orders,
     unfinished_order,
@@ -44,7 +45,7 @@ from lumi_pipeline.erasure.planning import Chosen, Selection, choose
 from lumi_pipeline.erasure.reasons import check_reason
 from lumi_pipeline.erasure.siempart import SiemPart
 from lumi_pipeline.erasure.underway import under_way
-from lumi_pipeline.errors import ErasureError, LumiError, UnfinishedErasure
+from lumi_pipeline.errors import ErasureError, LakeError, LumiError, UnfinishedErasure
 from lumi_pipeline.events import from_micros, to_micros, uuid7
 from lumi_pipeline.landing import heads_ahead
 from lumi_pipeline.landings import read_cursors
@@ -93,8 +94,9 @@ class Eraser:
         self.holds = Holds(pipeline.operator)
         # Another place that holds events is another part; each erases by itself, in this order. What is derived from
         # the lake comes after it, so that it is made anew from what is erased there.
+        self._outbox = OutboxPart(pipeline)
         self.parts: tuple[Part, ...] = (
-            OutboxPart(pipeline),
+            self._outbox,
             LakePart(pipeline),
             SiemPart(pipeline),
             FeedPart(pipeline),
@@ -131,7 +133,8 @@ class Eraser:
         for part in self.parts:
             part.look(selection.tenant_id, chosen.events)
         now = from_micros(to_micros(self._pipeline.clock()))
-        order = Order(number, uuid7(), selection.tenant_id, selection.selector, reason, now, chosen.events)
+        tenant_id, selector = selection.tenant_id, selection.selector
+        order = Order(number, uuid7(), tenant_id, selector, reason, now, chosen.events, chosen.gone)
         keep_order(self._pipeline.lake, order)
         self._give(order)
         parts, seconds = self._carry_out(order, progress)
@@ -166,11 +169,22 @@ class Eraser:
     def _choose(self, selection: Selection, *, except_held: bool) -> Chosen:
         selection.check(self._pipeline.config.operator_tenant)
         lake, days = self._pipeline.lake, self._pipeline.lake_days()
-        for found in under_way(lake, days, selection.tenant_id):
-            raise ErasureError(f"{found}, then erase; nothing was touched")
         orders = OrderedRows(known.order for known in read_orders(lake) if known.outcome is not Outcome.VOID)
         ordered = orders.of(selection.tenant_id)
-        chosen = choose(lake, EventFiles.of(lake, days), selection, self.holds.active(), ordered)
+
+        def marks(seqs: Sequence[int]) -> Mapping[int, int | None]:
+            return self._outbox.marks(selection.tenant_id, seqs)
+
+        waiting = next(under_way(lake, days, selection.tenant_id), None)
+        try:
+            chosen = choose(lake, EventFiles.of(lake, days), marks, selection, self.holds.active(), ordered)
+        except LakeError as error:
+            if waiting:  # files may be missing because they are on their way
+                raise _must_wait(waiting) from error
+            raise
+        # A seal that is refused because of what is gone would be in the way for ever, and has no payload of it.
+        if waiting and not lake_has_none(chosen.events, chosen.gone):
+            raise _must_wait(waiting)
         if chosen.held and not except_held:
             raise ErasureError(_refusal(chosen.held))
         return chosen
@@ -226,7 +240,8 @@ class Eraser:
             on_the_way: str | None = None
             if number:
                 begin_round(lake, order)
-                on_the_way = next(under_way(lake, self._pipeline.lake_days(), order.tenant_id), None)
+                if not lake_has_none(order.events, order.gone):
+                    on_the_way = next(under_way(lake, self._pipeline.lake_days(), order.tenant_id), None)
                 waiting = on_the_way or waiting
             found = 0
             for part in self.parts:
@@ -253,6 +268,10 @@ class _Forbidden(Exception):
 
 class _Misgiven(Exception):
     """A hold forbade what was ordered, and it was ordered all the same."""
+
+
+def _must_wait(found: str) -> ErasureError:
+    return ErasureError(f"{found}, then erase; nothing was touched")
 
 
 def _refusal(held: Mapping[Hold, int]) -> str:

@@ -19,7 +19,7 @@ from lumi_pipeline.sealedday import current_files
 from lumi_pipeline.superseding import effective, landing_records, read_records
 
 _ROWS: Final = """
-SELECT filename, seq, event_id, actor_id, epoch_us(recorded_at) AS recorded_at, erased_at IS NOT NULL AS erased
+SELECT filename, seq, event_id, actor_id, epoch_us(recorded_at) AS recorded_at, epoch_us(erased_at) AS erased_at
 FROM read_parquet($files, filename = true, hive_partitioning = false)
 WHERE tenant_id = $tenant AND {}
 """
@@ -37,14 +37,14 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class FoundRow:
-    """A row as a file has it; ``recorded_at`` in microseconds since 1970."""
+    """A row as a file has it; times in microseconds since 1970, ``erased_at`` None where it is not marked as erased."""
 
     path: str
     seq: int
     event_id: str
     actor_id: str
     recorded_at: int
-    erased: bool
+    erased_at: int | None
 
 
 @dataclass(frozen=True, slots=True)

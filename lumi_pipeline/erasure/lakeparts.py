@@ -1,13 +1,13 @@
 """The outbox and the lake as parts of an erasure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 
 from lumi_pipeline.erasure.eventfiles import EventFiles
 from lumi_pipeline.erasure.orders import Order
 from lumi_pipeline.erasure.parts import Touched
 from lumi_pipeline.erasure.rewriting import remove_replaced, rewrite_lake
-from lumi_pipeline.outbox.erasing import RowsToErase, erase_rows, purge_older_copies, rewritten_size
+from lumi_pipeline.outbox.erasing import RowsToErase, erase_rows, marked_rows, purge_older_copies, rewritten_size
 from lumi_pipeline.pipeline import Pipeline
 
 
@@ -27,6 +27,12 @@ class OutboxPart:
             found = snapshot.find(list(events.values()))
         with closing(outbox.connect()) as connection, outbox.explained():
             return Touched(1, rewritten_size(connection), len(found)) if found else Touched()
+
+    def marks(self, tenant_id: str, seqs: Sequence[int]) -> dict[int, int | None]:
+        """When each of these rows was erased as a whole (µs), by seq; None where it was not. Lost rows are left out."""
+        outbox = self._pipeline.outbox
+        with closing(outbox.connect()) as connection, outbox.explained():
+            return marked_rows(connection, tenant_id, seqs)
 
     def erase(self, order: Order) -> Touched:
         """Null their payload, and leave no older copy in the database's files."""
@@ -52,7 +58,7 @@ class LakePart:
     def look(self, tenant_id: str, events: Mapping[int, str]) -> Touched:
         """Find the files that hold them."""
         files = self._files()
-        rows = [row for row in files.rows(tenant_id, list(events.values())) if not row.erased]
+        rows = [row for row in files.rows(tenant_id, list(events.values())) if row.erased_at is None]
         paths = {row.path for row in rows}
         return Touched(len(paths), sum(files.files[path][1].size for path in paths), len({row.seq for row in rows}))
 

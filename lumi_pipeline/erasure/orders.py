@@ -5,6 +5,9 @@ carries the order's SHA-256, so that nobody can add to it; ``erasures/<n>/done.j
 was interrupted, and running it again completes it. An order that a legal hold forbade before its event was recorded is
 closed as void, and covers nothing.
 
+Where a payload is gone already that nothing ordered to be erased, the order says so, and the mark that was found stays
+as it is: the rows keep telling what was done to them, and no other mark is accepted.
+
 Other runs copy rows from one place to another at the same time. They count the objects under ``erasures/`` before they
 read and before they commit (:func:`steps_taken`), and commit nothing if one was added. So that those are found out,
 too, who began while an erasure was under way, each round through the places begins with an object of its own,
@@ -12,28 +15,32 @@ too, who began while an erasure was under way, each round through the places beg
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 from lumi_pipeline.errors import ConcurrentRun, LakeError, RecordError
 from lumi_pipeline.events import to_micros
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.records import json_count, json_text
-from lumi_pipeline.sealedjson import encode_sealed, parse_sealed
+from lumi_pipeline.sealedjson import encode_sealed, parse_any_sealed, parse_sealed
 from transparency.encoding import Json, format_timestamp, parse_timestamp
 from transparency.errors import EncodingError, ObjectConflict
 
 ORDERS: Final = "erasures/"
 ORDER_FORMAT: Final = "lumi/erasure/v1"
+GONE_FORMAT: Final = "lumi/erasure/v2"
+"""An order of events some of which were gone already; the others keep the form that they always had."""
 DONE_FORMAT: Final = "lumi/erasure-done/v1"
 ROUND_FORMAT: Final = "lumi/erasure-round/v1"
 MAX_EVENTS: Final = 1_000_000
 """Events that one order names at most: all of them are in one object."""
 
 _FIELDS: Final = frozenset({"at", "event_id", "events", "number", "reason", "selector", "tenant"})
+_FORMATS: Final = {ORDER_FORMAT: _FIELDS, GONE_FORMAT: _FIELDS | {"gone"}}
 _DONE: Final = frozenset({"number", "order", "outcome"})
 _NAMED: Final = 100
 """Events that the audit event names one by one; of more of them the order's SHA-256 has to do."""
@@ -44,6 +51,17 @@ class Selector(StrEnum):
 
     ACTOR = "actor"
     EVENT = "event"
+
+
+class Place(StrEnum):
+    """Where the payload of an event may be gone before it is ordered to be."""
+
+    LAKE = "lake"
+    OUTBOX = "outbox"
+
+
+Gone: TypeAlias = Mapping[Place, Mapping[int, datetime]]
+"""By place, the events (by seq) whose payload was found gone there, and when it is said to have been erased."""
 
 
 class Outcome(StrEnum):
@@ -57,7 +75,8 @@ class Outcome(StrEnum):
 class Order:
     """An order: the events of one tenant, by seq, that are erased as of ``at``.
 
-    ``event_id`` is the operator's audit event that says so, fixed beforehand so that it is recorded once.
+    ``event_id`` is the operator's audit event that says so, fixed beforehand so that it is recorded once. ``gone`` is
+    what was gone already then, without an order.
     """
 
     number: int
@@ -67,6 +86,7 @@ class Order:
     reason: str
     at: datetime
     events: Mapping[int, str]
+    gone: Gone = field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -76,18 +96,22 @@ class Order:
     def encode(self) -> bytes:
         """The bytes of ``order.json``."""
         events: list[Json] = [[str(seq), event_id] for seq, event_id in sorted(self.events.items())]
-        return encode_sealed(
-            ORDER_FORMAT,
-            {
-                "at": format_timestamp(self.at),
-                "event_id": self.event_id,
-                "events": events,
-                "number": str(self.number),
-                "reason": self.reason,
-                "selector": self.selector.value,
-                "tenant": self.tenant_id,
-            },
-        )
+        fields: dict[str, Json] = {
+            "at": format_timestamp(self.at),
+            "event_id": self.event_id,
+            "events": events,
+            "number": str(self.number),
+            "reason": self.reason,
+            "selector": self.selector.value,
+            "tenant": self.tenant_id,
+        }
+        if not any(self.gone.values()):
+            return encode_sealed(ORDER_FORMAT, fields)
+        gone: dict[str, Json] = {
+            place.value: [[str(seq), format_timestamp(at)] for seq, at in sorted(self.gone.get(place, {}).items())]
+            for place in Place
+        }
+        return encode_sealed(GONE_FORMAT, {**fields, "gone": gone})
 
     @property
     def sha256(self) -> str:
@@ -97,7 +121,9 @@ class Order:
     def summary(self) -> dict[str, Json]:
         """What the operator's audit event says of it: nothing of what is erased, nor by whose wish."""
         ids: list[Json] = [event_id for _, event_id in sorted(self.events.items())]
+        gone: dict[str, Json] = {place.value: str(len(self.gone.get(place, {}))) for place in Place}
         return {
+            **({"already_gone": gone} if any(self.gone.values()) else {}),
             "erased_at": format_timestamp(self.at),
             "erasure": str(self.number),
             "event_ids": ids if len(ids) <= _NAMED else None,
@@ -111,7 +137,7 @@ class Order:
     @classmethod
     def parse(cls, data: bytes, key: str) -> "Order":
         """Read an order; :class:`~lumi_pipeline.errors.RecordError` naming ``key`` when it was altered."""
-        value = parse_sealed(ORDER_FORMAT, data, _FIELDS, key)
+        value = parse_any_sealed(_FORMATS, data, key)
         events = value["events"]
         try:
             if not isinstance(events, list):
@@ -124,10 +150,12 @@ class Order:
                 json_text(value["reason"]),
                 parse_timestamp(json_text(value["at"])),
                 dict(map(_event, events)),
+                _gone(value.get("gone", {})),
             )
         except (RecordError, EncodingError, ValueError) as error:
             raise RecordError(f"{key} was altered: {error}") from None
-        if order.key != key or order.encode() != data:
+        known = all(marked.keys() <= order.events.keys() for marked in order.gone.values())
+        if order.key != key or order.encode() != data or not known:
             raise RecordError(f"{key} was altered: it is not in the form of the order {order.number}")
         return order
 
@@ -198,15 +226,29 @@ def finish_order(lake: Lake, order: Order, outcome: Outcome) -> None:
     lake.store.put_new(_done_key(order.number), encode_sealed(DONE_FORMAT, fields))
 
 
+def lake_has_none(events: Collection[int], gone: Gone) -> bool:
+    """Whether the lake has no payload of any of these events, so that no copy that is being made of it has one."""
+    return set(events) <= gone.get(Place.LAKE, {}).keys()
+
+
+def said_of_gone(gone: Gone) -> str:
+    """How much was gone already, in words; empty where nothing was."""
+    return ", ".join(f"{len(gone[place])} in the {place.value}" for place in Place if gone.get(place))
+
+
 class OrderedRows:
-    """The rows that orders cover: tenant → seq → when they are erased (µs)."""
+    """The rows that orders cover: tenant → seq → the times (µs) that ``erased_at`` may have."""
 
     def __init__(self, orders: Iterable[Order]) -> None:
-        self.rows: dict[str, dict[int, int]] = {}
+        self.rows: dict[str, dict[int, AbstractSet[int]]] = {}
         for order in orders:
-            self.rows.setdefault(order.tenant_id, {}).update(dict.fromkeys(order.events, to_micros(order.at)))
+            rows = self.rows.setdefault(order.tenant_id, {})
+            rows.update(dict.fromkeys(order.events, frozenset({to_micros(order.at)})))
+            for marked in order.gone.values():
+                for seq, at in marked.items():
+                    rows[seq] = rows[seq] | {to_micros(at)}
 
-    def of(self, tenant_id: str) -> Mapping[int, int]:
+    def of(self, tenant_id: str) -> Mapping[int, AbstractSet[int]]:
         """The rows of one tenant."""
         return self.rows.get(tenant_id, {})
 
@@ -236,6 +278,17 @@ def _number(key: str) -> int:
     if not number.isdecimal():
         raise LakeError(f"{key} belongs to no erasure; move it away")
     return int(number)
+
+
+def _gone(value: Json) -> Gone:
+    if not isinstance(value, dict):
+        raise RecordError("what was gone is told by place")
+    found: dict[Place, dict[int, datetime]] = {}
+    for place, marked in value.items():
+        if not isinstance(marked, list):
+            raise RecordError(f"what was gone in the {place} is no list")
+        found[Place(place)] = {seq: parse_timestamp(at) for seq, at in map(_event, marked)}
+    return found
 
 
 def _event(value: Json) -> tuple[int, str]:

@@ -49,7 +49,7 @@ def rewrite_lake(lake: Lake, files: EventFiles, order: Order) -> Rewritten:
     """Erase the events of an order from every file that still holds their payload; return what was written."""
     holding: dict[Folder, set[str]] = defaultdict(set)
     for row in files.rows(order.tenant_id, list(order.events.values())):
-        if not row.erased:
+        if row.erased_at is None:
             holding[files.files[row.path][0]].add(row.path)
     done = Rewritten()
     for folder, paths in sorted(holding.items(), key=lambda item: item[0].records):

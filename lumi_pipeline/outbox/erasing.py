@@ -13,12 +13,13 @@ from typing import Final
 import psycopg
 
 from lumi_pipeline.errors import OutboxError
+from lumi_pipeline.events import MAX_MICROS, MIN_MICROS
 from lumi_pipeline.outbox import Connection
-from lumi_pipeline.outbox.postgresql_erasing import erase_in_postgresql
-from lumi_pipeline.outbox.sqlite_erasing import erase_in_sqlite, purge_sqlite
+from lumi_pipeline.outbox.postgresql_erasing import erase_in_postgresql, marked_in_postgresql
+from lumi_pipeline.outbox.sqlite_erasing import erase_in_sqlite, marked_in_sqlite, purge_sqlite
 
 _BATCH: Final = 10_000
-"""Rows erased in one transaction: recorders wait no longer than that takes."""
+"""Rows erased in one transaction, and looked up at once: recorders wait no longer than that takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,23 @@ def erase_rows(connection: Connection, rows: RowsToErase) -> int:
         else:
             raise OutboxError(f"no outbox is known on a {type(connection).__qualname__}")
     return erased
+
+
+def marked_rows(connection: Connection, tenant_id: str, seqs: Sequence[int]) -> dict[int, int | None]:
+    """When each of these rows was marked as erased (µs since 1970), by seq; rows that are not there are left out.
+
+    None where a row is not marked, has any of its payload left, or bears a time outside the calendar, which is none.
+    """
+    found: dict[int, int | None] = {}
+    for first in range(0, len(seqs), _BATCH):
+        part = seqs[first : first + _BATCH]
+        if isinstance(connection, sqlite3.Connection):
+            found |= marked_in_sqlite(connection, tenant_id, part)
+        elif isinstance(connection, psycopg.Connection):
+            found |= marked_in_postgresql(connection, tenant_id, part)
+        else:
+            raise OutboxError(f"no outbox is known on a {type(connection).__qualname__}")
+    return {seq: at if at is not None and MIN_MICROS <= at <= MAX_MICROS else None for seq, at in found.items()}
 
 
 def purge_older_copies(connection: Connection) -> None:

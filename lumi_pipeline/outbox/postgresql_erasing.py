@@ -9,8 +9,14 @@ from psycopg import errors
 from psycopg.rows import TupleRow
 
 from lumi_pipeline.errors import OutboxError, OutboxNotInitialised
+from lumi_pipeline.events import PAYLOAD_COLUMNS
 
 _ERASE: Final = "SELECT audit_erase(%s, %s::bigint[], %s, %s::uuid)"
+_MARKED: Final = (
+    f"SELECT seq, CASE WHEN num_nonnulls({', '.join(PAYLOAD_COLUMNS)}) = 0 AND isfinite(erased_at)"  # noqa: S608 - constants
+    " THEN (extract(epoch FROM erased_at) * 1000000)::bigint END"
+    " FROM audit_outbox WHERE tenant_id = %s AND seq = ANY (%s::bigint[])"
+)
 
 
 def erase_in_postgresql(
@@ -30,3 +36,10 @@ def erase_in_postgresql(
     finally:
         connection.rollback()
     return row[0] if row else 0
+
+
+def marked_in_postgresql(
+    connection: psycopg.Connection[TupleRow], tenant_id: str, seqs: Sequence[int]
+) -> dict[int, int | None]:
+    """When each of these rows was erased as a whole (µs), by seq; None where it was not."""
+    return dict(connection.execute(_MARKED, (tenant_id, list(seqs))).fetchall())

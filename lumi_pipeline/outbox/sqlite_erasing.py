@@ -21,6 +21,10 @@ _ERASE: Final = (
     f"UPDATE audit_outbox SET {_NULLED}, erased_at = ?1"  # noqa: S608 - constants
     " WHERE tenant_id = ?2 AND seq IN (SELECT value FROM json_each(?3)) AND erased_at IS NULL"
 )
+_MARKED: Final = (
+    f"SELECT seq, CASE WHEN coalesce({', '.join(PAYLOAD_COLUMNS)}) IS NULL THEN erased_at END"  # noqa: S608 - constants
+    " FROM audit_outbox WHERE tenant_id = ?1 AND seq IN (SELECT value FROM json_each(?2))"
+)
 
 
 def erase_in_sqlite(connection: sqlite3.Connection, tenant_id: str, seqs: Sequence[int], at: datetime) -> int:
@@ -42,6 +46,11 @@ def erase_in_sqlite(connection: sqlite3.Connection, tenant_id: str, seqs: Sequen
         if connection.in_transaction:
             connection.execute("ROLLBACK")
     return erased
+
+
+def marked_in_sqlite(connection: sqlite3.Connection, tenant_id: str, seqs: Sequence[int]) -> dict[int, int | None]:
+    """When each of these rows was erased as a whole (µs), by seq; None where it was not."""
+    return dict(connection.execute(_MARKED, (tenant_id, dumps(list(seqs)))).fetchall())
 
 
 def purge_sqlite(connection: sqlite3.Connection) -> None:

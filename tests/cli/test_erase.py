@@ -5,6 +5,7 @@ from contextlib import closing
 
 import pytest
 
+from lumi_pipeline.events import PAYLOAD_COLUMNS
 from lumi_pipeline.outbox.sqlite import SqliteOutbox
 from lumi_pipeline.recorder import AuditRecorder
 from tests.cli.system import Lumi, System
@@ -52,6 +53,32 @@ def test_what_a_dry_run_and_a_hold_can_not_see_is_said(published: System, lumi: 
     assert "Not landed yet: 1 event of the tenant" in plan.out
 
 
+def test_what_is_gone_already(published: System, lumi: Lumi) -> None:
+    with closing(SqliteOutbox.open(published.outbox).connect()) as connection:
+        [event] = AuditRecorder(connection).record_many([new_event("acme")])
+        connection.execute("DROP TRIGGER audit_outbox_no_update")
+        nulls = ", ".join(f"{column} = NULL" for column in PAYLOAD_COLUMNS)
+        blank = f"UPDATE audit_outbox SET {nulls}, erased_at = 7 WHERE event_id = ?"  # noqa: S608 - constants
+        connection.execute(blank, (event.event_id,))
+        connection.commit()
+    only = ("--event", event.event_id)
+    refused = lumi(*ERASE, *only)
+    assert (refused.code, f"with --already-gone (event {event.event_id})" in refused.err) == (1, True)
+    assert "lumi erase --tenant acme --event ID --reason TEXT', with --already-gone" in lumi("verify", "--all").out
+    there = lumi(*ERASE, "--event", published.event_ids[0], "--already-gone")
+    assert (there.code, "--already-gone is for what is gone everywhere" in there.err) == (1, True)
+
+    found = "Gone already, without an order: 1 in the lake, 1 in the outbox."
+    shown = lumi("erase", "--tenant", "acme", *only, "--already-gone", "--dry-run").out
+    assert (shown.startswith("Would erase 1 event, "), found in shown) == (True, True)
+    done = lumi(*ERASE, *only, "--already-gone", "--json")
+    assert (done.code, done.json["events"], done.json["already_gone"]) == (0, 1, {"lake": 1, "outbox": 1})
+    verified = lumi("verify", "--all")
+    assert "(gone already when it was ordered: 1 in the lake, 1 in the outbox), ordered by event" in verified.out
+    assert verified.code == 0
+    assert "There is nothing to erase; 1 event had been erased before." in lumi(*ERASE, *only, "--already-gone").out
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -59,6 +86,8 @@ def test_what_a_dry_run_and_a_hold_can_not_see_is_said(published: System, lumi: 
         (("erase", "--tenant", "acme"), "either --actor or --event"),
         (("erase", "--tenant", "acme", "--actor", "a", "--event", "b"), "either --actor or --event"),
         (("erase", "--resume", "--dry-run"), "--resume completes"),
+        (("erase", "--resume", "--already-gone"), "--resume completes"),
+        (("erase", "--tenant", "acme", "--already-gone"), "either --actor or --event"),
         (("erase", "--tenant", "acme", "--actor", "a"), "--reason says why"),
     ],
 )

@@ -23,6 +23,7 @@ from lumi_pipeline.doctor.writing import look_at_store
 from lumi_pipeline.erasure.erasing import Eraser
 from lumi_pipeline.erasure.holds import Holds
 from lumi_pipeline.erasure.orders import Order, Outcome, Selector, begin_round, finish_order
+from lumi_pipeline.erasure.orders import Place as ErasurePlace
 from lumi_pipeline.erasure.planning import Selection
 from lumi_pipeline.errors import ChainBroken, WitnessesMissing
 from lumi_pipeline.events import COLUMNS, CORE_COLUMNS, HASH_COLUMNS, NULLABLE_COLUMNS, PAYLOAD_COLUMNS
@@ -118,6 +119,7 @@ NEW = replace(FILE, path=f"{PART}-erased-000000-{'0' * 16}.parquet")
 
 JSON_FORMS = {
     "erasure": ORDER.encode(),
+    "erasure-gone": replace(ORDER, gone={ErasurePlace.LAKE: {1: MOMENT}, ErasurePlace.OUTBOX: {1: MOMENT}}).encode(),
     "erasure-round": written(lambda store: begin_round(Lake(store, str), ORDER)),
     "erasure-done": written(lambda store: finish_order(Lake(store, str), ORDER, Outcome.DONE)),
     "pruned": Pruned(DAY, 0, "<event>", 1, ("<tenant_id>",), (KEPT,), HASH, HASH.hex()).encode(),
