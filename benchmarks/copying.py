@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.landingpostgresql import SELECT
+from lumi_pipeline.cutting import PART_ROWS, ROW_GROUP_ROWS
 from lumi_pipeline.events import EVENT_SCHEMA
-from lumi_pipeline.lake import DISTINCT_COLUMNS, PART_ROWS, ROW_GROUP_ROWS
+from lumi_pipeline.lake import DISTINCT_COLUMNS
 
 ENCODING: Final[Any] = {
     "compression": "zstd",

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import lumi_pipeline
 from benchmarks.multiplying import multiply
 from lumi_pipeline.config import load_config
+from lumi_pipeline.cutting import ROW_GROUP_ROWS
 from lumi_pipeline.demo import make_demo
 from lumi_pipeline.demo.report import CONFIG_NAME, OUTBOX_NAME
 from lumi_pipeline.events import EVENT_SCHEMA
-from lumi_pipeline.lake import ROW_GROUP_ROWS
 from lumi_pipeline.pipeline import Pipeline
 
 DEMO_EVENTS = 200_000

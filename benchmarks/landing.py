@@ -12,8 +12,8 @@ from benchmarks.copying import ENCODING
 from benchmarks.dataset import Dataset, read_events
 from benchmarks.measuring import compare
 from benchmarks.row import Row
+from lumi_pipeline.cutting import ROW_GROUP_ROWS
 from lumi_pipeline.events import COLUMNS, EVENT_SCHEMA
-from lumi_pipeline.lake import ROW_GROUP_ROWS
 
 _FETCH_ROWS = 8192
 """Fewer or many more rows at once take longer."""

@@ -9,7 +9,7 @@ from benchmarks.dataset import Dataset
 from benchmarks.landing import same_rows
 from benchmarks.measuring import compare
 from benchmarks.row import Row
-from lumi_pipeline.lake import ROW_GROUP_ROWS
+from lumi_pipeline.cutting import ROW_GROUP_ROWS
 
 
 def measure(data: Dataset, runs: int) -> Row:

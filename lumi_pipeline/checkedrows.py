@@ -20,18 +20,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lumi_pipeline.cutting import ROW_GROUP_ROWS, in_groups
 from lumi_pipeline.errors import LakeError
 from lumi_pipeline.events import EVENT_SCHEMA
 from lumi_pipeline.interrupting import interruptible
-from lumi_pipeline.lake import ROW_GROUP_ROWS, Lake, check_values, in_groups
+from lumi_pipeline.lake import Lake, check_values
 from lumi_pipeline.records import StoredFile
-from lumi_pipeline.rowgroups import row_groups
+from lumi_pipeline.rowgroups import long_rows
 from lumi_pipeline.stretches import Stretch, read_stretches
 
 _MEMORY_LIMIT: Final = "512MB"
-_LONG: Final = 4096
-"""Bytes of a row, on average of a row group, that are too many for being sorted."""
-
 _COLUMNS: Final = ", ".join(EVENT_SCHEMA.names)
 _NO_ROWS: Final = pa.schema([*EVENT_SCHEMA, ("file_number", pa.int64()), ("file_row_number", pa.int64())]).empty_table()
 
@@ -91,7 +89,7 @@ def sorted_events(views: CheckedViews, query: str) -> Iterator[pa.Table]:
 
     ``query`` selects all columns of rows of the views.
     """
-    if any(group.size > group.rows * _LONG for place in views.places.values() for group in row_groups(place)):
+    if long_rows(views.places.values()):
         yield from read_stretches(_sorted_stretches(views, query), views.places)
         return
     with reading_rows():

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar, cast
 
 import duckdb
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from lumi_pipeline.cutting import LARGE_GROUPS, GroupSize, cut_groups
 from lumi_pipeline.errors import LakeError
 from lumi_pipeline.events import EVENT_SCHEMA, HASH_COLUMNS, MAX_MICROS, MIN_MICROS, NULLABLE_COLUMNS
 from lumi_pipeline.records import StoredFile
@@ -32,11 +31,6 @@ from transparency.store import ObjectStore
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem  # type: ignore[import-untyped]
 
-PART_ROWS: Final = 250_000
-PART_BYTES: Final = 128 * 2**20
-ROW_GROUP_ROWS: Final = 64 * 1024
-"""Small enough that a reader who wants one tenant skips most of a part, large enough to compress well."""
-
 DISTINCT_COLUMNS: Final = frozenset(
     {"event_id", "occurred_at", "payload_salt", "recorded_at", "request_id", "seq", *HASH_COLUMNS}
 )
@@ -44,6 +38,9 @@ DISTINCT_COLUMNS: Final = frozenset(
 
 REWRITTEN: Final = "-erased-"
 """In the names of files that an erasure wrote, followed by its number; only that erasure ever removes them again."""
+
+GROUP_BYTES: Final = b"lumi.group_bytes"
+"""In a file's metadata: what each of its row groups takes once it is decoded, in bytes, with spaces between."""
 
 EVENTS_PREFIX: Final = "events/"
 """Where the events of sealed days lie, a folder a day."""
@@ -161,15 +158,12 @@ class Lake:
         parquet = self.open_events(file)
         rows = range(parquet.metadata.num_rows) if rows is None else rows
         at, groups = _groups_with(parquet, rows)
-        batches = parquet.iter_batches(ROW_GROUP_ROWS, row_groups=groups, use_threads=threads)
-        while True:
+        for group in groups:
             with reading(file.path):
-                batch = next(batches, None)
-                if batch is None:
-                    return
+                decoded = parquet.read_row_group(group, use_threads=threads)
                 first = max(rows.start - at, 0)
-                table = pa.Table.from_batches([batch.slice(first, max(rows.stop - at - first, 0))])
-                at += len(batch)
+                table = decoded.slice(first, max(rows.stop - at - first, 0))
+                at += len(decoded)
                 check_values(table, file.path)
             if len(table):
                 yield table
@@ -191,14 +185,15 @@ class Lake:
         prefix: str,
         table: pa.Table,
         encodings: Mapping[str, str] | None = None,
-        groups: Sequence[int] | None = None,
+        *,
+        limit: GroupSize = LARGE_GROUPS,
     ) -> StoredFile:
         """Write ``table`` as ``<prefix>-<hash>.parquet`` (create-only, durable) and describe what was written.
 
         ``encodings`` are Parquet's for columns whose values are known to suit them; the others have a dictionary,
-        unless their values hardly repeat. ``groups`` are the numbers of rows of the row groups.
+        unless their values hardly repeat. ``limit`` is for row groups.
         """
-        file, data = describe_parquet(prefix, table, encodings, groups)
+        file, data = describe_parquet(prefix, table, encodings, limit=limit)
         # A crash after this line leaves a file that nothing lists: ignored by readers, removed by the next run.
         self.store.put_new(file.path, data)
         return file
@@ -252,26 +247,29 @@ def describe_parquet(
     prefix: str,
     table: pa.Table,
     encodings: Mapping[str, str] | None = None,
-    groups: Sequence[int] | None = None,
+    *,
+    limit: GroupSize = LARGE_GROUPS,
 ) -> tuple[StoredFile, bytes]:
     """Encode ``table`` as the file ``<prefix>-<hash>.parquet``; return its description and its bytes, unwritten.
 
-    Zstandard, statistics, plain types; row groups of so many rows, by default of ``ROW_GROUP_ROWS``.
+    Zstandard, statistics, plain types; row groups within ``limit``, whose sizes are told in the file's metadata.
     """
     sink = pa.BufferOutputStream()
     plain = DISTINCT_COLUMNS | set(encodings or ())
+    groups = cut_groups(table, limit)
+    sizes = " ".join(str(group.size) for group in groups)
     with pq.ParquetWriter(
         sink,
-        table.schema,
+        table.schema.with_metadata({**(table.schema.metadata or {}), GROUP_BYTES: sizes.encode()}),
         compression="zstd",
         write_page_index=True,
         use_dictionary=[name for name in table.column_names if name not in plain],  # type: ignore[arg-type]
         column_encoding=dict(encodings) if encodings else None,
     ) as writer:
         at = 0
-        for rows in (len(table),) if groups is None else groups:
-            writer.write_table(table.slice(at, rows), ROW_GROUP_ROWS)
-            at += rows
+        for group in groups:
+            writer.write_table(table.slice(at, group.rows), group.rows)
+            at += group.rows
     data = sink.getvalue().to_pybytes()
     digest = hashlib.sha256(data).hexdigest()
     return StoredFile(f"{prefix}-{digest[:16]}.parquet", len(data), len(table), digest), data
@@ -288,61 +286,6 @@ def reading(name: str) -> Iterator[None]:
     except (pa.ArrowException, OSError, UnicodeDecodeError, OverflowError) as error:
         reason = str(error).partition("\n")[0]
         raise LakeError(f"{name} is not a readable Parquet file: {reason}") from None
-
-
-def in_parts(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Regroup a stream of tables into parts of at most ``PART_ROWS`` rows and about ``PART_BYTES`` bytes."""
-    held: list[pa.Table] = []
-    rows = size = 0
-    for table in tables:
-        for batch in table.to_batches(max_chunksize=ROW_GROUP_ROWS):
-            part = pa.Table.from_batches([batch])
-            more = int(row_sizes(part).sum())
-            if held and (rows + len(part) > PART_ROWS or size + more > PART_BYTES):
-                yield pa.concat_tables(held)
-                held, rows, size = [], 0, 0
-            held.append(part)
-            rows += len(part)
-            size += more
-    if held:
-        yield pa.concat_tables(held)
-
-
-def in_groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Regroup a stream of tables into tables of ``ROW_GROUP_ROWS`` rows, each column in one chunk.
-
-    The last one may have fewer rows, and so has one that takes ``PART_BYTES`` with fewer. It is the rows alone that say
-    where a table ends, so what is written does not depend on where they came from.
-    """
-    held: list[pa.Table] = []
-    sizes: list[npt.NDArray[np.int64]] = []
-    rows = size = 0
-    for table in tables:
-        held.append(table)
-        sizes.append(row_sizes(table))
-        rows += len(table)
-        size += int(sizes[-1].sum())
-        while rows >= ROW_GROUP_ROWS or size >= PART_BYTES:
-            joined, each = pa.concat_tables(held), np.concatenate(sizes)
-            full = int(np.searchsorted(np.cumsum(each), PART_BYTES)) + 1
-            count = min(full, ROW_GROUP_ROWS)
-            yield joined.slice(0, count).combine_chunks()
-            held, sizes = [joined.slice(count)], [each[count:]]
-            rows, size = rows - count, int(sizes[0].sum())
-    if rows:
-        yield pa.concat_tables(held).combine_chunks()
-
-
-def row_sizes(table: pa.Table) -> npt.NDArray[np.int64]:
-    """How many bytes the values of each row take; what Arrow says depends on how its buffers came about."""
-    fixed = 0
-    sizes = np.zeros(len(table), np.int64)
-    for column in table.columns:
-        if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
-            sizes += pc.fill_null(pc.binary_length(column), 0).to_numpy()
-        else:
-            fixed += column.type.bit_width // 8
-    return sizes + fixed
 
 
 def check_values(table: pa.Table, name: str) -> None:

@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Final, Self
 
-from lumi_pipeline.lake import ROW_GROUP_ROWS
+from lumi_pipeline.cutting import ROW_GROUP_ROWS, SMALL_GROUPS, GroupSize
 from lumi_pipeline.landings import LandedTenant, Landing
 from lumi_pipeline.records import StoredFile
-from lumi_pipeline.rowgroups import GROUP_BYTES, RowGroup, row_groups
+from lumi_pipeline.rowgroups import row_groups
 from lumi_pipeline.stretches import MAX_READERS, Stretch
 
-_HELD_BYTES: Final = MAX_READERS * GROUP_BYTES
+_HELD_BYTES: Final = MAX_READERS * SMALL_GROUPS.size
 """What the row groups may take that are held at a time: one of each landing."""
 
 _SPARSE: Final = 4
@@ -74,7 +74,7 @@ class _IntactLanding:
     """One landing: in which of its rows each tenant begins, and at which row each file ends, and each row group."""
 
     def __init__(
-        self, files: Sequence[StoredFile], groups: Sequence[Sequence[RowGroup]], tenants: Sequence[LandedTenant]
+        self, files: Sequence[StoredFile], groups: Sequence[Sequence[GroupSize]], tenants: Sequence[LandedTenant]
     ) -> None:
         self.largest_group = max((group.size for of_file in groups for group in of_file), default=0)
         self._groups = {

@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 
 from lumi_pipeline.chain import Break, BreakKind, ChainEnd, ChainFold, ChainState
+from lumi_pipeline.cutting import SMALL_GROUPS, in_parts
 from lumi_pipeline.days import DAY_MICROS
 from lumi_pipeline.errors import ConcurrentRun, LandingError, ReplacedOutbox, RewoundOutbox
 from lumi_pipeline.events import MIN_MICROS, from_micros
 from lumi_pipeline.hashing import genesis_hash
-from lumi_pipeline.lake import Lake, in_parts
+from lumi_pipeline.lake import Lake
 from lumi_pipeline.landings import (
-    LANDED_GROUP_ROWS,
     Cursor,
     LandedTenant,
     Landing,
@@ -35,7 +35,6 @@ from lumi_pipeline.landings import (
 from lumi_pipeline.outbox import Outbox, Snapshot
 from lumi_pipeline.overlapping import overlapped
 from lumi_pipeline.records import StoredFile
-from lumi_pipeline.rowgroups import grouped
 from lumi_pipeline.tenantdays import DayTenants
 from transparency.errors import ObjectConflict
 
@@ -149,8 +148,7 @@ def _keep(
             yield part
 
     def keep(part: tuple[int, pa.Table]) -> StoredFile:
-        table, groups = grouped(part[1], LANDED_GROUP_ROWS)
-        return lake.put_parquet(f"{landed_prefix(number)}part-{part[0]:05d}", table, groups=groups)
+        return lake.put_parquet(f"{landed_prefix(number)}part-{part[0]:05d}", part[1], limit=SMALL_GROUPS)
 
     return tuple(overlapped(keep, verified())), days
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from lumi_pipeline.chain import Break, BreakKind
 from lumi_pipeline.days import day_end
 from lumi_pipeline.errors import LandingError, RecordError
-from lumi_pipeline.lake import ROW_GROUP_ROWS, Lake
+from lumi_pipeline.lake import Lake
 from lumi_pipeline.records import StoredFile, json_text
 from lumi_pipeline.sealedjson import encode_sealed, parse_sealed
 from lumi_pipeline.superseding import Superseded, effective, rewritten_landings
@@ -23,8 +23,6 @@ from lumi_pipeline.tenantdays import DayTenants
 from transparency.encoding import excerpt
 
 LANDING_FORMAT: Final = "lumi/landing/v1"
-LANDED_GROUP_ROWS: Final = ROW_GROUP_ROWS // 4
-"""Rows of a row group at most: merging holds one of every landing, so they are small. Files grow by a twentieth."""
 
 _FIELDS: Final = frozenset({"breaks", "files", "number", "previous", "system_id", "tenants"})
 _TENANTS_TYPES: Final[Mapping[str, pa.DataType]] = {

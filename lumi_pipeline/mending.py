@@ -14,9 +14,10 @@ from typing import Final
 import pyarrow as pa
 
 from lumi_pipeline.chain import Gap
+from lumi_pipeline.cutting import in_parts
 from lumi_pipeline.errors import EventRejected, ForkedOutbox, OutboxError
 from lumi_pipeline.events import SALT_SIZE, Event, NewEvent, from_micros, to_micros
-from lumi_pipeline.lake import Lake, in_parts
+from lumi_pipeline.lake import Lake
 from lumi_pipeline.landings import Cursor
 from lumi_pipeline.outbox.head import ChainHead, next_event
 from lumi_pipeline.outbox.repair import ChainRepair, Repairs

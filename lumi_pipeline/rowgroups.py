@@ -1,52 +1,32 @@
-"""Row groups of bounded size, and what each of them takes once it is decoded, which Parquet does not tell.
+"""What the row groups of a file take once they are decoded, which Parquet does not tell.
 
 Where values repeat, a dictionary holds them once: a thousand rows with the same state of a megabyte are a megabyte of
-the file, and a gigabyte in memory. Whoever holds row groups of many files at a time has to know before.
+the file, and a gigabyte in memory. So a file says it among its metadata.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Final
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lumi_pipeline.lake import reading, row_sizes
+from lumi_pipeline.cutting import GroupSize
+from lumi_pipeline.lake import GROUP_BYTES, reading
 
-GROUP_BYTES: Final = 8 * 2**20
-"""What a row group takes at most, unless it is a single row."""
-
-_KEY: Final = b"lumi.group_bytes"
-
-
-@dataclass(frozen=True, slots=True)
-class RowGroup:
-    """How many rows a row group has, and how many bytes they take, decoded."""
-
-    rows: int
-    size: int
+_LONG: Final = 4096
+"""Bytes of a row, on average of a row group, from which on rows are long."""
 
 
-def grouped(table: pa.Table, max_rows: int) -> tuple[pa.Table, Sequence[int]]:
-    """Cut a table into row groups; return it with their sizes among its metadata, and how many rows each has."""
-    reached = np.concatenate([[0], np.cumsum(row_sizes(table))])
-    ends = [0]
-    while ends[-1] < len(table):
-        begin = ends[-1]
-        full = int(np.searchsorted(reached, reached[begin] + GROUP_BYTES, side="right")) - 1
-        ends.append(min(max(full, begin + 1), begin + max_rows, len(table)))
-    sizes = " ".join(map(str, np.diff(reached[ends])))
-    kept = table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: sizes.encode()})
-    return kept, np.diff(ends).tolist()
+def long_rows(places: Iterable[str]) -> bool:
+    """Whether rows of these files are too long for DuckDB to sort: it moves 2,048 at a time, whatever they take."""
+    return any(group.size > group.rows * _LONG for place in places for group in row_groups(place))
 
 
-def row_groups(place: str) -> list[RowGroup]:
+def row_groups(place: str) -> list[GroupSize]:
     """What the file at ``place`` says of its row groups; if nothing, what they take undecoded stands for it."""
     with reading(place):
         metadata = pq.read_metadata(place)
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    said = (metadata.metadata or {}).get(_KEY, b"").split()
+    said = (metadata.metadata or {}).get(GROUP_BYTES, b"").split()
     if len(said) != len(groups) or not all(size.isdigit() for size in said):
-        return [RowGroup(group.num_rows, group.total_byte_size) for group in groups]
-    return [RowGroup(group.num_rows, int(size)) for group, size in zip(groups, said, strict=True)]
+        return [GroupSize(group.num_rows, group.total_byte_size) for group in groups]
+    return [GroupSize(group.num_rows, int(size)) for group, size in zip(groups, said, strict=True)]

@@ -17,10 +17,11 @@ import pyarrow as pa
 
 from lumi_pipeline.chain import ChainFold, ChainState, TenantRows
 from lumi_pipeline.compute import Compute
+from lumi_pipeline.cutting import ROW_GROUP_ROWS, in_parts
 from lumi_pipeline.days import day_end
 from lumi_pipeline.errors import LakeError
 from lumi_pipeline.events import to_micros
-from lumi_pipeline.lake import ROW_GROUP_ROWS, Lake, events_prefix, in_parts
+from lumi_pipeline.lake import Lake, events_prefix
 from lumi_pipeline.overlapping import overlapped
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.stores.roots import LakeAddress

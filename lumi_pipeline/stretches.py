@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lumi_pipeline.cutting import PART_BYTES, ROW_GROUP_ROWS, in_groups
 from lumi_pipeline.errors import LakeError
 from lumi_pipeline.events import EVENT_SCHEMA
-from lumi_pipeline.lake import PART_BYTES, ROW_GROUP_ROWS, check_columns, check_values, in_groups, reading
+from lumi_pipeline.lake import check_columns, check_values, reading
 from lumi_pipeline.records import StoredFile
 
 MAX_READERS: Final = 64

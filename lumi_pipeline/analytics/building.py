@@ -27,6 +27,7 @@ from lumi_pipeline.errors import AnalystError
 from lumi_pipeline.interrupting import interruptible
 from lumi_pipeline.lake import EVENTS_PREFIX, Lake
 from lumi_pipeline.records import StoredFile
+from lumi_pipeline.rowgroups import long_rows
 from lumi_pipeline.sealedday import load_sealed_day
 
 MEMORY_LIMIT: Final = "1GB"
@@ -44,8 +45,7 @@ _INSERT: Final = """
 INSERT INTO activity
 SELECT {day}, {columns}, {sealed}, opened.file, file_row_number
 FROM read_parquet($paths, filename = true, file_row_number = true, hive_partitioning = false) AS found
-    JOIN opened USING (filename) {rest}
-ORDER BY actor_id, tenant_id, seq
+    JOIN opened USING (filename) {rest} {order}
 """
 Settings: TypeAlias = dict[str, str | bool | int | float | list[str]]
 """DuckDB's, as it wants them."""
@@ -343,6 +343,8 @@ class _Build:
                 rest="LEFT JOIN lake.sealed_through USING (tenant_id) WHERE seq >= coalesce(next_seq, 0)"
                 if day is None
                 else "",
+                # Where rows are too long to be sorted, finding one user's takes longer.
+                order="" if long_rows(paths) else "ORDER BY actor_id, tenant_id, seq",
             )
             parameters: dict[str, object] = {"paths": paths} if day is None else {"paths": paths, "day": day}
             ((rows,),) = db.execute(statement, parameters).fetchall()

@@ -12,9 +12,10 @@ import duckdb
 from lumi_pipeline.analytics.building import Settings, attach, check_place
 from lumi_pipeline.analytics.schema import ACTIVITY_COLUMNS, create_macros, form
 from lumi_pipeline.config import Config, load_config
+from lumi_pipeline.cutting import ROW_GROUP_ROWS
 from lumi_pipeline.errors import AnalystError
 from lumi_pipeline.events import TENANT_ID_SYNTAX
-from lumi_pipeline.lake import EVENTS_PREFIX, ROW_GROUP_ROWS
+from lumi_pipeline.lake import EVENTS_PREFIX
 from lumi_pipeline.stores.roots import open_lake
 from transparency.encoding import excerpt
 

@@ -15,6 +15,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lumi_pipeline.cutting import LARGE_GROUPS, SMALL_GROUPS
 from lumi_pipeline.erasure.eventfiles import EventFiles, Folder
 from lumi_pipeline.erasure.orders import Order
 from lumi_pipeline.errors import LakeError
@@ -109,9 +110,8 @@ def _rewrite(lake: Lake, file: StoredFile, order: Order) -> Replacement:
         table = parquet.read()
         check_values(table, file.path)
     erased, rows = erase_payload(table, order)
-    # In row groups as before: what the file says of them still bounds what they take.
-    groups = [parquet.metadata.row_group(number).num_rows for number in range(parquet.metadata.num_row_groups)]
-    new, data = describe_parquet(rewritten_prefix(file.path, order.number), erased, groups=groups)
+    limit = SMALL_GROUPS if file.path.startswith("landed/") else LARGE_GROUPS
+    new, data = describe_parquet(rewritten_prefix(file.path, order.number), erased, limit=limit)
     lake.store.put_new(new.path, data)
     return Replacement(file, new, rows)
 

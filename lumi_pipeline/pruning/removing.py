@@ -11,8 +11,9 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lumi_pipeline.cutting import in_parts
 from lumi_pipeline.errors import OutboxLocked
-from lumi_pipeline.lake import REWRITTEN, Lake, events_prefix, in_parts
+from lumi_pipeline.lake import REWRITTEN, Lake, events_prefix
 from lumi_pipeline.outbox import Outbox
 from lumi_pipeline.outbox.erasing import purge_older_copies
 from lumi_pipeline.outbox.pruning import RowsToPrune, prune_rows

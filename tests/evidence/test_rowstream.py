@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from lumi_pipeline import lake as lakes
+from lumi_pipeline import cutting
+from lumi_pipeline.cutting import GroupSize
 from lumi_pipeline.evidence.rowstream import DayRows
+from lumi_pipeline.lake import Lake
 from lumi_pipeline.sealedday import load_sealed_day
 from tests.lake.world import World, at, day
 
@@ -14,8 +16,9 @@ COUNTS = {"acme": 3, "brew": 8, "cove": 1, "dune": 6}
 
 @pytest.mark.parametrize(("part", "group"), [(2, 2), (5, 3), (7, 4), (18, 5)])
 def test_rows_of_every_tenant(part: int, group: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lakes, "PART_ROWS", part)
-    monkeypatch.setattr(lakes, "ROW_GROUP_ROWS", group)
+    monkeypatch.setattr(cutting, "PART_ROWS", part)
+    monkeypatch.setattr(cutting, "ROW_GROUP_ROWS", group)
+    monkeypatch.setitem(Lake.put_parquet.__kwdefaults__, "limit", GroupSize(group, 2**20))
     world = World.create(tmp_path / "world", at(2, "08:00:00"))
     for name, count in COUNTS.items():
         world.record(name, *(at(0, f"09:00:{second:02}") for second in range(count)))

@@ -13,12 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lumi_pipeline.cutting import SMALL_GROUPS, in_groups, in_parts
 from lumi_pipeline.errors import LakeError
 from lumi_pipeline.events import EVENT_SCHEMA, to_micros
-from lumi_pipeline.lake import in_groups, in_parts
 from lumi_pipeline.landedmerge import LandedMerge
 from lumi_pipeline.landings import (
-    LANDED_GROUP_ROWS,
     Cursor,
     LandedTenant,
     Landing,
@@ -30,30 +29,11 @@ from lumi_pipeline.landings import (
 from lumi_pipeline.pending import Pending
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.stretches import Stretch, read_stretches
+from tests.lake.rows import events
 from tests.lake.world import World, at, day
 
 TENANTS = ("acme", "acme.eu", "globex", "initech", "zoë")
 NOWHERE = StoredFile("landed/000000000000/tenants-0.parquet", 0, 0, "")
-
-
-def events(rows: Sequence[tuple[str, int]], payload: str | None = None) -> pa.Table:
-    """Rows (tenant, seq) that nobody hashed."""
-    columns = []
-    for field in EVENT_SCHEMA:
-        if field.name == "tenant_id":
-            column = pa.array([tenant_id for tenant_id, _ in rows], pa.string())
-        elif field.name == "seq":
-            column = pa.array([seq for _, seq in rows], pa.int64())
-        elif pa.types.is_fixed_size_binary(field.type):
-            column = pa.array([bytes(field.type.byte_width)] * len(rows), field.type)
-        elif pa.types.is_timestamp(field.type):
-            column = pa.array([0] * len(rows), pa.int64()).cast(field.type)
-        elif field.name == "after_state":
-            column = pa.array([payload] * len(rows), field.type)
-        else:
-            column = pa.array([f"{tenant_id}/{seq}" for tenant_id, seq in rows], pa.string()).cast(field.type)
-        columns.append(column)
-    return pa.Table.from_arrays(columns, schema=EVENT_SCHEMA)
 
 
 class Landed:
@@ -144,7 +124,7 @@ def test_few_rows_among_many_of_others_are_not_merged(tmp_path: Path) -> None:
     [(landing, _, places)] = landed.landings
     files = [replace(file, rows=own * tenants // 2) for file in landing.files]
     for place in places:  # of which only the metadata is looked at
-        pq.write_table(pa.table({"nothing": pa.nulls(own * tenants // 2)}), place, row_group_size=LANDED_GROUP_ROWS)
+        pq.write_table(pa.table({"nothing": pa.nulls(own * tenants // 2)}), place, row_group_size=SMALL_GROUPS.rows)
     plan = LandedMerge.plan([(replace(landing, files=tuple(files)), shares, places)])
     assert plan is not None
     names = [tenant.tenant_id for tenant in shares]
@@ -166,7 +146,7 @@ def test_groups_and_parts_end_where_their_rows_say_and_not_where_pieces_do() -> 
         assert all(column.num_chunks == 1 for group in groups for column in group.columns)
         found.append(([len(group) for group in groups], [len(part) for part in in_parts(iter(groups))]))
     assert found == [found[0]] * len(cuts)
-    assert len(found[0][0]) == 2
+    assert len(found[0][0]) == 3
 
 
 # Landings that nobody made like that.

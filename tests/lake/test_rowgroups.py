@@ -8,37 +8,39 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lumi_pipeline.lake import describe_parquet, row_sizes
-from lumi_pipeline.rowgroups import GROUP_BYTES, RowGroup, grouped, row_groups
+from lumi_pipeline.cutting import SMALL_GROUPS, GroupSize, cut_groups
+from lumi_pipeline.lake import describe_parquet
+from lumi_pipeline.rowgroups import long_rows, row_groups
+
+WIDTHS = (0, 1, 1000, 2**20, SMALL_GROUPS.size // 2, SMALL_GROUPS.size, SMALL_GROUPS.size + 1)
 
 
-@given(
-    widths=st.lists(st.sampled_from([0, 1, 1000, 2**20, GROUP_BYTES // 2, GROUP_BYTES, GROUP_BYTES + 1]), max_size=12)
-)
+@given(widths=st.lists(st.sampled_from(WIDTHS), max_size=12))
 @settings(max_examples=30, deadline=None)
 def test_groups_are_as_long_as_they_may_be(widths: list[int]) -> None:
-    table, groups = grouped(pa.table({"text": pa.array(["x" * width for width in widths], pa.string())}), 4)
-    assert sum(groups) == len(widths)
-    sizes = row_sizes(table).tolist()
+    table = pa.table({"text": pa.array(["x" * width for width in widths], pa.string())})
+    limit = GroupSize(4, SMALL_GROUPS.size)
+    groups = cut_groups(table, limit)
+    assert sum(group.rows for group in groups) == len(widths)
     begin = 0
-    for number, rows in enumerate(groups):
-        end = begin + rows
-        assert rows == 1 or sum(sizes[begin:end]) <= GROUP_BYTES
-        last = number == len(groups) - 1
-        assert last or rows == 4 or sum(sizes[begin : end + 1]) > GROUP_BYTES
-        assert 0 < rows <= 4
+    for group in groups:
+        end = begin + group.rows
+        assert group.size == sum(widths[begin:end])
+        assert 0 < group.rows <= limit.rows
+        assert group.rows == 1 or group.size <= limit.size
+        assert end == len(widths) or group.rows == limit.rows or group.size + widths[end] > limit.size
         begin = end
 
 
 def test_a_file_says_what_its_groups_take(tmp_path: Path) -> None:
     wide = pa.table({"text": ["x" * 2**20] * 20, "number": list(range(20))})
-    table, groups = grouped(wide, 1000)
-    file, data = describe_parquet("part", table, groups=groups)
+    file, data = describe_parquet("part", wide, limit=SMALL_GROUPS)
     place = tmp_path / "part.parquet"
     place.write_bytes(data)
     assert (file.rows, len(data) < 2**20) == (20, True)
     row = 2**20 + 8
-    assert row_groups(str(place)) == [RowGroup(7, 7 * row), RowGroup(7, 7 * row), RowGroup(6, 6 * row)]
+    assert row_groups(str(place)) == [GroupSize(7, 7 * row), GroupSize(7, 7 * row), GroupSize(6, 6 * row)]
+    assert long_rows([str(place)])
     assert pq.read_table(place).equals(wide)
 
 
