@@ -38,6 +38,8 @@ class _Entry:
 
 
 _HISTORY_DAYS: Final = 7
+_ANALYST_DAYS: Final = 30
+_ANALYST_TENANTS: Final = 200
 _SUITE: Final = {
     "chain": _Entry(chains.measure, 1),
     "tree": _Entry(trees.measure, 1),
@@ -64,9 +66,9 @@ _SUITE: Final = {
     "siem-plan-ocsf": _Entry(planning.measure_ocsf, 1),
     "siem-deliver": _Entry(delivering.deliver, 1),
     "siem-send": _Entry(delivering.send, 1),
-    "analyst-newest": _Entry(analyst.newest, _HISTORY_DAYS),
-    "analyst-investigate": _Entry(analyst.investigate, _HISTORY_DAYS),
-    "analyst-build": _Entry(analyst.build, _HISTORY_DAYS),
+    "analyst-newest": _Entry(analyst.newest, _ANALYST_DAYS, _ANALYST_TENANTS),
+    "analyst-investigate": _Entry(analyst.investigate, _ANALYST_DAYS, _ANALYST_TENANTS),
+    "analyst-build": _Entry(analyst.build, _ANALYST_DAYS, _ANALYST_TENANTS),
 }
 NAMES: Final = tuple(_SUITE)
 
