@@ -57,7 +57,7 @@ types: $(INSTALLED)
 soak: $(INSTALLED)
 	SOAK_SECONDS="$(SOAK_SECONDS)" $(BIN)/python -m pytest -s tests/soak
 	SIEM_SOAK_EVENTS="$(SIEM_SOAK_EVENTS)" $(BIN)/python -m pytest -s tests/siem/soak tests/siem/test_outage.py
-	$(BIN)/python -m pytest -n auto --places=remote --thorough tests/lake tests/assets
+	$(BIN)/python -m pytest -n auto --places=remote --thorough tests/lake tests/assets tests/rebase tests/transparency tests/test_benchmarks.py
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks --events "$(BENCH_EVENTS)"

@@ -13,8 +13,6 @@ from lumi_pipeline.lake import events_prefix
 from tests.assets.worlds import checks, failure, materialised, run
 from tests.lake.world import World, at, day
 
-pytestmark = pytest.mark.everywhere
-
 THREE_DAYS = [day(0), day(1), day(2)]
 ALL_CHECKS = [
     "landed_events.chain_intact",
@@ -28,6 +26,7 @@ ALL_CHECKS = [
 ]
 
 
+@pytest.mark.everywhere
 def test_a_range_is_done_in_one_run(world: World, instance: dg.DagsterInstance) -> None:
     result = run(world, instance, "daily", THREE_DAYS)
     assert result.success
@@ -100,6 +99,7 @@ def test_landing_alone(world: World, instance: dg.DagsterInstance) -> None:
     assert materialised(instance, "sealed_events") == {}
 
 
+@pytest.mark.everywhere
 def test_a_broken_chain_stops_its_day_and_nothing_before_it(world: World, instance: dg.DagsterInstance) -> None:
     world.tamper("UPDATE audit_outbox SET actor_id = 'somebody else' WHERE tenant_id = 'globex' AND seq = 1")
     result = run(world, instance, "daily", THREE_DAYS)
@@ -156,6 +156,7 @@ def test_a_rewritten_head_fails_the_other_check(world: World, instance: dg.Dagst
     assert checks(result) == {"landed_events.chain_intact": True, "landed_events.heads_equal": False}
 
 
+@pytest.mark.everywhere
 def test_an_altered_file_stops_before_publication(world: World, instance: dg.DagsterInstance) -> None:
     pipeline = world.pipeline()
     pipeline.land()
@@ -178,6 +179,7 @@ def test_days_out_of_order_are_refused(world: World, instance: dg.DagsterInstanc
     assert "sealed in order" in str(failure(result, "sealed_events").description)
 
 
+@pytest.mark.everywhere
 def test_the_audit_verifies_everything(world: World, instance: dg.DagsterInstance) -> None:
     assert run(world, instance, "daily", THREE_DAYS).success
     assert run(world, instance, "audit_everything").success
@@ -203,6 +205,7 @@ def test_an_audit_that_cannot_look_is_no_success(world: World, instance: dg.Dags
     assert "| outbox | incomplete |" in str(told.metadata["verdicts"].value)
 
 
+@pytest.mark.everywhere
 def test_a_missing_outbox_is_told_plainly(world: World, instance: dg.DagsterInstance) -> None:
     world.place.lose_outbox()
     told = failure(run(world, instance, "landing"), "landed_events")

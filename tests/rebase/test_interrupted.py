@@ -26,6 +26,7 @@ from lumi_pipeline.rebase import RebaseReport
 from lumi_pipeline.recorder import AuditRecorder
 from tests.crashing import CrashingStore, Killed, Write
 from tests.databases import OPERATOR, database, run, url_of
+from tests.lake import places
 from tests.lake.world import at, new_event
 from tests.rebase.site import Site
 from transparency.store import ObjectStore
@@ -139,7 +140,8 @@ def test_killed_at_any_step_it_is_completed_by_the_next(torn: Site, tmp_path: Pa
         "put_new",  # the landing
         "put_new",  # done.json
     ]
-    for number in range(len(steps)):
+    numbers = range(len(steps))
+    for number in numbers if places.thorough or torn.server is None else numbers[::-3]:
         # After one step is before the next: nothing lasts but what was written.
         for when in ("before", "after") if number == 0 else ("after",):
             left = torn.copy(tmp_path / f"{when}-{number}")

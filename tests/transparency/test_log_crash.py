@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lumi_pipeline.stores.s3 import S3Store
 from tests.crashing import CrashingStore, Killed, crashes, writes_of
 from tests.interleaving import Kill, Step, interleave, operations_of
+from tests.lake import places
 from tests.logs import RecordingKey, entries, root_of, snapshot
 from transparency.checkpoint import parse_signed_checkpoint
 from transparency.errors import ConcurrentAppend
@@ -256,6 +257,11 @@ PAIRS = list(product(range(ALONE[0] + 1), range(ENOUGH)))
 SOME_PAIRS = [(first, second) for first, second in PAIRS if (first + second) % 7 == 0]
 
 
+def many_pairs() -> list[tuple[int, int]]:
+    """All of them with --thorough, else one in three."""
+    return PAIRS if places.thorough else [(first, second) for first, second in PAIRS if (first + second) % 3 == 0]
+
+
 def pause_both(pairs: list[tuple[int, int]]) -> None:
     """Run 0 pauses for run 1, which pauses for run 0 to end."""
     seen = set()
@@ -288,13 +294,13 @@ def test_a_run_is_killed_at_some_operations_while_another_is_at_some() -> None:
 
 
 @pytest.mark.slow
-def test_each_run_pauses_at_every_operation_of_the_other() -> None:
-    pause_both(PAIRS)
+def test_each_run_pauses_at_many_operations_of_the_other() -> None:
+    pause_both(many_pairs())
 
 
 @pytest.mark.slow
-def test_a_run_is_killed_at_every_operation_while_another_is_at_any() -> None:
-    kill_one(PAIRS)
+def test_a_run_is_killed_at_many_operations_while_another_is_at_many() -> None:
+    kill_one(many_pairs())
 
 
 @settings(max_examples=60)
