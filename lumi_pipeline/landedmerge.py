@@ -14,10 +14,10 @@ from lumi_pipeline.cutting import ROW_GROUP_ROWS, SMALL_GROUPS, GroupSize
 from lumi_pipeline.landings import LandedTenant, Landing
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.rowgroups import row_groups
-from lumi_pipeline.stretches import MAX_READERS, Stretch
+from lumi_pipeline.stretches import HELD_BYTES, Stretch
 
-_HELD_BYTES: Final = MAX_READERS * SMALL_GROUPS.size
-"""What the row groups may take that are held at a time: one of each landing."""
+_LANDINGS: Final = HELD_BYTES // SMALL_GROUPS.size
+"""As many as there may be, if of each a row group is held."""
 
 _SPARSE: Final = 4
 """Decoding so many rows for each that is wanted costs more than sorting."""
@@ -39,13 +39,13 @@ class LandedMerge:
         None if rows of one of them are missing or out of place, or if they are too many to be merged in little memory.
         """
         found = [landing for landing in landings if landing[0].files]
-        if len(found) > MAX_READERS or not all(_is_intact(landing, tenants) for landing, tenants, _ in found):
+        if len(found) > _LANDINGS or not all(_is_intact(landing, tenants) for landing, tenants, _ in found):
             return None
         merged = []
         for landing, tenants, places in found:
             groups = [row_groups(place) for place in places]
             merged.append(_IntactLanding(landing.event_files, groups, tenants))
-        return cls(merged) if sum(landing.largest_group for landing in merged) <= _HELD_BYTES else None
+        return cls(merged) if sum(landing.largest_group for landing in merged) <= HELD_BYTES else None
 
     def stretches(self, wanted: Mapping[str, tuple[int, int]]) -> Iterator[Stretch] | None:
         """Yield where the rows of these tenants are that have the first seq given up to before the second, in order.

@@ -1,7 +1,7 @@
 """Rows that lie one behind the other in event files, read in whatever order they are wanted.
 
-Row groups are decoded whole, and one of each file is held, so that reading files side by side from the front to the
-back decodes each of them once.
+Row groups are decoded whole, and one of each file is held as long as they don't take too much, so that reading files
+side by side from the front to the back decodes each of them once.
 """
 
 from bisect import bisect_right
@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lumi_pipeline.cutting import PART_BYTES, ROW_GROUP_ROWS, in_groups
+from lumi_pipeline.cutting import PART_BYTES, ROW_GROUP_ROWS, SMALL_GROUPS, in_groups
 from lumi_pipeline.errors import LakeError
 from lumi_pipeline.events import EVENT_SCHEMA
 from lumi_pipeline.lake import check_columns, check_values, reading
 from lumi_pipeline.records import StoredFile
 
-MAX_READERS: Final = 64
-"""Files that are read side by side, at most; of each a row group is held."""
+HELD_BYTES: Final = 64 * SMALL_GROUPS.size
+"""What the row groups may take that are held for being read on."""
 
 _LONG_ROWS: Final = 256
 """Rows of a piece that is copied by itself."""
@@ -29,9 +29,9 @@ _LONG_ROWS: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Rows ``first`` to ``after`` - 1 of a landed file, all of them one tenant's. ``stream`` tells landings apart.
+    """Rows ``first`` to ``after`` - 1 of a file, all of them one tenant's.
 
-    Of each stream the stretches come in the order of its files and rows.
+    Of each ``stream`` one row group is held: files that come one after the other are one, as those of a landing.
     """
 
     tenant_id: str
@@ -57,16 +57,19 @@ class _Piece:
 
 
 def _pieces(stretches: Iterable[Stretch], places: Mapping[StoredFile, str]) -> Iterator[_Piece]:
-    streams: dict[int, _Reader] = {}
+    readers: dict[int, _Reader] = {}  # the one that was used last is the last
+    held = 0
     for stream, file, rows in _coalesced(stretches):
-        reader = streams.pop(stream, None)
+        reader = readers.pop(stream, None)
+        held -= reader.size if reader else 0
         if reader is None or reader.file != file:
             reader = _Reader(file, places[file])
-        streams[stream] = reader  # the last one used comes last
-        if len(streams) > MAX_READERS:
-            del streams[next(iter(streams))]
         for group, first, count in reader.read(rows):
             yield _Piece(stream, group, first, count)
+        readers[stream] = reader
+        held += reader.size
+        while held > HELD_BYTES:
+            held -= readers.pop(next(iter(readers))).size
 
 
 def _joined(pieces: Iterable[_Piece]) -> Iterator[pa.Table]:
@@ -77,20 +80,21 @@ def _joined(pieces: Iterable[_Piece]) -> Iterator[pa.Table]:
     """
     held: list[_Piece] = []
     groups: dict[int, tuple[pa.Table, int]] = {}
-    rows = size = left = 0
+    rows = size = left = kept = 0
     for piece in pieces:
         group, width = groups.get(piece.stream, (None, 0))
         if group is not piece.group:
             left += group.nbytes if group is not None else 0
+            kept += piece.group.nbytes
             width = piece.group.nbytes // len(piece.group)
             groups[piece.stream] = piece.group, width
         held.append(piece)
         rows += piece.count
         size += piece.count * width
-        if rows >= ROW_GROUP_ROWS or size >= PART_BYTES or left >= PART_BYTES:
+        if rows >= ROW_GROUP_ROWS or max(size, left, kept - HELD_BYTES) >= PART_BYTES:
             yield _copied(held, rows)
             held, groups = [], {}
-            rows = size = left = 0
+            rows = size = left = kept = 0
     if held:
         yield _copied(held, rows)
 
@@ -132,7 +136,7 @@ def _coalesced(stretches: Iterable[Stretch]) -> Iterator[tuple[int, StoredFile, 
 
 
 class _Reader:
-    """Reads a file, holding one row group."""
+    """Reads a file, holding one row group, which takes ``size`` bytes."""
 
     def __init__(self, file: StoredFile, place: str) -> None:
         self.file = file
@@ -146,6 +150,7 @@ class _Reader:
         if (self._ends or [0])[-1] != file.rows:
             raise _other_rows(file)
         self._held: tuple[int, pa.Table] | None = None
+        self.size = 0
 
     def read(self, rows: range) -> Iterator[tuple[pa.Table, int, int]]:
         """Yield where the rows with these numbers are: in which row group, from which of its rows on, and how many."""
@@ -165,7 +170,7 @@ class _Reader:
                 check_values(held, self.file.path)
             if len(held) != rows:
                 raise _other_rows(self.file)
-            self._held = number, held
+            self._held, self.size = (number, held), held.nbytes
         return self._held[1]
 
 

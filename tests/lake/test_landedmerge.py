@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lumi_pipeline import stretches
 from lumi_pipeline.cutting import SMALL_GROUPS, in_groups, in_parts
 from lumi_pipeline.errors import LakeError
 from lumi_pipeline.events import EVENT_SCHEMA, to_micros
@@ -102,19 +103,43 @@ def test_one_row_of_each_row_group_does_not_keep_the_row_groups_in_memory(tmp_pa
             rows = [events([("acme", 2 * number)]), events([("acme", 2 * number + 1)], large)]
             writer.write_table(pa.concat_tables(rows))
     file = StoredFile("landed/000000000000/part-00000-0.parquet", 0, 2 * groups, "")
-    stretches = [Stretch("acme", 0, file, 2 * number, 2 * number + 1) for number in range(groups)]
+    wanted = [Stretch("acme", 0, file, 2 * number, 2 * number + 1) for number in range(groups)]
     before = pa.total_allocated_bytes()
     most = 0
 
     def watched() -> Iterator[Stretch]:
         nonlocal most
-        for stretch in stretches:
+        for stretch in wanted:
             most = max(most, pa.total_allocated_bytes() - before)
             yield stretch
 
     [table] = read_stretches(watched(), {file: str(place)})
     assert table.column("seq").to_pylist() == list(range(0, 2 * groups, 2))
     assert most < 256 * 2**20
+
+
+def test_row_groups_of_many_files_are_not_all_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stretches, "HELD_BYTES", 16 * 2**20)
+    monkeypatch.setattr(stretches, "PART_BYTES", 8 * 2**20)
+    files: dict[StoredFile, str] = {}
+    for number in range(20):
+        place = tmp_path / f"{number}.parquet"
+        rows = [events([("acme", number)]), events([("acme", 20 + number)]), events([("acme", 99)], "x" * (4 * 2**20))]
+        pq.write_table(pa.concat_tables(rows), place, use_dictionary=False, write_statistics=False)
+        files[StoredFile(f"landed/{number:012d}/part-00000-0.parquet", 0, 3, "")] = str(place)
+    before = pa.total_allocated_bytes()
+    most = 0
+
+    def watched() -> Iterator[Stretch]:
+        nonlocal most
+        for row in range(2):
+            for number, file in enumerate(files):
+                most = max(most, pa.total_allocated_bytes() - before)
+                yield Stretch("acme", number, file, row, row + 1)
+
+    [table] = read_stretches(watched(), files)
+    assert table.column("seq").to_pylist() == list(range(40))
+    assert most < 40 * 2**20
 
 
 def test_few_rows_among_many_of_others_are_not_merged(tmp_path: Path) -> None:
