@@ -214,6 +214,8 @@ def _check_file(files: EventFiles, path: str, selection: Selection, events: set[
     payload, integrity = recompute_hashes(rows)
     bad = (payload != digest_column(rows.column("payload_hash"))).any(axis=1)
     bad |= (integrity != digest_column(rows.column("integrity_hash"))).any(axis=1)
+    # What is marked as erased is not looked for in files, so with a payload left it would stay, and look forgotten.
+    bad |= pc.is_valid(rows.column("erased_at")).to_numpy()
     # Nothing can be taken away from what is gone, so it does not matter what else was done to such a row.
     bad &= ~_is_blank(rows)
     if bad.any():

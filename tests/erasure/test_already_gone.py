@@ -207,6 +207,19 @@ def test_what_is_broken_is_not_gone(world: World) -> None:
             erase(world.pipeline(), event_id)
 
 
+def test_what_is_only_marked_is_neither_gone_nor_erased(world: World) -> None:
+    """It would stay in outbox and lake, and the order would say that it was gone."""
+    [event_id] = erikas(world, LATER)
+    world.tamper("UPDATE audit_outbox SET erased_at = ? WHERE event_id = ?", (to_micros(LATER), event_id))
+    with pytest.raises(ErasureError, match="seq 8 is not gone: the outbox"):
+        accept(world.pipeline(), event_id)
+    with pytest.raises(ErasureError, match="seq 8 is not the row that was recorded"):
+        erase(world.pipeline(), event_id)
+    assert world.tamper("DELETE FROM audit_outbox WHERE event_id = ?", (event_id,)) == 1
+    with pytest.raises(ErasureError, match="seq 8 is not the row that was recorded"):
+        accept(world.pipeline(), event_id)
+
+
 def test_only_the_mark_that_was_found_is_accepted(gone: tuple[World, list[str]]) -> None:
     world, ids = gone
     accept(world.pipeline(), *ids)

@@ -46,6 +46,16 @@ def test_looked_up_as_sorted(
     assert found[1].equals(found[0])
 
 
+@pytest.mark.parametrize("empty", ["landed", "sealed"])
+def test_long_rows_beside_a_view_of_no_files(tmp_path: Path, empty: str) -> None:
+    lake = lake_in(tmp_path)
+    table = events([("acme", seq) for seq in range(9)], "x" * 10_000)
+    files = [lake.put_parquet("landed/000000000000/part-00000", table)]
+    with checked_views(lake, {"landed": [], "sealed": [], "landed" if empty == "sealed" else "sealed": files}) as views:
+        found = pa.concat_tables(sorted_events(views, BOTH))
+    assert found["seq"].to_pylist() == [seq for seq in range(9) if seq % 7 != 3 or empty == "landed"]
+
+
 @pytest.mark.slow
 def test_long_rows_that_fit_no_vector_come_out_in_order(tmp_path: Path) -> None:
     # DuckDB would need a gigabyte for a vector of these: more than it may have.
