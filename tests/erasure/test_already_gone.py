@@ -38,10 +38,13 @@ from transparency.errors import VerificationError
 _NULLS = ", ".join(f"{column} = NULL" for column in PAYLOAD_COLUMNS)
 _BLANK = f"UPDATE audit_outbox SET {_NULLS}, erased_at = ? WHERE event_id = ?"  # noqa: S608 - constants
 LATER = at(3, "00:20:00")
+MARK = at(3, "00:15:00")
+"""Another time than that of any order."""
+
 REASON = "blanked past us, no backup has it, INC-7"
 
 
-def blank(world: World, event_id: str, moment: datetime = LATER) -> None:
+def blank(world: World, event_id: str, moment: datetime = MARK) -> None:
     """Take a payload out of the outbox, as an administrator can."""
     assert world.tamper(_BLANK, (to_micros(moment), event_id)) == 1
 
@@ -106,12 +109,12 @@ def test_what_is_gone_is_put_on_record_and_its_day_is_sealed(gone: tuple[World, 
         seal(world)
     report = accept(world.pipeline(), *ids)
     assert report.order is not None
-    assert report.order.gone == {place: dict.fromkeys((8, 9, 10), LATER) for place in Place}
+    assert report.order.gone == {place: dict.fromkeys((8, 9, 10), MARK) for place in Place}
     assert (report.parts["outbox"].objects, report.parts["lake"].objects) == (0, 0)
     seal(world)
     assert status(world) is Status.VERIFIED
     assert "gone already when it was ordered: 3 in the lake, 3 in the outbox), ordered by event" in said(world)
-    assert sealed_row(world, 8)["erased_at"] == LATER
+    assert sealed_row(world, 8)["erased_at"] == MARK
     [(state,)] = world.select("SELECT after_state FROM audit_outbox WHERE action = ?", (OUTBOX_ERASED,))
     assert json.loads(str(state))["already_gone"] == {"lake": "3", "outbox": "3"}
 
@@ -143,13 +146,26 @@ def test_what_the_lake_still_has_is_erased_as_ever(world: World) -> None:
         accept(world.pipeline(), first)
     report = Eraser(world.pipeline()).erase(Selection("acme", ACTOR), REASON)
     assert report.order is not None
-    assert report.order.gone == {Place.LAKE: {}, Place.OUTBOX: {1: LATER}}
+    assert report.order.gone == {Place.LAKE: {}, Place.OUTBOX: {1: MARK}}
     assert_forgotten(world, values)
     assert "(gone already when it was ordered: 1 in the outbox)" in said(world)
     # Erased at another time in the lake than in the outbox, it is still the same row.
     assert [found.kind for found in world.pipeline().rebaser().check().tenants if found.tenant_id == "acme"] == [
         Kind.SAME
     ]
+    # Nor is it another when a row before it has to be put back.
+    assert world.tamper("DELETE FROM audit_outbox WHERE tenant_id = 'acme' AND seq = 0") == 1
+    [mended] = world.pipeline().rebaser().accept("restored", rerecord=False).mended
+    assert (mended.put_back, mended.taken_out) == (1, 0)
+    assert status(world) is Status.VERIFIED
+
+
+def test_what_is_only_marked_in_the_outbox_is_another_row(world: World) -> None:
+    event_id = hers(world)[0]
+    assert world.tamper("UPDATE audit_outbox SET erased_at = ? WHERE event_id = ?", (to_micros(MARK), event_id)) == 1
+    [mended] = world.pipeline().rebaser().accept("marked by hand", rerecord=True).mended
+    assert (mended.put_back, mended.taken_out, mended.known) == (1, 1, 1)
+    assert status(world) is Status.VERIFIED
 
 
 def test_what_came_back_to_the_outbox_alone_is_erased_as_ever(world: World) -> None:
@@ -168,7 +184,7 @@ def test_what_came_back_to_the_outbox_alone_is_erased_as_ever(world: World) -> N
         accept(world.pipeline(), event_id)
     report = erase(world.pipeline(), event_id)
     assert report.order is not None
-    assert report.order.gone == {Place.LAKE: {8: LATER}, Place.OUTBOX: {}}
+    assert report.order.gone == {Place.LAKE: {8: MARK}, Place.OUTBOX: {}}
     assert report.parts["outbox"].events == 1
     seal(world)
     assert status(world) is Status.VERIFIED
@@ -184,7 +200,7 @@ def test_what_is_held_is_not_accepted_until_the_hold_is_released(gone: tuple[Wor
     only = Selection("acme", event_ids=tuple(ids), already_gone=True)
     rest = Eraser(world.pipeline()).erase(only, REASON, except_held=True)
     assert rest.order is not None
-    assert rest.order.gone == {place: {10: LATER} for place in Place}
+    assert rest.order.gone == {place: {10: MARK} for place in Place}
     Holds(world.pipeline().operator).release(hold.hold_id, "gone all the same")
     assert accept(world.pipeline(), *ids).order is not None
     Holds(world.pipeline().operator).place("acme", "case 4711, what is left of it", ACTOR)
