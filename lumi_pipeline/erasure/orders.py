@@ -227,7 +227,7 @@ def finish_order(lake: Lake, order: Order, outcome: Outcome) -> None:
 
 
 def lake_has_none(events: Collection[int], gone: Gone) -> bool:
-    """Whether the lake has no payload of any of these events, so that no copy that is being made of it has one."""
+    """Whether no row of the lake has a payload of any of these events, so that no copy of its rows can have one."""
     return set(events) <= gone.get(Place.LAKE, {}).keys()
 
 

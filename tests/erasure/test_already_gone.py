@@ -168,16 +168,48 @@ def test_what_is_only_marked_in_the_outbox_is_another_row(world: World) -> None:
     assert status(world) is Status.VERIFIED
 
 
-def test_what_came_back_to_the_outbox_alone_is_erased_as_ever(world: World) -> None:
-    """What was landed without its payload can't be landed again."""
+def landed_blank(world: World) -> str:
+    """An event that was landed without its payload, which then came back to the outbox; return its id."""
     [event_id] = erikas(world, LATER)
-    values = secrets(world)
     columns = ", ".join(PAYLOAD_COLUMNS)
     [row] = world.select(f"SELECT {columns} FROM audit_outbox WHERE event_id = ?", (event_id,))  # noqa: S608
     blank(world, event_id)
     world.pipeline().land()
     back = ", ".join(f"{column} = ?" for column in PAYLOAD_COLUMNS)
     world.tamper(f"UPDATE audit_outbox SET {back}, erased_at = NULL WHERE event_id = ?", (*row, event_id))  # noqa: S608
+    return event_id
+
+
+def test_what_a_rebase_took_out_is_not_gone(world: World) -> None:
+    event_id = landed_blank(world)
+    [*_, salt] = secrets(world)
+    assert world.tamper("DELETE FROM audit_outbox WHERE tenant_id = 'acme' AND seq = 0") == 1
+    [mended] = world.pipeline().rebaser().accept("restored", rerecord=True).mended
+    assert mended.taken_out == 1
+    with pytest.raises(ErasureError, match="seq 8 is not gone: the lake"):
+        accept(world.pipeline(), event_id)
+    assert {place.partition("/")[0] for place in places_of(world, [salt])} >= {"rebases"}
+    report = erase(world.pipeline(), event_id)
+    assert report.order is not None
+    assert report.order.gone == {place: {8: MARK} for place in Place}
+    assert places_of(world, [salt]) == set()
+    assert status(world) is Status.VERIFIED
+
+
+def test_a_rebase_under_way_may_have_what_the_lake_has_not(world: World) -> None:
+    event_id = landed_blank(world)
+    assert world.tamper("DELETE FROM audit_outbox WHERE tenant_id = 'acme' AND seq = 0") == 1
+    world.pipeline().rebaser().accept("restored", rerecord=True)
+    [done] = [key for key in world.store.list("rebases/") if key.endswith("/done.json")]
+    world.store.delete(done)
+    with pytest.raises(ErasureError, match="a rebase was interrupted"):
+        accept(world.pipeline(), event_id)
+
+
+def test_what_came_back_to_the_outbox_alone_is_erased_as_ever(world: World) -> None:
+    """What was landed without its payload can't be landed again."""
+    event_id = landed_blank(world)
+    values = secrets(world)
     with pytest.raises(VerificationError, match="nothing ordered that"):
         seal(world)
     with pytest.raises(ErasureError, match="seq 8 is not gone: the outbox does not have it as erased"):
