@@ -328,6 +328,15 @@ def test_an_order_is_read_back(lake: dict[int, datetime], outbox: dict[int, date
     assert Order.parse(data, order.key) == (order if lake or outbox else replace(order, gone={}))
 
 
+@pytest.mark.slow
+def test_a_long_order_is_read_back() -> None:
+    # Of more parts than are read of any other object.
+    events = {seq: f"event-{seq}" for seq in range(112_000)}
+    gone = {place: dict.fromkeys(events, MARK) for place in Place}
+    order = Order(7, "given", "acme", Selector.ACTOR, REASON, LATER, events, gone)
+    assert Order.parse(order.encode(), order.key) == order
+
+
 @pytest.mark.parametrize(
     "edit",
     [
