@@ -168,6 +168,19 @@ def test_what_is_only_marked_in_the_outbox_is_another_row(world: World) -> None:
     assert status(world) is Status.VERIFIED
 
 
+@pytest.mark.everywhere
+def test_what_is_only_marked_in_the_outbox_is_erased_there(world: World) -> None:
+    values = secrets(world)
+    first, second, *_ = hers(world)
+    assert world.tamper("UPDATE audit_outbox SET erased_at = ? WHERE event_id = ?", (to_micros(MARK), first)) == 1
+    blank(world, second)
+    assert world.tamper("UPDATE audit_outbox SET ip = '192.0.2.1' WHERE event_id = ?", (second,)) == 1
+    report = Eraser(world.pipeline()).erase(Selection("acme", ACTOR), REASON)
+    assert report.order is not None
+    assert b"erasure/v1" in report.order.encode()
+    assert_forgotten(world, [*values, b"192.0.2.1"])
+
+
 def landed_blank(world: World) -> str:
     """An event that was landed without its payload, which then came back to the outbox; return its id."""
     [event_id] = erikas(world, LATER)
