@@ -170,8 +170,8 @@ class _Reader:
                 check_values(held, self.file.path)
             if len(held) != rows:
                 raise _other_rows(self.file)
-            # As files say it, and not what Arrow takes, which is a tenth more: of those who planned with what files say,
-            # and read row groups in turns, each would else be thrown away before it is wanted again.
+            # As files say it; Arrow takes a tenth more. Who planned with what files say, and reads row groups in turns,
+            # would else have each thrown away before it is wanted again.
             self._held, self.size = (number, held), int(row_sizes(held).sum())
         return self._held[1]
 
