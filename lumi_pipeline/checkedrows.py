@@ -64,7 +64,9 @@ def checked_views(lake: Lake, views: Mapping[str, Sequence[StoredFile]]) -> Iter
             paths = lake.fetch_events(files, Path(opened.enter_context(TemporaryDirectory(prefix="lumi-"))))
             with reading_rows():
                 if paths:
-                    numbered = f"{_COLUMNS}, file_index + {len(checked)} AS file_number, file_row_number"
+                    # Signed as in a view of no files: together with unsigned numbers, they would be of 128 bits.
+                    number = f"(file_index + {len(checked)})::BIGINT AS file_number"
+                    numbered = f"{_COLUMNS}, {number}, file_row_number"
                     db.from_parquet(paths, hive_partitioning=False).project(numbered).create_view(name)
                 else:
                     db.register(name, _NO_ROWS)

@@ -16,6 +16,7 @@ from lumi_pipeline.checkedrows import checked_views, reading_rows, sorted_events
 from lumi_pipeline.events import COLUMNS
 from lumi_pipeline.lake import Lake
 from lumi_pipeline.landings import Cursor, landings
+from lumi_pipeline.outbox.repair import same_row
 from lumi_pipeline.records import StoredFile
 from lumi_pipeline.rewritten import check_rewritten_day, check_rewritten_landing
 from lumi_pipeline.sealedday import SealedDay, load_sealed_day
@@ -29,9 +30,7 @@ SELECT landed.* FROM landed JOIN wanted USING (tenant_id)
 WHERE seq >= greatest(first_seq, sealed_next) AND seq < next_seq
 """
 _COLUMNS: Final = ", ".join(COLUMNS)
-# Two rows that are erased are the same, whenever that was: who ordered it, and when, is told by orders of erasure.
-_COMPARED: Final = tuple(column for column in COLUMNS if column != "erased_at")
-_DIFFERS: Final = " OR ".join(f"l.{column} IS DISTINCT FROM s.{column}" for column in _COMPARED)
+_DIFFERS: Final = f"NOT ({same_row('l', 's')})"
 _COMPARE: Final = f"""
 WITH l AS ({_ROWS}),
 s AS (SELECT stored.* FROM stored JOIN wanted USING (tenant_id) WHERE seq >= first_seq AND seq < next_seq),

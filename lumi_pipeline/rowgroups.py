@@ -12,6 +12,9 @@ import pyarrow.parquet as pq
 from lumi_pipeline.cutting import GroupSize
 from lumi_pipeline.lake import GROUP_BYTES, reading
 
+_DIGITS: Final = 18
+"""Of a number of bytes, at most."""
+
 _LONG: Final = 4096
 """Bytes of a row, on average of a row group, from which on rows are long."""
 
@@ -27,6 +30,6 @@ def row_groups(place: str) -> list[GroupSize]:
         metadata = pq.read_metadata(place)
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     said = (metadata.metadata or {}).get(GROUP_BYTES, b"").split()
-    if len(said) != len(groups) or not all(size.isdigit() for size in said):
+    if len(said) != len(groups) or not all(size.isdigit() and len(size) <= _DIGITS for size in said):
         return [GroupSize(group.num_rows, group.total_byte_size) for group in groups]
     return [GroupSize(group.num_rows, int(size)) for group, size in zip(groups, said, strict=True)]

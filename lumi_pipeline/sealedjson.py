@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping
 
 from lumi_pipeline.errors import RecordError
-from transparency.encoding import Json, canonical_json, parse_canonical_json
+from transparency.encoding import MAX_JSON_TOKENS, Json, canonical_json, parse_canonical_json
 from transparency.errors import EncodingError
 
 _MAX_BYTES = 256 * 2**20
@@ -25,10 +25,15 @@ def parse_sealed(format_name: str, data: bytes, fields: frozenset[str], name: st
     return parse_any_sealed({format_name: fields}, data, name)
 
 
-def parse_any_sealed(formats: Mapping[str, frozenset[str]], data: bytes, name: str) -> dict[str, Json]:
-    """The same for an object of one of several formats, each with its fields; ``format`` is among what it returns."""
+def parse_any_sealed(
+    formats: Mapping[str, frozenset[str]], data: bytes, name: str, *, max_tokens: int = MAX_JSON_TOKENS
+) -> dict[str, Json]:
+    """The same for an object of one of several formats, each with its fields; ``format`` is among what it returns.
+
+    ``max_tokens`` bounds its strings, commas and brackets.
+    """
     try:
-        value = parse_canonical_json(data.removesuffix(b"\n"), _MAX_BYTES)
+        value = parse_canonical_json(data.removesuffix(b"\n"), _MAX_BYTES, max_tokens=max_tokens)
     except EncodingError as error:
         raise RecordError(f"{name} was altered: {error}") from None
     form = value.get("format") if isinstance(value, dict) else None

@@ -176,14 +176,16 @@ class Eraser:
             return self._outbox.marks(selection.tenant_id, seqs)
 
         waiting = next(under_way(lake, days, selection.tenant_id), None)
+        besides = next(under_way(lake, days, selection.tenant_id, seals=False), None) if waiting else None
         try:
             chosen = choose(lake, EventFiles.of(lake, days), marks, selection, self.holds.active(), ordered)
         except LakeError as error:
             if waiting:  # files may be missing because they are on their way
                 raise _must_wait(waiting) from error
             raise
-        # A seal that is refused because of what is gone would be in the way for ever, and has no payload of it.
-        if waiting and not lake_has_none(chosen.events, chosen.gone):
+        # A seal that is refused because of what is gone would be in the way for ever, and has no payload of it. What a
+        # rebase copies it takes from the outbox, so that may have one.
+        if waiting := besides if lake_has_none(chosen.events, chosen.gone) else waiting:
             raise _must_wait(waiting)
         if chosen.held and not except_held:
             raise ErasureError(_refusal(chosen.held))
@@ -240,8 +242,8 @@ class Eraser:
             on_the_way: str | None = None
             if number:
                 begin_round(lake, order)
-                if not lake_has_none(order.events, order.gone):
-                    on_the_way = next(under_way(lake, self._pipeline.lake_days(), order.tenant_id), None)
+                seals = not lake_has_none(order.events, order.gone)
+                on_the_way = next(under_way(lake, self._pipeline.lake_days(), order.tenant_id, seals=seals), None)
                 waiting = on_the_way or waiting
             found = 0
             for part in self.parts:

@@ -39,6 +39,12 @@ ROUND_FORMAT: Final = "lumi/erasure-round/v1"
 MAX_EVENTS: Final = 1_000_000
 """Events that one order names at most: all of them are in one object."""
 
+_MAX_TOKENS: Final = 3 * 6 * MAX_EVENTS + 100
+"""Strings, commas and brackets of the longest order: six for each event, and as many for each place where it is gone.
+
+An order that could be kept and not read would be in the way of everything for ever.
+"""
+
 _FIELDS: Final = frozenset({"at", "event_id", "events", "number", "reason", "selector", "tenant"})
 _FORMATS: Final = {ORDER_FORMAT: _FIELDS, GONE_FORMAT: _FIELDS | {"gone"}}
 _DONE: Final = frozenset({"number", "order", "outcome"})
@@ -137,7 +143,7 @@ class Order:
     @classmethod
     def parse(cls, data: bytes, key: str) -> "Order":
         """Read an order; :class:`~lumi_pipeline.errors.RecordError` naming ``key`` when it was altered."""
-        value = parse_any_sealed(_FORMATS, data, key)
+        value = parse_any_sealed(_FORMATS, data, key, max_tokens=_MAX_TOKENS)
         events = value["events"]
         try:
             if not isinstance(events, list):
@@ -227,7 +233,7 @@ def finish_order(lake: Lake, order: Order, outcome: Outcome) -> None:
 
 
 def lake_has_none(events: Collection[int], gone: Gone) -> bool:
-    """Whether the lake has no payload of any of these events, so that no copy that is being made of it has one."""
+    """Whether no row of the lake has a payload of any of these events, so that no copy of its rows can have one."""
     return set(events) <= gone.get(Place.LAKE, {}).keys()
 
 

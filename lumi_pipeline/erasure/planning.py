@@ -107,7 +107,10 @@ def choose(  # noqa: PLR0917 - the places, what is looked for, and what stands i
     rows = {row.seq: row for row in committed if row.seq not in ordered}
     erased_before = len({row.seq for row in committed} - rows.keys())
     found_in = _states(rows, committed, marks)
-    rows = _gone_or_not(selection, rows, found_in)
+    # A rebase may have taken the only copy that is left out of the outbox.
+    taken_out = [row for row in found if files.files[row.path][0].scope == "rebases/"]
+    aside = {row.event_id for row in taken_out if row.erased_at is None}
+    rows = _gone_or_not(selection, rows, found_in, aside)
     held: Counter[Hold] = Counter()
     free = {}
     for seq, row in sorted(rows.items()):
@@ -151,13 +154,18 @@ def _states(rows: Collection[int], committed: Sequence[FoundRow], marks: Marks) 
 
 
 def _gone_or_not(
-    selection: Selection, rows: Mapping[int, FoundRow], found_in: Mapping[Place, Mapping[int, int | None]]
+    selection: Selection,
+    rows: Mapping[int, FoundRow],
+    found_in: Mapping[Place, Mapping[int, int | None]],
+    aside: Collection[str],
 ) -> dict[int, FoundRow]:
     """The rows that are gone, or those that are not, as the selection asks; raise where it asks for the wrong ones.
 
-    A payload that nobody ordered to be erased is no erasure, and must not look like one by mistake.
+    Of events ``aside`` the lake has the payload, though not in its rows. A payload that nobody ordered to be erased is
+    no erasure, and must not look like one by mistake.
     """
     there = {place: {seq for seq, at in state.items() if at is None} for place, state in found_in.items()}
+    there[Place.LAKE] |= {seq for seq, row in rows.items() if row.event_id in aside}
     left = set().union(*there.values())
     gone = [row for seq, row in sorted(rows.items()) if seq not in left]
     if gone and not selection.already_gone:
@@ -214,6 +222,8 @@ def _check_file(files: EventFiles, path: str, selection: Selection, events: set[
     payload, integrity = recompute_hashes(rows)
     bad = (payload != digest_column(rows.column("payload_hash"))).any(axis=1)
     bad |= (integrity != digest_column(rows.column("integrity_hash"))).any(axis=1)
+    # What is marked as erased is not looked for in files, so with a payload left it would stay, and look forgotten.
+    bad |= pc.is_valid(rows.column("erased_at")).to_numpy()
     # Nothing can be taken away from what is gone, so it does not matter what else was done to such a row.
     bad &= ~_is_blank(rows)
     if bad.any():

@@ -12,9 +12,13 @@ from lumi_pipeline.siem.feedentries import FeedBook
 from lumi_pipeline.siem.plans import PlanBook, destinations_of
 
 
-def under_way(lake: Lake, days: Collection[date], tenant_id: str) -> Iterator[str]:
-    """Yield what is half done in a lake whose sealed days are these and may hold rows of a tenant, and what ends it."""
-    yield from _seals(lake, days)
+def under_way(lake: Lake, days: Collection[date], tenant_id: str, *, seals: bool = True) -> Iterator[str]:
+    """Yield what is half done in a lake whose sealed days are these and may hold rows of a tenant, and what ends it.
+
+    Without ``seals`` they don't count.
+    """
+    if seals:
+        yield from _seals(lake, days)
     for day in days_to_clear(lake):
         yield f"a pruning of {day} is under way or was interrupted; 'lumi prune' completes it"
     yield from _rebases(lake)

@@ -22,7 +22,7 @@ from lumi_pipeline.hashing import genesis_hash
 from lumi_pipeline.outbox import CHUNK_BYTES, CHUNK_ROWS
 from lumi_pipeline.outbox.arrow import ROW_COLUMNS, Row, event_tables
 from lumi_pipeline.outbox.head import ChainHead
-from lumi_pipeline.outbox.repair import REPAIR_PATIENCE, Link
+from lumi_pipeline.outbox.repair import REPAIR_PATIENCE, Link, same_row
 
 _PAUSE: Final = 0.1
 """Seconds between two attempts to get what a repair needs, in which those who were in the way get on."""
@@ -44,7 +44,7 @@ _STAGE: Final = (
     f"CREATE TEMP TABLE IF NOT EXISTS lumi_staged ON COMMIT DELETE ROWS AS SELECT {_LISTED} FROM audit_outbox LIMIT 0",  # noqa: S608 - constants
     "CREATE UNIQUE INDEX IF NOT EXISTS lumi_staged_seq ON pg_temp.lumi_staged (seq)",
 )
-_EQUAL: Final = " AND ".join(f"s.{column} IS NOT DISTINCT FROM o.{column}" for column in COLUMNS)
+_EQUAL: Final = same_row("s", "o")
 _STAGED: Final = f"SELECT 1 FROM pg_temp.lumi_staged s WHERE s.seq = o.seq AND {_EQUAL}"  # noqa: S608 - constants
 _OTHERS: Final = f"o.tenant_id = %s AND o.seq >= %s AND o.seq < %s AND NOT EXISTS ({_STAGED})"
 _SELECT_OTHERS: Final = "SELECT {} FROM audit_outbox o WHERE {} ORDER BY o.seq"

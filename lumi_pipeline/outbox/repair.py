@@ -12,11 +12,21 @@ from typing import Final, Protocol
 
 import pyarrow as pa
 
-from lumi_pipeline.events import Event
+from lumi_pipeline.events import COLUMNS, Event
 from lumi_pipeline.outbox.head import ChainHead
 
 REPAIR_PATIENCE: Final = 30.0
 """Seconds that a repair waits for transactions that hold what it needs."""
+
+
+def same_row(left: str, right: str, equal: str = "IS NOT DISTINCT FROM") -> str:
+    """The condition under which rows of two tables are the same; ``equal`` is how a dialect of SQL says it of nulls.
+
+    Two that are erased are, whenever that was: who ordered it, and when, is told by orders of erasure. One that is
+    marked as erased and one that is not are none.
+    """
+    columns = [f"{left}.{name} {equal} {right}.{name}" for name in COLUMNS if name != "erased_at"]
+    return " AND ".join([*columns, f"({left}.erased_at IS NULL) = ({right}.erased_at IS NULL)"])
 
 
 @dataclass(frozen=True, slots=True)

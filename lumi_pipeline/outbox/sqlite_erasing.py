@@ -17,12 +17,14 @@ _PATIENCE: Final = 30_000
 
 _GUARD: Final = "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name = 'audit_outbox_no_update'"
 _NULLED: Final = ", ".join(f"{name} = NULL" for name in PAYLOAD_COLUMNS)
+_BLANK: Final = f"coalesce({', '.join(PAYLOAD_COLUMNS)}) IS NULL"
+# A row may have been marked by somebody else, and have something left.
 _ERASE: Final = (
-    f"UPDATE audit_outbox SET {_NULLED}, erased_at = ?1"  # noqa: S608 - constants
-    " WHERE tenant_id = ?2 AND seq IN (SELECT value FROM json_each(?3)) AND erased_at IS NULL"
+    f"UPDATE audit_outbox SET {_NULLED}, erased_at = ?1 WHERE tenant_id = ?2"  # noqa: S608 - constants
+    f" AND seq IN (SELECT value FROM json_each(?3)) AND (erased_at IS NULL OR NOT {_BLANK})"
 )
 _MARKED: Final = (
-    f"SELECT seq, CASE WHEN coalesce({', '.join(PAYLOAD_COLUMNS)}) IS NULL THEN erased_at END"  # noqa: S608 - constants
+    f"SELECT seq, CASE WHEN {_BLANK} THEN erased_at END"  # noqa: S608 - constants
     " FROM audit_outbox WHERE tenant_id = ?1 AND seq IN (SELECT value FROM json_each(?2))"
 )
 

@@ -15,7 +15,7 @@ from lumi_pipeline.events import COLUMNS, EVENT_SCHEMA, TEXT_COLUMNS, Event, fro
 from lumi_pipeline.outbox import CHUNK_BYTES, CHUNK_ROWS
 from lumi_pipeline.outbox.arrow import ROW_COLUMNS, Row, event_tables
 from lumi_pipeline.outbox.head import ChainHead
-from lumi_pipeline.outbox.repair import REPAIR_PATIENCE, Link
+from lumi_pipeline.outbox.repair import REPAIR_PATIENCE, Link, same_row
 from lumi_pipeline.outbox.sqlite import read_closed_before
 
 _FETCH_ROWS: Final = 256
@@ -29,7 +29,7 @@ _STAGE: Final = (
     "CREATE UNIQUE INDEX IF NOT EXISTS temp.lumi_staged_seq ON lumi_staged (seq)",
     "DELETE FROM lumi_staged",
 )
-_EQUAL: Final = " AND ".join(f"s.{column} IS audit_outbox.{column}" for column in COLUMNS)
+_EQUAL: Final = same_row("s", "audit_outbox", "IS")
 _STAGED: Final = f"SELECT 1 FROM lumi_staged s WHERE s.seq = audit_outbox.seq AND {_EQUAL}"  # noqa: S608 - constants
 _OTHERS: Final = f"tenant_id = ?1 AND seq >= ?2 AND seq < ?3 AND NOT EXISTS ({_STAGED})"
 _SELECTED: Final = ", ".join(f"CAST({name} AS BLOB)" if name in TEXT_COLUMNS else name for name in ROW_COLUMNS)

@@ -38,10 +38,13 @@ from transparency.errors import VerificationError
 _NULLS = ", ".join(f"{column} = NULL" for column in PAYLOAD_COLUMNS)
 _BLANK = f"UPDATE audit_outbox SET {_NULLS}, erased_at = ? WHERE event_id = ?"  # noqa: S608 - constants
 LATER = at(3, "00:20:00")
+MARK = at(3, "00:15:00")
+"""Another time than that of any order."""
+
 REASON = "blanked past us, no backup has it, INC-7"
 
 
-def blank(world: World, event_id: str, moment: datetime = LATER) -> None:
+def blank(world: World, event_id: str, moment: datetime = MARK) -> None:
     """Take a payload out of the outbox, as an administrator can."""
     assert world.tamper(_BLANK, (to_micros(moment), event_id)) == 1
 
@@ -106,12 +109,12 @@ def test_what_is_gone_is_put_on_record_and_its_day_is_sealed(gone: tuple[World, 
         seal(world)
     report = accept(world.pipeline(), *ids)
     assert report.order is not None
-    assert report.order.gone == {place: dict.fromkeys((8, 9, 10), LATER) for place in Place}
+    assert report.order.gone == {place: dict.fromkeys((8, 9, 10), MARK) for place in Place}
     assert (report.parts["outbox"].objects, report.parts["lake"].objects) == (0, 0)
     seal(world)
     assert status(world) is Status.VERIFIED
     assert "gone already when it was ordered: 3 in the lake, 3 in the outbox), ordered by event" in said(world)
-    assert sealed_row(world, 8)["erased_at"] == LATER
+    assert sealed_row(world, 8)["erased_at"] == MARK
     [(state,)] = world.select("SELECT after_state FROM audit_outbox WHERE action = ?", (OUTBOX_ERASED,))
     assert json.loads(str(state))["already_gone"] == {"lake": "3", "outbox": "3"}
 
@@ -143,32 +146,90 @@ def test_what_the_lake_still_has_is_erased_as_ever(world: World) -> None:
         accept(world.pipeline(), first)
     report = Eraser(world.pipeline()).erase(Selection("acme", ACTOR), REASON)
     assert report.order is not None
-    assert report.order.gone == {Place.LAKE: {}, Place.OUTBOX: {1: LATER}}
+    assert report.order.gone == {Place.LAKE: {}, Place.OUTBOX: {1: MARK}}
     assert_forgotten(world, values)
     assert "(gone already when it was ordered: 1 in the outbox)" in said(world)
     # Erased at another time in the lake than in the outbox, it is still the same row.
     assert [found.kind for found in world.pipeline().rebaser().check().tenants if found.tenant_id == "acme"] == [
         Kind.SAME
     ]
+    # Nor is it another when a row before it has to be put back.
+    assert world.tamper("DELETE FROM audit_outbox WHERE tenant_id = 'acme' AND seq = 0") == 1
+    [mended] = world.pipeline().rebaser().accept("restored", rerecord=False).mended
+    assert (mended.put_back, mended.taken_out) == (1, 0)
+    assert status(world) is Status.VERIFIED
 
 
-def test_what_came_back_to_the_outbox_alone_is_erased_as_ever(world: World) -> None:
-    """What was landed without its payload can't be landed again."""
-    [event_id] = erikas(world, LATER)
+def test_what_is_only_marked_in_the_outbox_is_another_row(world: World) -> None:
+    event_id = hers(world)[0]
+    assert world.tamper("UPDATE audit_outbox SET erased_at = ? WHERE event_id = ?", (to_micros(MARK), event_id)) == 1
+    [mended] = world.pipeline().rebaser().accept("marked by hand", rerecord=True).mended
+    assert (mended.put_back, mended.taken_out, mended.known) == (1, 1, 1)
+    assert status(world) is Status.VERIFIED
+
+
+@pytest.mark.everywhere
+def test_what_is_only_marked_in_the_outbox_is_erased_there(world: World) -> None:
     values = secrets(world)
+    first, second, *_ = hers(world)
+    assert world.tamper("UPDATE audit_outbox SET erased_at = ? WHERE event_id = ?", (to_micros(MARK), first)) == 1
+    blank(world, second)
+    assert world.tamper("UPDATE audit_outbox SET ip = '192.0.2.1' WHERE event_id = ?", (second,)) == 1
+    report = Eraser(world.pipeline()).erase(Selection("acme", ACTOR), REASON)
+    assert report.order is not None
+    assert b"erasure/v1" in report.order.encode()
+    assert_forgotten(world, [*values, b"192.0.2.1"])
+
+
+def landed_blank(world: World) -> str:
+    """An event that was landed without its payload, which then came back to the outbox; return its id."""
+    [event_id] = erikas(world, LATER)
     columns = ", ".join(PAYLOAD_COLUMNS)
     [row] = world.select(f"SELECT {columns} FROM audit_outbox WHERE event_id = ?", (event_id,))  # noqa: S608
     blank(world, event_id)
     world.pipeline().land()
     back = ", ".join(f"{column} = ?" for column in PAYLOAD_COLUMNS)
     world.tamper(f"UPDATE audit_outbox SET {back}, erased_at = NULL WHERE event_id = ?", (*row, event_id))  # noqa: S608
+    return event_id
+
+
+def test_what_a_rebase_took_out_is_not_gone(world: World) -> None:
+    event_id = landed_blank(world)
+    [*_, salt] = secrets(world)
+    assert world.tamper("DELETE FROM audit_outbox WHERE tenant_id = 'acme' AND seq = 0") == 1
+    [mended] = world.pipeline().rebaser().accept("restored", rerecord=True).mended
+    assert mended.taken_out == 1
+    with pytest.raises(ErasureError, match="seq 8 is not gone: the lake"):
+        accept(world.pipeline(), event_id)
+    assert {place.partition("/")[0] for place in places_of(world, [salt])} >= {"rebases"}
+    report = erase(world.pipeline(), event_id)
+    assert report.order is not None
+    assert report.order.gone == {place: {8: MARK} for place in Place}
+    assert places_of(world, [salt]) == set()
+    assert status(world) is Status.VERIFIED
+
+
+def test_a_rebase_under_way_may_have_what_the_lake_has_not(world: World) -> None:
+    event_id = landed_blank(world)
+    assert world.tamper("DELETE FROM audit_outbox WHERE tenant_id = 'acme' AND seq = 0") == 1
+    world.pipeline().rebaser().accept("restored", rerecord=True)
+    [done] = [key for key in world.store.list("rebases/") if key.endswith("/done.json")]
+    world.store.delete(done)
+    with pytest.raises(ErasureError, match="a rebase was interrupted"):
+        accept(world.pipeline(), event_id)
+
+
+def test_what_came_back_to_the_outbox_alone_is_erased_as_ever(world: World) -> None:
+    """What was landed without its payload can't be landed again."""
+    event_id = landed_blank(world)
+    values = secrets(world)
     with pytest.raises(VerificationError, match="nothing ordered that"):
         seal(world)
     with pytest.raises(ErasureError, match="seq 8 is not gone: the outbox does not have it as erased"):
         accept(world.pipeline(), event_id)
     report = erase(world.pipeline(), event_id)
     assert report.order is not None
-    assert report.order.gone == {Place.LAKE: {8: LATER}, Place.OUTBOX: {}}
+    assert report.order.gone == {Place.LAKE: {8: MARK}, Place.OUTBOX: {}}
     assert report.parts["outbox"].events == 1
     seal(world)
     assert status(world) is Status.VERIFIED
@@ -184,7 +245,7 @@ def test_what_is_held_is_not_accepted_until_the_hold_is_released(gone: tuple[Wor
     only = Selection("acme", event_ids=tuple(ids), already_gone=True)
     rest = Eraser(world.pipeline()).erase(only, REASON, except_held=True)
     assert rest.order is not None
-    assert rest.order.gone == {place: {10: LATER} for place in Place}
+    assert rest.order.gone == {place: {10: MARK} for place in Place}
     Holds(world.pipeline().operator).release(hold.hold_id, "gone all the same")
     assert accept(world.pipeline(), *ids).order is not None
     Holds(world.pipeline().operator).place("acme", "case 4711, what is left of it", ACTOR)
@@ -205,6 +266,19 @@ def test_what_is_broken_is_not_gone(world: World) -> None:
             accept(world.pipeline(), event_id)
         with pytest.raises(ErasureError, match=f"seq {seq} is not the row that was recorded"):
             erase(world.pipeline(), event_id)
+
+
+def test_what_is_only_marked_is_neither_gone_nor_erased(world: World) -> None:
+    """It would stay in outbox and lake, and the order would say that it was gone."""
+    [event_id] = erikas(world, LATER)
+    world.tamper("UPDATE audit_outbox SET erased_at = ? WHERE event_id = ?", (to_micros(LATER), event_id))
+    with pytest.raises(ErasureError, match="seq 8 is not gone: the outbox"):
+        accept(world.pipeline(), event_id)
+    with pytest.raises(ErasureError, match="seq 8 is not the row that was recorded"):
+        erase(world.pipeline(), event_id)
+    assert world.tamper("DELETE FROM audit_outbox WHERE event_id = ?", (event_id,)) == 1
+    with pytest.raises(ErasureError, match="seq 8 is not the row that was recorded"):
+        accept(world.pipeline(), event_id)
 
 
 def test_only_the_mark_that_was_found_is_accepted(gone: tuple[World, list[str]]) -> None:
@@ -265,6 +339,15 @@ def test_an_order_is_read_back(lake: dict[int, datetime], outbox: dict[int, date
     data = order.encode()
     assert (b"lumi/erasure/v2" in data) is bool(lake or outbox)
     assert Order.parse(data, order.key) == (order if lake or outbox else replace(order, gone={}))
+
+
+@pytest.mark.slow
+def test_a_long_order_is_read_back() -> None:
+    # Of more parts than are read of any other object.
+    events = {seq: f"event-{seq}" for seq in range(112_000)}
+    gone = {place: dict.fromkeys(events, MARK) for place in Place}
+    order = Order(7, "given", "acme", Selector.ACTOR, REASON, LATER, events, gone)
+    assert Order.parse(order.encode(), order.key) == order
 
 
 @pytest.mark.parametrize(

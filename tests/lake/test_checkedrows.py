@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lumi_pipeline import checkedrows
+from lumi_pipeline import checkedrows, stretches
 from lumi_pipeline.checkedrows import checked_views, sorted_events
 from lumi_pipeline.cutting import GroupSize
 from lumi_pipeline.errors import LakeError
@@ -38,12 +38,24 @@ def test_looked_up_as_sorted(
         files.append(lake.put_parquet(f"landed/{number:012d}/part-00000", table, limit=GroupSize(3, 2**20)))
     sealed = [lake.put_parquet("events/day=2024-02-28/part-00000", events([("acme", 100), ("acme", 101)]))]
     found = []
-    for long in (False, True):
+    for long, held in ((False, 2**20), (True, 2**20), (True, 1)):
         monkeypatch.setattr(checkedrows, "long_rows", lambda _, long=long: long)
+        monkeypatch.setattr(stretches, "HELD_BYTES", held)
         with checked_views(lake, {"landed": files, "sealed": sealed}) as views:
             found.append(pa.concat_tables(sorted_events(views, BOTH)))
     assert found[0].num_rows == 8 * 3 - 3 + 2
     assert found[1].equals(found[0])
+    assert found[2].equals(found[0])
+
+
+@pytest.mark.parametrize("empty", ["landed", "sealed"])
+def test_long_rows_beside_a_view_of_no_files(tmp_path: Path, empty: str) -> None:
+    lake = lake_in(tmp_path)
+    table = events([("acme", seq) for seq in range(9)], "x" * 10_000)
+    files = [lake.put_parquet("landed/000000000000/part-00000", table)]
+    with checked_views(lake, {"landed": [], "sealed": [], "landed" if empty == "sealed" else "sealed": files}) as views:
+        found = pa.concat_tables(sorted_events(views, BOTH))
+    assert found["seq"].to_pylist() == [seq for seq in range(9) if seq % 7 != 3 or empty == "landed"]
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lumi_pipeline import stretches
-from lumi_pipeline.cutting import SMALL_GROUPS, in_groups, in_parts
+from lumi_pipeline.cutting import SMALL_GROUPS, in_groups, in_parts, row_sizes
 from lumi_pipeline.errors import LakeError
 from lumi_pipeline.events import EVENT_SCHEMA, to_micros
 from lumi_pipeline.landedmerge import LandedMerge
@@ -140,6 +140,30 @@ def test_row_groups_of_many_files_are_not_all_kept(tmp_path: Path, monkeypatch: 
     [table] = read_stretches(watched(), files)
     assert table.column("seq").to_pylist() == list(range(40))
     assert most < 40 * 2**20
+
+
+def test_row_groups_that_may_be_held_together_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files: dict[StoredFile, str] = {}
+    size = 0
+    for number in range(4):
+        place = tmp_path / f"{number}.parquet"
+        rows = events([("acme", 4 * row + number) for row in range(100)])
+        pq.write_table(rows, place)
+        size += int(row_sizes(rows).sum())
+        files[StoredFile(f"landed/{number:012d}/part-00000-0.parquet", 0, 100, "")] = str(place)
+    monkeypatch.setattr(stretches, "HELD_BYTES", size)
+    decoded = []
+    decode = pq.ParquetFile.read_row_group
+
+    def counted(parquet: pq.ParquetFile, number: int, *, use_threads: bool) -> pa.Table:
+        decoded.append(parquet)
+        return decode(parquet, number, use_threads=use_threads)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
+    wanted = (Stretch("acme", number, file, row, row + 1) for row in range(100) for number, file in enumerate(files))
+    [table] = read_stretches(wanted, files)
+    assert table.column("seq").to_pylist() == list(range(400))
+    assert len(decoded) == len(files)
 
 
 def test_few_rows_among_many_of_others_are_not_merged(tmp_path: Path) -> None:

@@ -45,7 +45,14 @@ def test_a_file_says_what_its_groups_take(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [{}, {"lumi.group_bytes": ""}, {"lumi.group_bytes": "1 2"}, {"lumi.group_bytes": "-1"}]
+    "said",
+    [
+        {},
+        {"lumi.group_bytes": ""},
+        {"lumi.group_bytes": "1 2"},
+        {"lumi.group_bytes": "-1"},
+        {"lumi.group_bytes": "9" * 5000},
+    ],
 )
 def test_of_a_file_that_does_not_say_it_the_encoded_size_is_taken(tmp_path: Path, said: dict[str, str]) -> None:
     place = tmp_path / "part.parquet"

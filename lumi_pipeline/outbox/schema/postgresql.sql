@@ -209,7 +209,11 @@ BEGIN
     UPDATE audit_outbox
     SET actor_name = NULL, ip = NULL, user_agent = NULL, request_id = NULL, before_state = NULL, after_state = NULL,
         payload_salt = NULL, erased_at = moment
-    WHERE tenant_id = tenant AND seq = ANY (seqs) AND erased_at IS NULL;
+    WHERE tenant_id = tenant AND seq = ANY (seqs) AND (
+        erased_at IS NULL
+        -- Marked by somebody else, and with something left.
+        OR num_nonnulls(actor_name, ip, user_agent, request_id, before_state, after_state, payload_salt) > 0
+    );
     GET DIAGNOSTICS erased = ROW_COUNT;
     DELETE FROM audit_erasing;
     RETURN erased;
